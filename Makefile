@@ -1,0 +1,40 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format bench clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)  ## fit and measure VAEs and mixtures on digits; writes runs/demo/report.html
+	$(BIN)/pyro-vae demo --overwrite
+
+test: $(STAMP)  ## the tests, without the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(STAMP)  ## every test
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## ruff, format check, mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## put the code in its canonical form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## speed, as ratios within one run
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove the environment and the caches
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache

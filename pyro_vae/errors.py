@@ -1,0 +1,68 @@
+"""Errors that a user can act on: each names the argument, what was got and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "DataError",
+    "MissingDataError",
+    "NonFiniteLossError",
+    "ProgramError",
+    "PyroVAEError",
+    "RunError",
+    "SupportError",
+    "UnknownNameError",
+]
+
+
+class PyroVAEError(Exception):
+    """Base class of every error that the package raises on purpose."""
+
+
+class DataError(PyroVAEError, ValueError):
+    """Data of a wrong shape, empty, or with NaN or infinity."""
+
+
+class SupportError(DataError):
+    """Data outside the support of a likelihood."""
+
+
+class MissingDataError(PyroVAEError, FileNotFoundError):
+    """A named data set, or the data root, is not on this machine."""
+
+
+class UnknownNameError(PyroVAEError, ValueError):
+    """A name that is not in a registry.
+
+    Parameters
+    ----------
+    kind
+        What the name stands for, as in "unknown likelihood".
+    got
+        The name that was given.
+    allowed
+        The names there are.
+    """
+
+    def __init__(self, kind: str, got: str, allowed: Iterable[str]) -> None:
+        names = sorted(allowed)
+        near = difflib.get_close_matches(got, names, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"unknown {kind} {got!r}: it must be one of {', '.join(names)}.{hint}")
+
+
+class ProgramError(PyroVAEError, ValueError):
+    """A (model, guide) pair whose structure an estimator cannot handle."""
+
+
+class RunError(PyroVAEError, RuntimeError):
+    """A run folder that is taken, unwritable, truncated or not a run."""
+
+
+class NonFiniteLossError(PyroVAEError, FloatingPointError):
+    """The training loss became NaN or infinite."""

@@ -1,0 +1,123 @@
+"""The parts that a model is put together from: named, described, rebuilt from JSON.
+
+A role (likelihood, prior, guide) is an abstract class. A concrete part is one class in one
+file of the role's folder; defining it puts it in the role's registry under its name in
+kebab case, so the API, the command line, the tests and saved runs find it with no other edit.
+A user's own class is registered the same way, wherever it is defined.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import pkgutil
+import re
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from torch import nn
+
+from pyro_vae.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pyro.distributions import TorchDistribution
+    from torch import Tensor
+
+__all__ = ["Component", "ConditionalDistribution", "discover"]
+
+
+def discover(package: str, path: Iterable[str]) -> None:
+    """Import every module of a role's folder, so that its classes are registered."""
+    for module in pkgutil.iter_modules(path):
+        importlib.import_module(f"{package}.{module.name}")
+
+
+class Component(nn.Module, ABC):
+    """A named part of a model.
+
+    Every constructor argument is kept as an attribute of the same name: it is what
+    ``to_config`` writes and ``from_config`` reads.
+    """
+
+    role: ClassVar[str] = "component"
+    registry: ClassVar[dict[str, type[Component]]]
+    name: ClassVar[str]
+
+    def __init_subclass__(cls, *, role: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if role is not None:
+            cls.role, cls.registry = role, {}
+        elif not inspect.isabstract(cls):
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+            cls.registry[cls.name] = cls
+
+    @classmethod
+    def named(cls, name: str, **settings: Any) -> Self:
+        """Make the part of this role that goes by ``name``.
+
+        Raises
+        ------
+        UnknownNameError
+            If no such part is registered; the nearest name is suggested.
+        """
+        if name not in cls.registry:
+            raise UnknownNameError(cls.role, name, cls.registry)
+        return cls.registry[name](**settings)  # type: ignore[return-value]
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Make the part that ``to_config`` described."""
+        settings = dict(config)
+        return cls.named(settings.pop("name"), **settings)
+
+    def to_config(self) -> dict[str, Any]:
+        """Name and constructor arguments, ready for JSON."""
+        arguments = list(inspect.signature(type(self).__init__).parameters)[1:]
+        arguments = [a for a in arguments if a not in ("args", "kwargs")]
+        return {"name": self.name, **{a: getattr(self, a) for a in arguments}}
+
+    def extra_repr(self) -> str:
+        """Constructor arguments, as in the call that made the part."""
+        settings = self.to_config()
+        del settings["name"]
+        return ", ".join(f"{key}={value!r}" for key, value in settings.items())
+
+
+class ConditionalDistribution(Component):
+    """A distribution whose parameters are a function of an unconstrained vector ``eta``.
+
+    A network gives ``eta``; this class says how long it is and which distribution it means.
+    """
+
+    @abstractmethod
+    def num_params(self, event_shape: tuple[int, ...]) -> int:
+        """Length of ``eta`` for events of this shape."""
+
+    @abstractmethod
+    def forward(self, eta: Tensor) -> TorchDistribution:
+        """Distribution with batch shape ``(...)`` for ``eta`` of shape ``(..., num_params)``."""
+
+    @abstractmethod
+    def formula(self) -> str:
+        """The distribution in symbols, as it stands in the generative story."""
+
+    def build(self, event_shape: tuple[int, ...]) -> None:
+        """Learn the event shape, and make the parameters that no network gives.
+
+        Parameters
+        ----------
+        event_shape
+            Shape of one datum (likelihood) or of one latent vector (guide).
+        """
+        self.event_shape = tuple(event_shape)
+
+    def _split(self, eta: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """Cut ``(..., parts * D)`` into ``parts`` tensors of shape ``(..., *event_shape)``."""
+        size = math.prod(self.event_shape)
+        return tuple(
+            part.reshape(part.shape[:-1] + self.event_shape)
+            for part in eta.split([size] * parts, dim=-1)
+        )

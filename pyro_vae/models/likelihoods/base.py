@@ -1,0 +1,94 @@
+"""What every likelihood p(x | z) says of itself."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+
+from pyro_vae.errors import DataError, SupportError
+from pyro_vae.models.component import ConditionalDistribution
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Likelihood"]
+
+
+class Likelihood(ConditionalDistribution, role="likelihood"):
+    """Family of p(x | z), with its support and its base measure.
+
+    A new one defines ``num_params``, ``forward``, ``in_support``, ``moment_eta``, ``formula``
+    and the three class variables; nothing else needs an edit.
+    """
+
+    #: Base measure of log p(x): masses and densities are never ranked against each other.
+    measure: ClassVar[Literal["counting", "lebesgue"]]
+    #: The support in words, for error messages.
+    support: ClassVar[str]
+    #: What to do with data outside it.
+    remedy: ClassVar[str]
+    #: Kinds of data set (``Dataset.kind``) that it can be put on.
+    kinds: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def settings_for(cls, maximum: int | None) -> dict[str, Any]:
+        """Constructor arguments that the data decide; ``maximum`` is the largest count."""
+        return {}
+
+    @abstractmethod
+    def in_support(self, x: Tensor) -> Tensor:
+        """Truth value per element of ``x``, any shape."""
+
+    @abstractmethod
+    def moment_eta(self, x: Tensor) -> Tensor:
+        """Moment estimate of ``eta``, shape ``(num_params,)``, from data ``(n, *event_shape)``.
+
+        It starts a mixture's components, and the output bias of a decoder.
+        """
+
+    def support_text(self) -> str:
+        """The support in words, with the numbers that the settings give."""
+        return self.support
+
+    def standardise(self, x: Tensor) -> Tensor:
+        """Data on a scale of order one, as the encoder's input; same shape."""
+        return x
+
+    def check(self, x: Tensor) -> None:
+        """Refuse data of the wrong shape or outside the support.
+
+        Parameters
+        ----------
+        x
+            Data, shape ``(n, *event_shape)``.
+
+        Raises
+        ------
+        DataError
+            If the event shape differs or a value is NaN or infinite.
+        SupportError
+            If a value is outside the support.
+        """
+        if tuple(x.shape[-len(self.event_shape) :]) != self.event_shape or (
+            x.dim() != len(self.event_shape) + 1
+        ):
+            raise DataError(
+                f"x has shape {tuple(x.shape)}: the model was made for data of shape "
+                f"(n, {', '.join(map(str, self.event_shape))}). Reshape the data, or make the "
+                f"model with event_shape={tuple(x.shape[1:])}."
+            )
+        inside = self.in_support(x)
+        if bool(inside.all()):
+            return
+        if not bool(torch.isfinite(x).all()):
+            row = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0, 0])
+            raise DataError(
+                f"x has NaN or infinite values, first in row {row}: drop or impute those rows."
+            )
+        bad = x[~inside]
+        raise SupportError(
+            f"x has {bad.numel()} values outside the support of the {self.name} likelihood, the "
+            f"first of them {bad[0].item():g}: it takes {self.support_text()}. {self.remedy}"
+        )

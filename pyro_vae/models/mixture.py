@@ -1,0 +1,268 @@
+"""Finite mixture: the same story with a discrete z, whose log p(x) is exact.
+
+z ~ Categorical(pi), x | z = m ~ p(x | eta_m). With Normal components it is the Gaussian
+mixture; a VAE is the mixture with one component for every point of a continuous z.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.infer import TraceEnum_ELBO
+from sklearn.cluster import KMeans
+from torch import nn
+
+from pyro_vae.errors import DataError, ProgramError
+from pyro_vae.formulas import objective_formula
+from pyro_vae.models.likelihoods import Likelihood, MultivariateNormal, Normal
+from pyro_vae.models.parameters import declare_parameters
+
+if TYPE_CHECKING:
+    from pyro.infer import ELBO
+    from sklearn.mixture import GaussianMixture
+    from torch import Tensor
+
+__all__ = ["MixtureModel"]
+
+
+@final
+class MixtureModel(nn.Module):
+    """Mixture of ``num_components`` distributions of one likelihood family.
+
+    ``model`` and ``guide`` are plain Pyro programs with one plate ``"data"``; the categorical
+    site ``"z"`` is summed out by ``TraceEnum_ELBO``, so the guide is empty and the training
+    objective is log p(x) itself.
+
+    Parameters
+    ----------
+    num_components
+        Number M of components.
+    likelihood
+        Family of the components. ``Normal("latent")`` gives every component its own diagonal
+        scale, ``MultivariateNormal()`` its own covariance.
+    event_shape
+        Shape of one datum; learned from the data by ``initialise`` where it is left out.
+
+    Raises
+    ------
+    ValueError
+        If ``num_components`` is not positive.
+    """
+
+    def __init__(
+        self,
+        num_components: int,
+        likelihood: Likelihood,
+        event_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(num_components, int) or num_components <= 0:
+            raise ValueError(
+                f"num_components got {num_components!r}: it must be a positive integer"
+            )
+        self.num_components = num_components
+        self.likelihood = likelihood
+        self.event_shape: tuple[int, ...] | None = None
+        if event_shape is not None:
+            self._build(tuple(event_shape))
+
+    @property
+    def config(self) -> dict[str, Any] | None:
+        """Constructor arguments for JSON; None before the event shape is known."""
+        if self.event_shape is None:
+            return None
+        return {
+            "model": "mixture",
+            "num_components": self.num_components,
+            "likelihood": self.likelihood.to_config(),
+            "event_shape": list(self.event_shape),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MixtureModel:
+        """Make the model that ``config`` describes, with fresh parameters."""
+        likelihood = Likelihood.from_config(config["likelihood"])
+        return cls(config["num_components"], likelihood, config["event_shape"])
+
+    @classmethod
+    def from_sklearn(cls, mixture: GaussianMixture, *, min_scale: float = 1e-6) -> MixtureModel:
+        """Take over a fitted ``sklearn.mixture.GaussianMixture``, diagonal or full.
+
+        Parameters
+        ----------
+        mixture
+            The fitted mixture.
+        min_scale
+            Lower bound of the scales, below every scale of the fit.
+
+        Raises
+        ------
+        ValueError
+            If the covariance type is neither ``"diag"`` nor ``"full"``.
+        """
+        likelihood: Normal | MultivariateNormal
+        if mixture.covariance_type == "diag":
+            likelihood = Normal("latent", min_scale=min_scale)
+        elif mixture.covariance_type == "full":
+            likelihood = MultivariateNormal(min_scale=min_scale)
+        else:
+            raise ValueError(
+                f"covariance_type of the mixture got {mixture.covariance_type!r}: it must be "
+                "'diag' or 'full'"
+            )
+        means = torch.as_tensor(mixture.means_)
+        model = cls(mixture.n_components, likelihood, (means.shape[1],)).to(means.dtype)
+        eta = likelihood.eta_from_moments(means, torch.as_tensor(mixture.covariances_))
+        with torch.no_grad():
+            model.logits.copy_(torch.as_tensor(mixture.weights_).log())
+            model.eta.copy_(eta)
+        return model
+
+    def initialise(self, x: Tensor, *, seed: int = 0) -> None:
+        """Start from k-means++ clusters: their shares, and their moments as components.
+
+        Parameters
+        ----------
+        x
+            Data ``(n, *event_shape)``, at least one row per component.
+        seed
+            Seed of k-means++ (Arthur & Vassilvitskii, 2007).
+
+        Raises
+        ------
+        DataError
+            If there are fewer rows than components.
+        """
+        if self.event_shape is None:
+            self._build(tuple(x.shape[1:]))
+        self.likelihood.check(x)
+        if len(x) < self.num_components:
+            raise DataError(
+                f"x has {len(x)} rows: a mixture of {self.num_components} components needs at "
+                "least one row each"
+            )
+        flat = x.flatten(1).cpu().double().numpy()
+        kmeans = KMeans(self.num_components, init="k-means++", n_init=1, random_state=seed)
+        cluster = torch.as_tensor(kmeans.fit_predict(flat).astype(np.int64), device=x.device)
+        everywhere = self.likelihood.moment_eta(x)
+        with torch.no_grad():
+            sizes = torch.bincount(cluster, minlength=self.num_components)
+            self.logits.copy_(torch.log((sizes + 1.0) / (len(x) + self.num_components)))
+            for m in range(self.num_components):
+                members = x[cluster == m]
+                # A lone point has no variance: it borrows that of all the data.
+                eta = self.likelihood.moment_eta(members) if len(members) > 1 else everywhere
+                self.eta[m].copy_(eta)
+
+    def model(self, x: Tensor | None = None, num_data: int = 1) -> Tensor:
+        """Generative story: z ~ Categorical(pi), x | z ~ p(x | eta_z).
+
+        Parameters
+        ----------
+        x
+            Data ``(B, *event_shape)``; None draws x.
+        num_data
+            Size of the plate where x is None.
+
+        Returns
+        -------
+        Tensor
+            x, observed or drawn, ``(..., B, *event_shape)``.
+        """
+        self._require_shape()
+        if x is not None:
+            self.likelihood.check(x)
+            num_data = len(x)
+        declare_parameters("mixture", self)
+        with pyro.plate("data", num_data, dim=-1):
+            z = pyro.sample(
+                "z",
+                dist.Categorical(logits=self.logits, validate_args=False),
+                infer={"enumerate": "parallel"},
+            )
+            return pyro.sample("x", self.likelihood(self.eta[z]), obs=x)
+
+    def guide(self, x: Tensor | None = None, num_data: int = 1) -> None:
+        """No sites: z is summed out, so q(z | x) is the posterior itself."""
+
+    def log_prob(self, x: Tensor, *, chunk_size: int = 1024) -> Tensor:
+        """Exact log p(x) = log sum_m pi_m p(x | eta_m), in nats.
+
+        Parameters
+        ----------
+        x
+            Data ``(n, *event_shape)``.
+        chunk_size
+            Rows at a time; it bounds the memory and has no effect on the result.
+
+        Returns
+        -------
+        Tensor
+            Shape ``(n,)``.
+        """
+        return torch.cat([self._joint(part).logsumexp(-1) for part in x.split(chunk_size)])
+
+    def responsibilities(self, x: Tensor, *, chunk_size: int = 1024) -> Tensor:
+        """Exact posterior p(z = m | x), shape ``(n, M)``; rows sum to one."""
+        return torch.cat([self._joint(part).softmax(-1) for part in x.split(chunk_size)])
+
+    def code(self, x: Tensor) -> Tensor:
+        """Responsibilities: where a datum sits among the components, ``(n, M)``."""
+        return self.responsibilities(x)
+
+    def component_means(self) -> Tensor:
+        """Mean of every component, ``(M, *event_shape)``."""
+        self._require_shape()
+        return self.likelihood(self.eta).mean
+
+    def default_objective(self) -> ELBO:
+        """``TraceEnum_ELBO``, which sums z out."""
+        return TraceEnum_ELBO(max_plate_nesting=1)
+
+    def description(self, objective: ELBO | None = None) -> str:
+        """Text of ``describe``."""
+        goal = objective_formula(objective or self.default_objective())
+        features = "?" if self.event_shape is None else math.prod(self.event_shape)
+        return "\n".join(
+            [
+                f"Mixture  x in R^{features}, shape {self.event_shape}; one plate 'data'",
+                f"  model      z ~ Categorical(pi),  {self.num_components} components  [site 'z']",
+                f"             {self.likelihood.formula()}  with one eta per component  [site 'x']",
+                "  guide      none: z is summed out, and p(z | x) is exact",
+                f"  objective  maximise the mean over data of {goal.formula}",
+                f"             {goal.bound}",
+                "  units      nats per datum",
+            ]
+        )
+
+    def describe(self, objective: ELBO | None = None) -> None:
+        """Print the generative story and the objective as formulas, with units."""
+        print(self.description(objective))
+
+    def _build(self, event_shape: tuple[int, ...]) -> None:
+        self.event_shape = event_shape
+        self.likelihood.build(event_shape)
+        self.logits = nn.Parameter(torch.zeros(self.num_components))
+        size = self.likelihood.num_params(event_shape)
+        # Unequal components, or all would have equal gradients and stay equal for ever.
+        self.eta = nn.Parameter(0.1 * torch.randn(self.num_components, size))
+
+    def _joint(self, x: Tensor) -> Tensor:
+        """Terms log pi_m + log p(x | eta_m), shape ``(n, M)``."""
+        self._require_shape()
+        self.likelihood.check(x)
+        log_likelihood = self.likelihood(self.eta).log_prob(x.unsqueeze(1))
+        return self.logits.log_softmax(-1) + log_likelihood
+
+    def _require_shape(self) -> None:
+        if self.event_shape is None:
+            raise ProgramError(
+                "event_shape is not known yet: call initialise(x) with the training data, or "
+                "give MixtureModel an event_shape"
+            )

@@ -1,0 +1,34 @@
+"""Standard normal prior."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import pyro.distributions as dist
+import torch
+
+from pyro_vae.models.priors.base import Prior
+
+if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
+
+__all__ = ["StandardNormal"]
+
+
+@final
+class StandardNormal(Prior):
+    """z ~ Normal(0, I), the default of Kingma & Welling (2014), arXiv 1312.6114."""
+
+    def build(self, latent_dim: int) -> None:
+        """Make the location and the scale, which follow the module's device and type."""
+        super().build(latent_dim)
+        self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
+        self.register_buffer("scale", torch.ones(latent_dim), persistent=False)
+
+    def forward(self) -> TorchDistribution:
+        """Distribution of z, event shape ``(L,)``."""
+        return dist.Normal(self.loc, self.scale, validate_args=False).to_event(1)
+
+    def formula(self) -> str:
+        """Formula of p(z)."""
+        return f"z ~ Normal(0, I),  z in R^{self.latent_dim}"
