@@ -69,6 +69,8 @@ class MixtureModel(nn.Module):
         self.num_components = num_components
         self.likelihood = likelihood
         self.event_shape: tuple[int, ...] | None = None
+        #: Whether the components were started from data, or taken over from a fit.
+        self.initialised = False
         if event_shape is not None:
             self._build(tuple(event_shape))
 
@@ -122,6 +124,7 @@ class MixtureModel(nn.Module):
         with torch.no_grad():
             model.logits.copy_(torch.as_tensor(mixture.weights_).log())
             model.eta.copy_(eta)
+        model.initialised = True
         return model
 
     def initialise(self, x: Tensor, *, seed: int = 0) -> None:
@@ -142,6 +145,7 @@ class MixtureModel(nn.Module):
         if self.event_shape is None:
             self._build(tuple(x.shape[1:]))
         self.likelihood.check(x)
+        self.initialised = True
         if len(x) < self.num_components:
             raise DataError(
                 f"x has {len(x)} rows: a mixture of {self.num_components} components needs at "
@@ -250,8 +254,9 @@ class MixtureModel(nn.Module):
         self.likelihood.build(event_shape)
         self.logits = nn.Parameter(torch.zeros(self.num_components))
         size = self.likelihood.num_params(event_shape)
-        # Unequal components, or all would have equal gradients and stay equal for ever.
-        self.eta = nn.Parameter(0.1 * torch.randn(self.num_components, size))
+        # Placeholders: equal components would have equal gradients and stay equal for ever,
+        # so `initialise` gives each its own cluster.
+        self.eta = nn.Parameter(torch.zeros(self.num_components, size))
 
     def _joint(self, x: Tensor) -> Tensor:
         """Terms log pi_m + log p(x | eta_m), shape ``(n, M)``."""

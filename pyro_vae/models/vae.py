@@ -60,6 +60,8 @@ class VAE(nn.Module):
         ``(..., likelihood.num_params(event_shape))``, for any leading dimensions.
     activation
         Activation of the MLPs.
+    seed
+        Seed of the MLPs' first weights.
 
     Raises
     ------
@@ -84,6 +86,7 @@ class VAE(nn.Module):
         encoder: Network = (200, 200),
         decoder: Network = (200, 200),
         activation: str = "relu",
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.event_shape = tuple(int(size) for size in event_shape)
@@ -108,8 +111,12 @@ class VAE(nn.Module):
         features = math.prod(self.event_shape)
         eta_x = self.likelihood.num_params(self.event_shape)
         eta_z = self.guide_family.num_params((latent_dim,))
-        self.encoder = _network("encoder", encoder, features, eta_z, activation)
-        self.decoder = _network("decoder", decoder, latent_dim, eta_x, activation)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.encoder = _network("encoder", encoder, features, eta_z, activation)
+            self.decoder = _network("decoder", decoder, latent_dim, eta_x, activation)
+        #: Whether the output bias was started, or the weights were trained or loaded.
+        self.initialised = False
         custom = [isinstance(network, nn.Module) for network in (encoder, decoder)]
         #: Constructor arguments for JSON; None where a network is the user's own module.
         self.config: dict[str, Any] | None = (
@@ -125,6 +132,7 @@ class VAE(nn.Module):
                 "encoder": list(encoder),  # type: ignore[arg-type]
                 "decoder": list(decoder),  # type: ignore[arg-type]
                 "activation": activation,
+                "seed": seed,
             }
         )
 
@@ -201,6 +209,7 @@ class VAE(nn.Module):
         Only where the decoder ends in the linear layer of the package's own MLP.
         """
         self.likelihood.check(x)
+        self.initialised = True
         if isinstance(self.decoder, MLP):
             with torch.no_grad():
                 self.decoder[-1].bias.copy_(self.likelihood.moment_eta(x))

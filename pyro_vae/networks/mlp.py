@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -20,6 +21,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "softplus": nn.Softplus,
     "tanh": nn.Tanh,
 }
+
+_GAINS = {"relu": math.sqrt(2.0), "elu": math.sqrt(2.0), "silu": math.sqrt(2.0), "tanh": 5.0 / 3.0}
 
 
 class MLP(nn.Sequential):
@@ -66,3 +69,10 @@ class MLP(nn.Sequential):
             layers += [nn.Linear(width_in, width_out), ACTIVATIONS[activation]()]
         layers.append(nn.Linear(widths[-1], out_features))
         super().__init__(*layers)
+        # PyTorch's default start shrinks the signal at every layer, and a VAE whose decoder
+        # hardly hears z at first settles where q(z|x) = p(z); Glorot & Bengio (2010) keep it.
+        linear = [layer for layer in self if isinstance(layer, nn.Linear)]
+        for layer in linear:
+            gain = 1.0 if layer is linear[-1] else _GAINS.get(activation, 1.0)
+            nn.init.xavier_uniform_(layer.weight, gain)
+            nn.init.zeros_(layer.bias)

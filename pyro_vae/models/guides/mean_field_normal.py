@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING, final
 
 import pyro.distributions as dist
-import torch.nn.functional as F
 
 from pyro_vae.models.guides.base import Guide
+from pyro_vae.models.softplus import softplus
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -46,7 +46,7 @@ class MeanFieldNormal(Guide):
     def forward(self, eta: Tensor) -> TorchDistribution:
         """Distribution of z given ``(..., 2 L)``."""
         loc, raw_scale = eta.chunk(2, dim=-1)
-        scale = self.min_scale + F.softplus(raw_scale)
+        scale = self.min_scale + softplus(raw_scale)
         return dist.Normal(loc, scale, validate_args=False).to_event(1)
 
     def code(self, eta: Tensor) -> Tensor:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, final
 
-import pyro.distributions as dist
 import torch
 
 from pyro_vae.models.likelihoods.base import Likelihood
+from pyro_vae.models.softplus import LogitBernoulli
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -41,7 +41,7 @@ class Bernoulli(Likelihood):
         """Distribution of x given logits ``(..., D)``."""
         (logits,) = self._split(eta, 1)
         # The data are checked once, in `check`; checking each (K, B, D) broadcast is waste.
-        bernoulli = dist.Bernoulli(logits=logits, validate_args=False)
+        bernoulli = LogitBernoulli(logits=logits, validate_args=False)
         return bernoulli.to_event(len(self.event_shape))
 
     def in_support(self, x: Tensor) -> Tensor:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, final
 
-import pyro.distributions as dist
 import torch
 
 from pyro_vae.models.likelihoods.base import Likelihood
+from pyro_vae.models.softplus import LogitBinomial
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -61,7 +61,7 @@ class Binomial(Likelihood):
     def forward(self, eta: Tensor) -> TorchDistribution:
         """Distribution of x given logits ``(..., D)``."""
         (logits,) = self._split(eta, 1)
-        binomial = dist.Binomial(self.total_count, logits=logits, validate_args=False)
+        binomial = LogitBinomial(logits.new_tensor(self.total_count), logits=logits, validate_args=False)
         return binomial.to_event(len(self.event_shape))
 
     def in_support(self, x: Tensor) -> Tensor:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, final
 
 import pyro.distributions as dist
 import torch
-import torch.nn.functional as F
 
 from pyro_vae.models.likelihoods.base import Likelihood
-from pyro_vae.models.likelihoods.normal import inverse_softplus
+from pyro_vae.models.softplus import inverse_softplus, softplus
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -59,7 +58,7 @@ class MultivariateNormal(Likelihood):
         size = math.prod(self.event_shape)
         loc, raw_diagonal, lower = eta.split([size, size, size * (size - 1) // 2], dim=-1)
         rows, columns = torch.tril_indices(size, size, offset=-1, device=eta.device)
-        scale_tril = torch.diag_embed(self.min_scale + F.softplus(raw_diagonal))
+        scale_tril = torch.diag_embed(self.min_scale + softplus(raw_diagonal))
         scale_tril[..., rows, columns] = lower
         normal = dist.MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
         if len(self.event_shape) == 1:

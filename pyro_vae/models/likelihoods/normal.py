@@ -7,24 +7,19 @@ from typing import TYPE_CHECKING, Literal, final
 
 import pyro.distributions as dist
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.models.likelihoods.base import Likelihood
+from pyro_vae.models.softplus import inverse_softplus, softplus
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
     from torch import Tensor
 
-__all__ = ["Normal", "inverse_softplus"]
+__all__ = ["Normal"]
 
 _FORMS = ("shared", "per-feature", "latent")
-
-
-def inverse_softplus(y: Tensor) -> Tensor:
-    """Solution u of softplus(u) = y > 0, stable for large and small y."""
-    return y + torch.log(-torch.expm1(-y))
 
 
 @final
@@ -94,11 +89,11 @@ class Normal(Likelihood):
         """Distribution of x given means, and raw scales where sigma depends on z."""
         if self.scale == "latent":
             loc, raw_scale = self._split(eta, 2)
-            scale = self.min_scale + F.softplus(raw_scale)
+            scale = self.min_scale + softplus(raw_scale)
         else:
             (loc,) = self._split(eta, 1)
             if isinstance(self.scale, str):
-                scale = self.min_scale + F.softplus(self.raw_scale)
+                scale = self.min_scale + softplus(self.raw_scale)
             else:
                 scale = loc.new_tensor(self.scale)
         normal = dist.Normal(loc, scale, validate_args=False)

@@ -1,0 +1,5 @@
+"""The command ``pyro-vae``: one file a command."""
+
+from pyro_vae.cli.app import main
+
+__all__ = ["main"]

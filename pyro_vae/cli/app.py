@@ -1,0 +1,54 @@
+"""The Typer application, and what becomes of errors: exit status 2 for bad arguments."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import typer
+from rich.console import Console
+
+from pyro_vae.cli.data import data
+from pyro_vae.cli.demo import demo
+from pyro_vae.cli.evaluate import evaluate
+from pyro_vae.cli.fit import fit
+from pyro_vae.cli.report import report
+from pyro_vae.cli.sample import sample
+from pyro_vae.errors import PyroVAEError, UnknownNameError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Variational autoencoders as Pyro programs: fit them, and measure how far the ELBO is "
+    "from log p(x). All bounds are in nats per datum.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (demo, fit, evaluate, sample, report, data):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can act on are printed without a traceback."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(message: Warning | str, *_: object, **__: object) -> None:
+        console.print(f"note: {message}", markup=False)
+
+    warnings.showwarning = say  # type: ignore[assignment]
+    try:
+        app()
+    except UnknownNameError as error:
+        console.print(f"error: {error}", markup=False)
+        sys.exit(2)
+    except PyroVAEError as error:
+        console.print(f"error: {error}", markup=False)
+        sys.exit(1)
+    except ValueError as error:
+        console.print(f"error: {error}", markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        console.print("interrupted", markup=False)
+        sys.exit(130)

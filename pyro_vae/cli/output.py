@@ -1,0 +1,79 @@
+"""How results are printed: a table for people, JSON for programs, a bar while they wait."""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pandas as pd
+
+__all__ = ["measuring", "print_json", "print_summary", "with_error"]
+
+_LABELS = {
+    "log_evidence": "log p(x), importance sampling",
+    "elbo": "ELBO",
+    "gap": "gap = log p(x) - ELBO = KL(q || posterior)",
+    "reconstruction": "E_q[log p(x|z)]",
+    "kl_to_prior": "KL(q(z|x) || p(z))",
+    "ess": "effective sample size (particles)",
+    "khat > 0.7": "share of data with k-hat > 0.7",
+    "bits_per_dim": "bits per dimension",
+}
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print JSON to standard output; NaN, which JSON lacks, as null."""
+    print(json.dumps(_finite(document), indent=2))
+
+
+def print_summary(table: pd.DataFrame, title: str) -> None:
+    """Print the means with their two standard errors."""
+    out = Table(title=title, title_justify="left")
+    out.add_column("nats per datum")
+    for column in ("mean", "Monte Carlo SE", "sampling SE"):
+        out.add_column(column, justify="right")
+    for name, row in table.iterrows():
+        label = _LABELS.get(str(name), str(name).replace("iwae_", "IWAE_"))
+        cells = (row["mean"], row["mc_se"], row["sampling_se"])
+        out.add_row(label, *("" if math.isnan(c) else f"{c:.3f}" for c in cells))
+    Console().print(out)
+
+
+def with_error(mean: float, error: float) -> str:
+    """Mean with its standard error behind it, as in ``-20.31 (0.08)``."""
+    return f"{mean:.2f}" if math.isnan(error) else f"{mean:.2f} ({error:.2f})"
+
+
+@contextmanager
+def measuring(description: str, *, show: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """Bar with the data done and the time left; gives the callback for ``evaluate``."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not (show and console.is_terminal),
+    ) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,46 @@
+"""``pyro-vae sample``: draw data from a run's generative story."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from pyro_vae import plots
+from pyro_vae.cli.options import Json, RunFolder, Seed
+from pyro_vae.cli.output import print_json
+from pyro_vae.gallery import draw_samples
+from pyro_vae.inference.runs import Run, whole_file
+from pyro_vae.loading import load_model
+from pyro_vae.report import save_figure
+
+__all__ = ["sample"]
+
+
+def sample(
+    run: RunFolder,
+    count: Annotated[int, typer.Option(min=1, help="How many data to draw.")] = 40,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write the array. Default: RUN/samples.npy.")
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Draw z from the prior and x from p(x | z); write the array, and a picture of images."""
+    opened = Run.open(run)
+    samples = draw_samples(load_model(opened), count, seed=seed).numpy()
+    target = out or opened.path / "samples.npy"
+    with whole_file(target) as scratch, scratch.open("wb") as file:
+        np.save(file, samples, allow_pickle=False)
+    written = [str(target)]
+    if samples.ndim == 3:
+        picture = opened.path / "figures" / "samples.png"
+        save_figure(plots.prior_samples(samples), picture)
+        written.append(str(picture))
+    if as_json:
+        print_json({"run": str(run), "shape": list(samples.shape), "written": written})
+    else:
+        Console(highlight=False, soft_wrap=True).print("\n".join(f"wrote {w}" for w in written))

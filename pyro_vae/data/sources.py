@@ -1,0 +1,110 @@
+"""What every source of data says of itself, and where its files are looked for."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+import torch
+
+from pyro_vae.errors import MissingDataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pyro_vae.data.dataset import Kind
+
+__all__ = ["RawData", "Source", "resolve_data_root", "split_by_seed"]
+
+#: Seed of every split of a set that has none of its own: part of the data's definition.
+_SPLIT_SEED = 20140101
+
+
+@dataclass(frozen=True)
+class RawData:
+    """Splits and labels as read or simulated, before any binarisation.
+
+    Attributes
+    ----------
+    splits
+        Tensors ``(n, *event_shape)`` by split.
+    labels
+        Classes by split, or None.
+    """
+
+    splits: dict[str, Tensor]
+    labels: dict[str, Tensor] | None
+
+
+class Source(ABC):
+    """One named data set.
+
+    Attributes
+    ----------
+    name, description
+        What it goes by, and a line on what it is.
+    event_shape, kind, maximum
+        What its values are.
+    download_hint
+        How to have it, where it is not built in.
+    """
+
+    name: str
+    description: str
+    event_shape: tuple[int, ...]
+    kind: Kind
+    maximum: int | None = None
+
+    @abstractmethod
+    def read(self, root: Path, seed: int, download: bool) -> RawData:
+        """Read or simulate the data."""
+
+    def missing_files(self, root: Path) -> list[str]:
+        """Files that are not under the data root; none for a set that is built in."""
+        return []
+
+    def how_to_get(self, root: Path) -> str:
+        """The command, or the act, that would put the files there."""
+        return "built in"
+
+
+def resolve_data_root(data_root: str | Path | None) -> tuple[Path, bool]:
+    """Data root: the argument, else ``PYRO_VAE_DATA``, else the user's cache folder.
+
+    Returns
+    -------
+    tuple
+        The folder, and whether somebody named it (then it ought to be there).
+    """
+    named = data_root or os.environ.get("PYRO_VAE_DATA")
+    if named:
+        return Path(named).expanduser(), True
+    return Path(platformdirs.user_cache_dir("pyro_vae")), False
+
+
+def require_files(source: Source, root: Path, named: bool) -> None:
+    """Refuse a source whose files are not there, in one sentence that says what would help."""
+    if named and not root.is_dir():
+        raise MissingDataError(
+            f"the data root {root} does not exist: give the folder that holds the data sets "
+            f"(--data-root or PYRO_VAE_DATA), or make {source.name} available with "
+            f"{source.how_to_get(root)}"
+        )
+    missing = source.missing_files(root)
+    if missing:
+        raise MissingDataError(
+            f"{source.name} is not in {root}, where {missing[0]} was expected: "
+            f"{source.how_to_get(root)}"
+        )
+
+
+def split_by_seed(x: Tensor, labels: Tensor | None, sizes: dict[str, int]) -> RawData:
+    """Cut into splits after a fixed permutation, the same on every machine."""
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(_SPLIT_SEED))
+    parts = dict(zip(sizes, order.split(list(sizes.values())), strict=True))
+    by_split = None if labels is None else {name: labels[rows] for name, rows in parts.items()}
+    return RawData({name: x[rows] for name, rows in parts.items()}, by_split)

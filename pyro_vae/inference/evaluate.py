@@ -1,0 +1,269 @@
+"""Measuring a (model, guide) pair on data: every bound from one set of weights per datum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+from pyro_vae.inference.bounds import (
+    Estimate,
+    elbo_of,
+    gap_of,
+    iwae_of,
+    log_evidence_of,
+    mean_of,
+)
+from pyro_vae.inference.diagnostics import KHAT_LIMIT, effective_sample_size, pareto_khat
+from pyro_vae.inference.weights import stream_log_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pyro_vae.inference.weights import LogWeights, Program
+
+__all__ = ["elbo", "evaluate", "iwae_bound", "reduce_weights", "summary"]
+
+Reduction = Callable[["LogWeights"], dict[str, "Estimate | np.ndarray"]]
+
+
+def reduce_weights(
+    reductions: Iterable[Reduction],
+    model: Program,
+    guide: Program,
+    x: Tensor,
+    num_particles: int,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **engine: Any,
+) -> xr.Dataset:
+    """Stream the weights once, one datum at a time, and keep what the reductions make of them.
+
+    Parameters
+    ----------
+    reductions
+        Functions of one datum's ``LogWeights``.
+    model, guide, x, num_particles
+        As for ``log_weights``.
+    progress
+        Called with the number of data done and their total.
+    **engine
+        Other arguments of ``log_weights``: chunk_size, seed, memory_limit, ...
+
+    Returns
+    -------
+    Dataset
+        Dimension ``datum``, and ``num_particles`` for bounds that depend on it.
+    """
+    reductions = list(reductions)
+    rows: dict[str, list[np.ndarray]] = {}
+    weights = stream_log_weights(model, guide, x, num_particles, **engine)
+    for done, terms in enumerate(weights, start=1):
+        for reduction in reductions:
+            for name, estimate in reduction(terms).items():
+                if isinstance(estimate, Estimate):
+                    rows.setdefault(name, []).append(estimate.value.cpu().numpy())
+                    error = estimate.standard_error.cpu().numpy()
+                    rows.setdefault(f"{name}_se", []).append(error)
+                else:
+                    rows.setdefault(name, []).append(estimate)
+        if progress is not None:
+            progress(done, len(x))
+    variables: dict[str, Any] = {}
+    for name, values in rows.items():
+        stacked = np.stack(values, axis=-1)
+        if stacked.ndim == 2 and stacked.shape[0] == 1:
+            stacked = stacked[0]
+            variables[name] = ("datum", stacked)
+        else:
+            variables[name] = (("num_particles", "datum"), stacked[:, 0, :])
+    results = xr.Dataset(variables, coords={"datum": np.arange(len(x))})
+    results.attrs.update(
+        units="nats per datum",
+        particles=num_particles,
+        seed=engine.get("seed", 0),
+        bound="log_evidence is a stochastic lower bound, exact as the number of particles grows",
+    )
+    for variable in results.data_vars.values():
+        if variable.name not in ("khat", "ess"):
+            variable.attrs["units"] = "nats"
+    return results
+
+
+def elbo_reduction(terms: LogWeights) -> dict[str, Estimate | np.ndarray]:
+    """ELBO."""
+    return {"elbo": elbo_of(terms.log_weights)}
+
+
+def _iwae(ks: Sequence[int]) -> Reduction:
+    def reduction(terms: LogWeights) -> dict[str, Estimate | np.ndarray]:
+        estimates = [iwae_of(terms.log_weights, k) for k in ks]
+        value, error = (torch.stack(parts) for parts in zip(*estimates, strict=True))
+        return {"iwae": Estimate(value, error)}
+
+    return reduction
+
+
+def evidence_reduction(terms: LogWeights) -> dict[str, Estimate | np.ndarray]:
+    """Log p(x) with its effective sample size and Pareto k-hat."""
+    log_weights = terms.log_weights
+    return {
+        "log_evidence": log_evidence_of(log_weights),
+        "ess": effective_sample_size(log_weights).cpu().numpy(),
+        "khat": pareto_khat(log_weights),
+    }
+
+
+def gap_reduction(terms: LogWeights) -> dict[str, Estimate | np.ndarray]:
+    """Gap log p(x) - ELBO, and the two parts of the ELBO: reconstruction and KL to the prior."""
+    return {
+        "gap": gap_of(terms.log_weights),
+        # L(q; x) = E_q[log p(x|z)] - KL(q(z|x) || p(z)),  KL = E_q[log q(z|x) - log p(z)]
+        "reconstruction": mean_of(terms.log_likelihood),
+        "kl_to_prior": mean_of(terms.log_guide - terms.log_prior),
+    }
+
+
+def elbo(
+    model: Program, guide: Program, x: Tensor, num_particles: int = 100, **engine: Any
+) -> xr.Dataset:
+    """ELBO per datum, L(q; x) = E_q[log p(x, z) - log q(z|x)] <= log p(x).
+
+    Parameters
+    ----------
+    model, guide, x, num_particles
+        As for ``log_weights``; ``num_particles`` draws average the expectation.
+    **engine
+        Other arguments of ``log_weights``.
+
+    Returns
+    -------
+    Dataset
+        ``elbo`` and ``elbo_se``, dimension ``datum``, in nats.
+    """
+    return reduce_weights([elbo_reduction], model, guide, x, num_particles, **engine)
+
+
+def iwae_bound(
+    model: Program,
+    guide: Program,
+    x: Tensor,
+    num_particles: Sequence[int] = (1, 5, 50, 500, 5000),
+    **engine: Any,
+) -> xr.Dataset:
+    """IWAE_k per datum for several k, all from one set of max(k) weights.
+
+    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519. IWAE_1 is the ELBO to the bit, and
+    every IWAE_k is a lower bound on log p(x) in expectation.
+
+    Parameters
+    ----------
+    model, guide, x
+        As for ``log_weights``.
+    num_particles
+        The values of k.
+    **engine
+        Other arguments of ``log_weights``.
+
+    Returns
+    -------
+    Dataset
+        ``iwae`` and ``iwae_se``, dimensions ``(num_particles, datum)``, in nats.
+    """
+    ks = _ks(num_particles)
+    results = reduce_weights([_iwae(ks)], model, guide, x, max(ks), **engine)
+    return _label(results, ks)
+
+
+def evaluate(
+    model: Program,
+    guide: Program,
+    x: Tensor,
+    num_particles: int = 5000,
+    *,
+    iwae: Sequence[int] = (1, 5, 50, 500, 5000),
+    **engine: Any,
+) -> xr.Dataset:
+    """ELBO, IWAE bounds, log p(x), gap and diagnostics per datum, from one set of weights.
+
+    Parameters
+    ----------
+    model, guide, x, num_particles
+        As for ``log_weights``.
+    iwae
+        Values of k for IWAE_k; those above ``num_particles`` are left out.
+    **engine
+        Other arguments of ``log_weights``, and ``progress``.
+
+    Returns
+    -------
+    Dataset
+        All the variables of ``elbo``, ``iwae_bound``, ``log_evidence`` and ``gap``.
+    """
+    ks = [k for k in _ks(iwae) if k <= num_particles]
+    reductions = [elbo_reduction, _iwae(ks), evidence_reduction, gap_reduction]
+    return _label(reduce_weights(reductions, model, guide, x, num_particles, **engine), ks)
+
+
+def summary(results: xr.Dataset) -> pd.DataFrame:
+    """Means over data with their two standard errors.
+
+    Sums over data are divided by their number. The Monte Carlo standard error says how far
+    the mean would move with other particles, the sampling standard error with other data.
+
+    Parameters
+    ----------
+    results
+        What ``evaluate``, ``elbo``, ``log_evidence`` or ``gap`` returned.
+
+    Returns
+    -------
+    DataFrame
+        Rows by quantity; columns ``mean``, ``mc_se`` and ``sampling_se``, in nats, except
+        ``ess`` (particles) and ``khat > 0.7`` (share of the data).
+    """
+    table: dict[str, tuple[float, float, float]] = {}
+    for name in results.data_vars:
+        values = results[name]
+        if str(name).endswith("_se") or str(name) == "khat":
+            continue
+        errors = results.get(f"{name}_se")
+        if "num_particles" in values.dims:
+            for k in values["num_particles"].values:
+                at_k = errors.sel(num_particles=k) if errors is not None else None
+                table[f"{name}_{k}"] = _mean(values.sel(num_particles=k), at_k)
+        else:
+            table[str(name)] = _mean(values, errors)
+    if "khat" in results:
+        above = results["khat"] > KHAT_LIMIT
+        table[f"khat > {KHAT_LIMIT}"] = _mean(above.astype(float), None)
+    return pd.DataFrame.from_dict(table, orient="index", columns=["mean", "mc_se", "sampling_se"])
+
+
+def _mean(values: xr.DataArray, errors: xr.DataArray | None) -> tuple[float, float, float]:
+    count = values.sizes["datum"]
+    mc = math.nan if errors is None else float(np.sqrt((errors.values**2).sum())) / count
+    spread = float(values.values.std(ddof=1)) if count > 1 else math.nan
+    return float(values.values.sum()) / count, mc, spread / math.sqrt(count)
+
+
+def _ks(num_particles: Sequence[int]) -> list[int]:
+    ks = sorted(set(num_particles))
+    if not ks or ks[0] < 1:
+        raise ValueError(
+            f"num_particles got {list(num_particles)}: give positive integers, as in [1, 5, 50]"
+        )
+    return ks
+
+
+def _label(results: xr.Dataset, ks: list[int]) -> xr.Dataset:
+    if "num_particles" not in results.dims:
+        # A single k came out without its own dimension.
+        for name in ("iwae", "iwae_se"):
+            results[name] = results[name].expand_dims("num_particles")
+    return results.assign_coords(num_particles=ks)

@@ -1,0 +1,521 @@
+"""The SVI loop: one optimiser over a module's own parameters, resumable to the bit.
+
+Hoffman, Blei, Wang & Paisley (2013), arXiv 1206.7051; the loss is minus the objective's bound,
+averaged over the batch, in nats per datum.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+import pandas as pd
+import torch
+from lightning_fabric import Fabric
+from pyro import poutine
+from pyro.infer import Trace_ELBO
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
+
+from pyro_vae.data import Dataset
+from pyro_vae.errors import NonFiniteLossError, RunError, UnknownNameError
+from pyro_vae.inference.runs import Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyro.infer import ELBO
+    from torch import Tensor
+
+__all__ = ["FitResult", "TrainableProgram", "fit"]
+
+Schedule = Literal["constant", "cosine"] | Callable[[float], float]
+
+#: Multipliers of the learning rate as functions of the share of training that is done.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda share: 1.0,
+    "cosine": lambda share: 0.5 * (1.0 + math.cos(math.pi * share)),
+}
+
+
+@runtime_checkable
+class TrainableProgram(Protocol):
+    """A ``torch.nn.Module`` with two Pyro programs, whose parameters are what is trained."""
+
+    def model(self, x: Tensor) -> Any:
+        """Generative story, with ``x`` observed."""
+
+    def guide(self, x: Tensor) -> Any:
+        """Guide q(z | x)."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What training did.
+
+    Attributes
+    ----------
+    metrics
+        One row an epoch: epoch, train_elbo, validation_elbo (nats per datum), learning_rate,
+        seconds (since the start of the run).
+    best_epoch
+        Epoch whose weights the model now holds.
+    stopped
+        Why training ended: ``"epochs"``, ``"patience"`` or ``"interrupt"``.
+    """
+
+    metrics: pd.DataFrame
+    best_epoch: int
+    stopped: Literal["epochs", "patience", "interrupt"]
+
+
+@dataclass
+class _State:
+    """What an interrupted run needs to go on from the end of an epoch."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_bound: float = -math.inf
+    best: dict[str, Tensor] = field(default_factory=dict)
+    rows: list[dict[str, float]] = field(default_factory=list)
+    stopped: str = ""
+
+
+class _Loss(nn.Module):
+    """Minus the objective, summed over a batch, as a module: what Fabric wraps."""
+
+    def __init__(self, program: nn.Module, objective: ELBO) -> None:
+        super().__init__()
+        self.program = program
+        self.objective = objective
+
+    def forward(self, x: Tensor) -> Tensor:
+        model, guide = self.program.model, self.program.guide
+        if torch.is_grad_enabled():
+            return self.objective.differentiable_loss(model, guide, x)
+        # Some objectives refuse to make a differentiable loss that has no gradient.
+        return torch.tensor(self.objective.loss(model, guide, x))
+
+
+def fit(
+    model: nn.Module,
+    data: Dataset | Tensor,
+    objective: ELBO | None = None,
+    *,
+    epochs: int = 100,
+    batch_size: int = 128,
+    learning_rate: float = 1e-3,
+    schedule: Schedule = "constant",
+    clip_norm: float | None = None,
+    patience: int | None = None,
+    seed: int = 0,
+    run: Run | str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    accelerator: str = "cpu",
+    devices: int = 1,
+    precision: str = "32-true",
+    progress: bool | None = None,
+) -> FitResult:
+    """Train a (model, guide) pair by stochastic variational inference.
+
+    The weights kept are those with the best bound on the validation data (the last ones where
+    there are none). Same seed, same machine: the same numbers to the bit, also when the run
+    was interrupted and resumed. Ctrl-C ends training after the last whole epoch.
+
+    Parameters
+    ----------
+    model
+        Module with methods ``model(x)`` and ``guide(x)``, such as ``VAE``, ``MixtureModel``
+        or your own. If it has ``initialise(x)`` and is not ``initialised``, that is called.
+    data
+        A ``Dataset``, or a tensor of training data ``(n, *event_shape)``.
+    objective
+        Pyro ``ELBO``; the model's ``default_objective()``, else ``Trace_ELBO()``.
+    epochs, batch_size
+        Passes over the data; data per step. The last batch of an epoch may be smaller.
+    learning_rate
+        Step size of Adam (Kingma & Ba, 2015, arXiv 1412.6980).
+    schedule
+        ``"constant"``, ``"cosine"`` (to zero at the end), or a function from the share of
+        training done, in [0, 1), to a multiplier of the learning rate.
+    clip_norm
+        Bound on the norm of the gradient of the loss per datum.
+    patience
+        Epochs without a better validation bound after which training stops.
+    seed
+        Seed of the order of the data and of the draws.
+    run
+        Folder to keep the run in; nothing is written without one.
+    resume, overwrite
+        What to do with a run that is in the folder: go on with it, or replace it.
+    accelerator, devices, precision
+        As for Lightning Fabric: ``"cpu"``, ``"cuda"``, ``"auto"``; number of processes, which
+        share every batch; ``"32-true"``, ``"bf16-mixed"``, ``"64-true"``.
+    progress
+        Show a bar; by default where standard error is a terminal.
+
+    Returns
+    -------
+    FitResult
+        Metrics per epoch, the best epoch, and why training ended.
+
+    Raises
+    ------
+    NonFiniteLossError
+        If the loss becomes NaN or infinite; the model keeps its last good weights.
+    RunError
+        If the run folder is taken, cannot be written, or has other settings than these.
+    ValueError
+        If a setting is out of range.
+    """
+    if not isinstance(data, Dataset):
+        data = Dataset.from_tensors(data)
+    _check_settings(model, epochs, batch_size, learning_rate, clip_norm, patience)
+    multiplier = _schedule(schedule)
+    if batch_size > len(data.train):
+        warnings.warn(
+            f"batch_size {batch_size} is larger than the {len(data.train)} training data: every "
+            "step takes all of them",
+            stacklevel=2,
+        )
+        batch_size = len(data.train)
+    if objective is None:
+        default = getattr(model, "default_objective", Trace_ELBO)
+        objective = default()
+    settings = {
+        "objective": type(objective).__name__,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "schedule": schedule if isinstance(schedule, str) else "custom",
+        "clip_norm": clip_norm,
+        "patience": patience,
+        "seed": seed,
+        "precision": precision,
+    }
+    run = _prepare_run(run, resume, overwrite)
+
+    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
+    if devices != 1:
+        fabric.launch()
+    if not getattr(model, "initialised", True):
+        model.initialise(data.train)  # type: ignore[operator]
+    validate = getattr(getattr(model, "likelihood", None), "check", None)
+    if validate is not None:
+        # Bad data are refused now, not in the middle of an epoch.
+        for split in (data.epoch_train(0), data.validation):
+            if len(split):
+                validate(split)
+    loss_module = _Loss(model, objective)
+    optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
+    wrapped, optimiser = fabric.setup(loss_module, optimiser)
+
+    state = _State()
+    if run is not None:
+        config = {"model": getattr(model, "config", None), "data": _describe_data(data)}
+        if resume:
+            _check_same(run, {**config, "fit": settings})
+            state = _load_checkpoint(run, model, optimiser)
+        elif fabric.is_global_zero:
+            run.write_config({**config, "fit": settings})
+    if state.stopped:
+        model.load_state_dict(state.best)
+        return FitResult(pd.DataFrame(state.rows), state.best_epoch, state.stopped)  # type: ignore[arg-type]
+
+    loop = _Loop(
+        model,
+        wrapped,
+        optimiser,
+        fabric,
+        data,
+        batch_size,
+        learning_rate,
+        clip_norm,
+        seed,
+    )
+    show = sys.stderr.isatty() if progress is None else progress
+    last_good = _snapshot(model)
+    started = time.monotonic() - (state.rows[-1]["seconds"] if state.rows else 0.0)
+    stopped: Literal["epochs", "patience", "interrupt"] = "epochs"
+    with _progress_bar(show and fabric.is_global_zero) as bar:
+        task = bar.add_task("fit", total=epochs, completed=state.epoch, bound="")
+        try:
+            while state.epoch < epochs:
+                rate = learning_rate * multiplier(state.epoch / epochs)
+                train_elbo = loop.train_epoch(state.epoch, rate)
+                validation_elbo = loop.validation_bound()
+                last_good = _snapshot(model)
+                state.epoch += 1
+                state.rows.append(
+                    {
+                        "epoch": state.epoch,
+                        "train_elbo": train_elbo,
+                        "validation_elbo": validation_elbo,
+                        "learning_rate": rate,
+                        "seconds": time.monotonic() - started,
+                    }
+                )
+                # Without validation data every epoch is the best so far.
+                better = math.isnan(validation_elbo) or validation_elbo > state.best_bound
+                if better:
+                    state.best_epoch, state.best_bound = state.epoch, validation_elbo
+                    state.best = last_good
+                if patience is not None and state.epoch - state.best_epoch >= patience:
+                    stopped = "patience"
+                if stopped == "patience" or state.epoch == epochs:
+                    state.stopped = stopped
+                if run is not None and fabric.is_global_zero:
+                    _save(run, state, last_good, optimiser, better)
+                bar.update(task, advance=1, bound=_bound_text(train_elbo, validation_elbo))
+                if stopped == "patience":
+                    break
+        except KeyboardInterrupt:
+            stopped = "interrupt"
+            model.load_state_dict(last_good)
+        except NonFiniteLossError:
+            model.load_state_dict(last_good)
+            raise
+    if state.best:
+        model.load_state_dict(state.best)
+    return FitResult(pd.DataFrame(state.rows), state.best_epoch, stopped)
+
+
+@dataclass
+class _Loop:
+    """One epoch of training, and the validation bound."""
+
+    program: nn.Module
+    loss: Any
+    optimiser: Any
+    fabric: Fabric
+    data: Dataset
+    batch_size: int
+    learning_rate: float
+    clip_norm: float | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.train = self.data.train.to(self.fabric.device)
+        self.validation = self.data.validation.to(self.fabric.device)
+        self.step = 0
+
+    def train_epoch(self, epoch: int, rate: float) -> float:
+        """Run through the data once; the mean of the bound over it, in nats per datum."""
+        self.program.train()
+        train = self.train
+        if self.data.binarisation == "dynamic":
+            train = self.data.epoch_train(epoch).to(self.fabric.device)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        # Every epoch has its own seed, so that a resumed run draws what it would have drawn.
+        torch.manual_seed(_epoch_seed(self.seed, epoch, self.fabric.global_rank))
+        order = torch.randperm(
+            len(train), generator=torch.Generator().manual_seed(_epoch_seed(self.seed, epoch, 0))
+        ).to(train.device)
+        world = self.fabric.world_size
+        total = 0.0
+        steps = math.ceil(len(train) / self.batch_size)
+        for index, batch in enumerate(order.split(self.batch_size)):
+            x = train[batch[self.fabric.global_rank :: world]]
+            # The mean over processes that Fabric takes of the gradients is then the batch's.
+            loss = self.loss(x) * (world / len(batch))
+            value = loss.item()
+            if not math.isfinite(value):
+                raise _non_finite(self.program, x, epoch, epoch * steps + index, value)
+            total += value * len(batch)
+            self.fabric.backward(loss)
+            if self.clip_norm is not None:
+                self.fabric.clip_gradients(self.loss, self.optimiser, max_norm=self.clip_norm)
+            self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)
+        if world > 1:
+            total = float(self.fabric.all_reduce(torch.tensor(total), reduce_op="mean"))
+        return -total / len(train)
+
+    def validation_bound(self) -> float:
+        """Bound on the validation data in nats per datum, with the same draws every epoch."""
+        if len(self.validation) == 0:
+            return math.nan
+        self.program.eval()
+        devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            torch.manual_seed(self.seed)
+            total = sum(self.loss(part).item() for part in self.validation.split(1024))
+        return -total / len(self.validation)
+
+
+def _epoch_seed(seed: int, epoch: int, rank: int) -> int:
+    return (seed * 1_000_003 + epoch) * 1_009 + rank
+
+
+def _check_settings(
+    model: nn.Module,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    clip_norm: float | None,
+    patience: int | None,
+) -> None:
+    if not isinstance(model, nn.Module) or not isinstance(model, TrainableProgram):
+        raise TypeError(
+            f"model got {type(model).__name__}: it must be a torch.nn.Module with methods "
+            "model(x) and guide(x)"
+        )
+    for name, value in (
+        ("epochs", epochs),
+        ("batch_size", batch_size),
+        ("learning_rate", learning_rate),
+        ("clip_norm", clip_norm),
+        ("patience", patience),
+    ):
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} got {value!r}: it must be positive")
+
+
+def _schedule(schedule: Schedule) -> Callable[[float], float]:
+    if callable(schedule):
+        return schedule
+    if schedule not in SCHEDULES:
+        raise UnknownNameError("schedule", schedule, SCHEDULES)
+    return SCHEDULES[schedule]
+
+
+def _prepare_run(run: Run | str | Path | None, resume: bool, overwrite: bool) -> Run | None:
+    if isinstance(run, Run):
+        run = run.path
+    if run is None:
+        if resume:
+            raise RunError("resume=True needs a run folder: give run=...")
+        return None
+    return Run.open(run) if resume else Run.create(run, overwrite=overwrite)
+
+
+def _describe_data(data: Dataset) -> dict[str, Any]:
+    return {"name": data.name, "binarisation": data.binarisation, "seed": data.seed}
+
+
+def _check_same(run: Run, config: dict[str, Any]) -> None:
+    saved = run.config()
+    for part, ours in config.items():
+        theirs = saved.get(part)
+        if theirs == ours:
+            continue
+        keys = ours.keys() | theirs.keys() if isinstance(theirs, dict) and ours else ()
+        differing = [k for k in sorted(keys) if (theirs or {}).get(k) != (ours or {}).get(k)]
+        raise RunError(
+            f"run folder {run.path} was made with other settings of {part}"
+            f"{' (' + ', '.join(differing) + ')' if differing else ''}: resume with the same "
+            "settings, or start a new run"
+        )
+
+
+def _snapshot(model: nn.Module) -> dict[str, Tensor]:
+    return {key: value.detach().clone() for key, value in model.state_dict().items()}
+
+
+def _save(
+    run: Run, state: _State, current: dict[str, Tensor], optimiser: Any, better: bool
+) -> None:
+    """Metrics, best weights and checkpoint; the checkpoint last, since it vouches for the rest."""
+    run.write_metrics(pd.DataFrame(state.rows))
+    if better:
+        run.write_tensors("weights.safetensors", state.best, {"epoch": state.best_epoch})
+    tensors = {f"current/{key}": value for key, value in current.items()}
+    tensors |= {f"best/{key}": value for key, value in state.best.items()}
+    for index, moments in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser/{index}/{key}": value for key, value in moments.items()}
+    notes = {
+        "epoch": state.epoch,
+        "best_epoch": state.best_epoch,
+        # JSON has no NaN or infinity, and the bit pattern must survive.
+        "best_bound": float(state.best_bound).hex(),
+        "stopped": state.stopped,
+    }
+    run.write_tensors(
+        "checkpoint.safetensors", {k: v.detach().cpu().clone() for k, v in tensors.items()}, notes
+    )
+
+
+def _load_checkpoint(run: Run, model: nn.Module, optimiser: Any) -> _State:
+    """State at the end of the last whole epoch; a run killed before that starts over."""
+    if not (run.path / "checkpoint.safetensors").exists():
+        return _State()
+    tensors, notes = run.tensors("checkpoint.safetensors")
+    parts: dict[str, dict[str, Tensor]] = {"current": {}, "best": {}, "optimiser": {}}
+    for key, value in tensors.items():
+        part, _, name = key.partition("/")
+        parts[part][name] = value
+    try:
+        model.load_state_dict(parts["current"])
+    except RuntimeError as error:
+        raise RunError(f"{run.path} holds weights of another model: {error}") from error
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in parts["optimiser"].items():
+        index, _, name = key.partition("/")
+        moments.setdefault(int(index), {})[name] = value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": moments, "param_groups": groups})
+    metrics = run.metrics()
+    rows = metrics[metrics["epoch"] <= notes["epoch"]].to_dict("records")
+    return _State(
+        epoch=notes["epoch"],
+        best_epoch=notes["best_epoch"],
+        best_bound=float.fromhex(notes["best_bound"]),
+        best=parts["best"],
+        rows=rows,  # type: ignore[arg-type]
+        stopped=notes["stopped"],
+    )
+
+
+def _non_finite(
+    program: nn.Module, x: Tensor, epoch: int, step: int, value: float
+) -> NonFiniteLossError:
+    return NonFiniteLossError(
+        f"the loss is {value} at step {step} (epoch {epoch + 1}); the first site with non-finite "
+        f"numbers is {_first_bad_site(program, x)}. Try a smaller learning_rate, clip_norm=10, "
+        "or a larger min_scale; the model keeps its weights of the last whole epoch."
+    )
+
+
+def _first_bad_site(program: Any, x: Tensor) -> str:
+    """Guide sites first, then the model's, in the order in which they are drawn."""
+    with torch.no_grad():
+        try:
+            guide_trace = poutine.trace(program.guide).get_trace(x)
+            model = poutine.replay(program.model, trace=guide_trace)
+            traces = {"guide": guide_trace, "model": poutine.trace(model).get_trace(x)}
+        except ValueError as error:
+            return f"one whose distribution refuses its parameters ({error})"
+        for kind, trace in traces.items():
+            for name, site in trace.nodes.items():
+                if site["type"] != "sample" or not hasattr(site["fn"], "log_prob"):
+                    continue
+                log_prob = site["fn"].log_prob(site["value"])
+                for part, numbers in (("value", site["value"]), ("log-probability", log_prob)):
+                    if not bool(torch.isfinite(numbers).all()):
+                        return f"{name!r} in the {kind} (its {part})"
+    return "not reproduced by another draw"
+
+
+def _progress_bar(show: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("epoch {task.completed}/{task.total}"),
+        TextColumn("{task.fields[bound]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not show,
+    )
+
+
+def _bound_text(train: float, validation: float) -> str:
+    text = f"bound {train:.2f} nats"
+    return text if math.isnan(validation) else f"{text}, validation {validation:.2f}"
