@@ -18,7 +18,21 @@ if TYPE_CHECKING:
     from pyro_vae.data import Dataset
     from pyro_vae.models import MixtureModel
 
-__all__ = ["draw_samples", "interpolate", "model_figures"]
+__all__ = ["CAPTIONS", "draw_samples", "interpolate", "model_figures"]
+
+#: What each figure of ``model_figures`` shows.
+CAPTIONS = {
+    "training": "The bound over training; the weights kept are those at the black dot.",
+    "iwae": "The IWAE bound against the number of particles K. K = 1 is the ELBO; the dashed "
+    "line is the importance-sampled log p(x), and the arrow the gap between them.",
+    "gap": "The gap of every test datum (left), and its ELBO against its log p(x) (right); "
+    "below the line by the gap.",
+    "samples": "Draws from the fitted generative story.",
+    "reconstructions": "Test data and their reconstructions.",
+    "interpolation": "Straight lines in the latent space between the codes of two test data.",
+    "components": "The mixture's component means.",
+    "latent": "Codes of the test data, one mark a datum, the class in a disc at its mean.",
+}
 
 
 def draw_samples(model: VAE | MixtureModel, count: int, *, seed: int = 0) -> Tensor:
@@ -89,8 +103,8 @@ def model_figures(
             lines = torch.stack([interpolate(model, pair) for pair in pairs])
             figures["interpolation"] = plots.interpolation(lines.numpy())
         else:
-            means = model.component_means().detach().numpy()
-            figures["components"] = plots.image_grid(means, columns=10, title="component means")
+            components = model.component_means().detach().numpy()
+            figures["components"] = plots.image_grid(components, title="component means")
     if isinstance(model, VAE) and len(data.test) > 2:
         with torch.no_grad():
             codes = model.code(data.test).numpy()
@@ -107,6 +121,4 @@ def _pairs(data: Dataset, count: int = 4) -> list[Tensor]:
     labels = data.labels["test"]
     first = {int(label): i for i, label in reversed(list(enumerate(labels.tolist())))}
     members = [first[label] for label in sorted(first)]
-    return [
-        data.test[[members[i], members[-1 - i]]] for i in range(min(count, len(members) // 2))
-    ]
+    return [data.test[[members[i], members[-1 - i]]] for i in range(min(count, len(members) // 2))]

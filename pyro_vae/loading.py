@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pyro_vae import data
 from pyro_vae.errors import RunError
 from pyro_vae.inference.runs import Run
-from pyro_vae.models import MixtureModel, VAE, model_from_config
+from pyro_vae.models import VAE, MixtureModel, model_from_config
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -37,7 +37,7 @@ def main() -> None:
     def say(message: Warning | str, *_: object, **__: object) -> None:
         console.print(f"note: {message}", markup=False)
 
-    warnings.showwarning = say  # type: ignore[assignment]
+    warnings.showwarning = say
     try:
         app()
     except UnknownNameError as error:

@@ -49,8 +49,8 @@ def print_summary(table: pd.DataFrame, title: str) -> None:
 
 
 def with_error(mean: float, error: float) -> str:
-    """Mean with its standard error behind it, as in ``-20.31 (0.08)``."""
-    return f"{mean:.2f}" if math.isnan(error) else f"{mean:.2f} ({error:.2f})"
+    """Mean with its standard error behind it, as in ``-20.31 (0.081)``."""
+    return f"{mean:.2f}" if math.isnan(error) else f"{mean:.2f} ({error:.3f})"
 
 
 @contextmanager

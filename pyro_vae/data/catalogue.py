@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pyro_vae.data.binarisation import binarise, check_binarisation
-from pyro_vae.data.dataset import SPLITS, Dataset
+from pyro_vae.data.dataset import Dataset
 from pyro_vae.data.digits import Digits
 from pyro_vae.data.frey_faces import FreyFaces
 from pyro_vae.data.simulated import Moons, Pinwheel
@@ -153,7 +153,9 @@ def load(
         kind, maximum = "binary", None
     return Dataset(
         name,
-        *(splits[split] for split in SPLITS),
+        splits["train"],
+        splits["validation"],
+        splits["test"],
         kind=kind,
         maximum=maximum,
         labels=raw.labels,

@@ -160,7 +160,9 @@ class Dataset:
                 f"{self.name}: {split} has NaN or infinite values, first in row "
                 f"{int((~finite).nonzero()[0, 0])}: drop or impute those rows"
             )
-        kind = "unit-interval" if self.binarisation == "dynamic" and split == "train" else self.kind
+        kind = (
+            "unit-interval" if self.binarisation == "dynamic" and split == "train" else self.kind
+        )
         inside, allowed = {
             "binary": ((x == 0) | (x == 1), "0 and 1; binarise grey levels, or say kind='real'"),
             "unit-interval": ((x >= 0) & (x <= 1), "numbers from 0 to 1; divide by the maximum"),
@@ -172,5 +174,6 @@ class Dataset:
         }[kind]
         if not bool(inside.all()):
             raise DataError(
-                f"{self.name}: {split} holds {x[~inside][0].item():g}, and {kind} data are {allowed}"
+                f"{self.name}: {split} holds {x[~inside][0].item():g}, and {kind} data are "
+                f"{allowed}"
             )

@@ -10,7 +10,7 @@ from pyro_vae.errors import DataError, MissingDataError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FashionMNIST", "KMNIST", "MNIST"]
+__all__ = ["KMNIST", "MNIST", "FashionMNIST"]
 
 _FILES = (
     "train-images-idx3-ubyte",

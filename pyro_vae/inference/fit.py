@@ -336,7 +336,7 @@ class _Loop:
             self.optimiser.step()
             self.optimiser.zero_grad(set_to_none=True)
         if world > 1:
-            total = float(self.fabric.all_reduce(torch.tensor(total), reduce_op="mean"))
+            total = self.fabric.all_reduce(torch.tensor(total), reduce_op="mean").item()  # type: ignore[union-attr]
         return -total / len(train)
 
     def validation_bound(self) -> float:
@@ -469,7 +469,7 @@ def _load_checkpoint(run: Run, model: nn.Module, optimiser: Any) -> _State:
         best_epoch=notes["best_epoch"],
         best_bound=float.fromhex(notes["best_bound"]),
         best=parts["best"],
-        rows=rows,  # type: ignore[arg-type]
+        rows=rows,
         stopped=notes["stopped"],
     )
 

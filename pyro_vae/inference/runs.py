@@ -44,6 +44,11 @@ def whole_file(path: Path) -> Iterator[Path]:
         scratch.unlink(missing_ok=True)
 
 
+def _is_vacant(path: Path) -> bool:
+    """Whether a folder holds no file: what ``Run.create`` leaves, and an empty one."""
+    return path.is_dir() and not any(entry.is_file() for entry in path.rglob("*"))
+
+
 class Run:
     """A run folder.
 
@@ -73,7 +78,7 @@ class Run:
             If the folder exists and is not to be replaced, is not a run, or cannot be written.
         """
         run = cls(path)
-        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+        if run.path.exists() and not _is_vacant(run.path):
             if not overwrite:
                 raise RunError(
                     f"run folder {run.path} exists: give another name, resume=True (--resume) to "

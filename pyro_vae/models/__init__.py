@@ -9,7 +9,7 @@ from typing import Any
 
 from pyro_vae.errors import UnknownNameError
 
-_MODELS = {"mixture": MixtureModel, "vae": VAE}
+_MODELS: dict[str, type[VAE | MixtureModel]] = {"mixture": MixtureModel, "vae": VAE}
 
 
 def model_from_config(config: dict[str, Any]) -> VAE | MixtureModel:

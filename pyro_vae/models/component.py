@@ -43,7 +43,7 @@ class Component(nn.Module, ABC):
     """
 
     role: ClassVar[str] = "component"
-    registry: ClassVar[dict[str, type[Component]]]
+    registry: ClassVar[dict[str, Any]]
     name: ClassVar[str]
 
     def __init_subclass__(cls, *, role: str | None = None, **kwargs: Any) -> None:
@@ -65,7 +65,7 @@ class Component(nn.Module, ABC):
         """
         if name not in cls.registry:
             raise UnknownNameError(cls.role, name, cls.registry)
-        return cls.registry[name](**settings)  # type: ignore[return-value]
+        return cls.registry[name](**settings)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

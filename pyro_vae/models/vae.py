@@ -212,7 +212,7 @@ class VAE(nn.Module):
         self.initialised = True
         if isinstance(self.decoder, MLP):
             with torch.no_grad():
-                self.decoder[-1].bias.copy_(self.likelihood.moment_eta(x))
+                self.decoder.output.bias.copy_(self.likelihood.moment_eta(x))
 
     def default_objective(self) -> ELBO:
         """``Trace_ELBO`` with one particle."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from torch import nn
 
@@ -65,7 +66,7 @@ class MLP(nn.Sequential):
                 )
         widths = [in_features, *hidden]
         layers: list[nn.Module] = []
-        for width_in, width_out in zip(widths[:-1], widths[1:], strict=True):
+        for width_in, width_out in itertools.pairwise(widths):
             layers += [nn.Linear(width_in, width_out), ACTIVATIONS[activation]()]
         layers.append(nn.Linear(widths[-1], out_features))
         super().__init__(*layers)
@@ -73,6 +74,11 @@ class MLP(nn.Sequential):
         # hardly hears z at first settles where q(z|x) = p(z); Glorot & Bengio (2010) keep it.
         linear = [layer for layer in self if isinstance(layer, nn.Linear)]
         for layer in linear:
-            gain = 1.0 if layer is linear[-1] else _GAINS.get(activation, 1.0)
+            gain = 1.0 if layer is self.output else _GAINS.get(activation, 1.0)
             nn.init.xavier_uniform_(layer.weight, gain)
             nn.init.zeros_(layer.bias)
+
+    @property
+    def output(self) -> nn.Linear:
+        """The last layer."""
+        return cast("nn.Linear", self[-1])

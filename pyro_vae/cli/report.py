@@ -1,0 +1,98 @@
+"""``pyro-vae report``: the figures of a run, and one HTML file with all of it."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from rich.console import Console
+
+from pyro_vae.cli.evaluate import measure_summary
+from pyro_vae.cli.options import DataRoot, Json, RunFolder
+from pyro_vae.cli.output import print_json, with_error
+from pyro_vae.gallery import CAPTIONS, model_figures
+from pyro_vae.inference.runs import Run
+from pyro_vae.loading import load_data, load_model
+from pyro_vae.report import Section, save_figure, write_report
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from pyro_vae.data import Dataset
+    from pyro_vae.models import VAE, MixtureModel
+
+__all__ = ["SE_NOTE", "provenance", "report", "report_section", "table_row"]
+
+SE_NOTE = (
+    "All bounds are in nats per datum, on held-out data; in brackets the Monte Carlo standard "
+    "error. The sampling standard error says how far the mean would move with other data."
+)
+
+
+def report(run: RunFolder, data_root: DataRoot = None, as_json: Json = False) -> None:
+    """Draw the figures of an evaluated run, and write report.html."""
+    opened = Run.open(run)
+    model, data = load_model(opened), load_data(opened, data_root=data_root)
+    results = opened.results()
+    row = table_row(results)
+    path = opened.path / "report.html"
+    write_report(
+        path,
+        title=f"{run.name}: {data.name}",
+        introduction=SE_NOTE,
+        table=pd.DataFrame([row], index=[run.name]),
+        sections=[report_section(opened, model, data, results)],
+        conclusions=[],
+        provenance=provenance(data, results),
+    )
+    if as_json:
+        print_json({"run": str(run), "report": str(path)})
+    else:
+        Console(highlight=False, soft_wrap=True).print(f"wrote {path}")
+
+
+def report_section(
+    run: Run, model: VAE | MixtureModel, data: Dataset, results: xr.Dataset
+) -> Section:
+    """One run's story and figures, which are also kept in its folder."""
+    figures = model_figures(model, data, metrics=run.metrics(), results=results)
+    for name, figure in figures.items():
+        save_figure(figure, run.path / "figures" / f"{name}.png")
+    captioned = {CAPTIONS[name]: figure for name, figure in figures.items()}
+    return Section(run.path.name, model.description(), captioned)
+
+
+def table_row(results: xr.Dataset) -> dict[str, str]:
+    """One run's line in a table of runs: bounds in nats per datum."""
+    table = measure_summary(results)
+
+    def cell(name: str) -> str:
+        return with_error(table.loc[name, "mean"], table.loc[name, "mc_se"])
+
+    exact = bool(results.attrs["exact"])
+    row = {"ELBO": "-" if exact else cell("elbo")}
+    for k in (5, 50, 500):
+        name = f"iwae_{k}"
+        row[f"IWAE_{k}"] = cell(name) if name in table.index and not exact else "-"
+    row["log p(x)"] = (
+        f"{table.loc['log_evidence', 'mean']:.2f} exact" if exact else (cell("log_evidence"))
+    )
+    row["sampling SE"] = f"{table.loc['log_evidence', 'sampling_se']:.2f}"
+    row["gap"] = "0" if exact else cell("gap")
+    bits = "bits_per_dim"
+    row["bits/dim"] = f"{table.loc[bits, 'mean']:.3f}" if bits in table.index else "-"
+    row["k-hat > 0.7"] = "-" if exact else f"{table.loc['khat > 0.7', 'mean']:.0%}"
+    return row
+
+
+def provenance(data: Dataset, results: xr.Dataset) -> dict[str, str]:
+    """Versions, data and seeds behind the numbers."""
+    packages = ("pyro-vae", "pyro-ppl", "torch", "arviz")
+    return {
+        "data": repr(data),
+        "particles": f"{results.attrs['particles']}, seed {results.attrs['seed']}",
+        "versions": ", ".join(f"{name} {version(name)}" for name in packages),
+        "Python": platform.python_version(),
+    }

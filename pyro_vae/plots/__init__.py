@@ -1,0 +1,18 @@
+"""Figures of results: arrays, data sets and tables in, a matplotlib figure out."""
+
+from pyro_vae.plots.bounds import iwae_against_k
+from pyro_vae.plots.gap import gap_per_datum
+from pyro_vae.plots.images import image_grid, interpolation, prior_samples, reconstructions
+from pyro_vae.plots.latent import latent_scatter
+from pyro_vae.plots.training import training_curves
+
+__all__ = [
+    "gap_per_datum",
+    "image_grid",
+    "interpolation",
+    "iwae_against_k",
+    "latent_scatter",
+    "prior_samples",
+    "reconstructions",
+    "training_curves",
+]

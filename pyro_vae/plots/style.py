@@ -1,0 +1,45 @@
+"""One style for every figure: readable at page width, safe for colour-blind readers."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec
+
+import matplotlib.style
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.figure import Figure
+
+__all__ = ["CLASS_COLOURS", "styled"]
+
+_STYLE = Path(__file__).with_name("pyro_vae.mplstyle")
+
+#: Ten classes: Tol's muted set, ordered so that neighbours differ in lightness.
+CLASS_COLOURS = (
+    "#332288",
+    "#88CCEE",
+    "#CC6677",
+    "#DDCC77",
+    "#117733",
+    "#AA4499",
+    "#44AA99",
+    "#882255",
+    "#999933",
+    "#777777",
+)
+
+P = ParamSpec("P")
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw in the package's style, and leave matplotlib's own settings as they are."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.style.context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return wrapper

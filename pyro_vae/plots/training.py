@@ -1,0 +1,44 @@
+"""Training curves: the bound against the epoch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pyro_vae.plots.style import styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["training_curves"]
+
+
+@styled
+def training_curves(metrics: pd.DataFrame) -> Figure:
+    """ELBO on training and validation data, and the epoch whose weights were kept.
+
+    Parameters
+    ----------
+    metrics
+        Columns ``epoch``, ``train_elbo`` and ``validation_elbo`` (nats per datum).
+    """
+    figure = Figure(figsize=(6.4, 3.6))
+    ax = figure.subplots()
+    epoch = metrics["epoch"]
+    ax.plot(epoch, metrics["train_elbo"], label="training")
+    shown = [metrics["train_elbo"].to_numpy()]
+    if metrics["validation_elbo"].notna().any():
+        validation = metrics["validation_elbo"]
+        ax.plot(epoch, validation, label="validation", linestyle="--")
+        best = validation.idxmax()
+        ax.plot(epoch[best], validation[best], "o", color="black", label=f"kept: {epoch[best]}")
+        shown.append(validation.to_numpy())
+    # The first epochs are far below the rest, and would flatten it.
+    values = np.concatenate(shown)
+    low, high = np.nanquantile(values, 0.05), np.nanmax(values)
+    margin = max(0.05 * (high - low), 1e-3)
+    ax.set(xlabel="epoch", ylabel="ELBO (nats per datum)", ylim=(low - margin, high + margin))
+    ax.legend(loc="lower right")
+    return figure
