@@ -88,9 +88,8 @@ def model_figures(
     labels = None if data.labels is None else data.labels["test"]
     latent = isinstance(model, VAE)
     if results is not None and latent:
-        shown = None if labels is None else labels[: results.sizes["datum"]].numpy()
         figures["iwae"] = plots.iwae_against_k(results)
-        figures["gap"] = plots.gap_per_datum(results, labels=shown)
+        figures["gap"] = plots.gap_per_datum(results)
     if len(data.event_shape) == 2:
         samples = draw_samples(model, 40, seed=seed)
         figures["samples"] = plots.prior_samples(samples.numpy())

@@ -206,7 +206,7 @@ def fit(
     if devices != 1:
         fabric.launch()
     if not getattr(model, "initialised", True):
-        model.initialise(data.train)  # type: ignore[operator]
+        model.initialise(data.epoch_train(0))  # type: ignore[operator]
     validate = getattr(getattr(model, "likelihood", None), "check", None)
     if validate is not None:
         # Bad data are refused now, not in the middle of an epoch.
@@ -244,7 +244,9 @@ def fit(
     last_good = _snapshot(model)
     started = time.monotonic() - (state.rows[-1]["seconds"] if state.rows else 0.0)
     stopped: Literal["epochs", "patience", "interrupt"] = "epochs"
-    with _progress_bar(show and fabric.is_global_zero) as bar:
+    with _progress_bar(show and fabric.is_global_zero) as bar, warnings.catch_warnings():
+        # What Pyro warns of, NonFiniteLossError says with the step and the remedy.
+        warnings.filterwarnings("ignore", message="Encountered (NaN|[+-]?inf)")
         task = bar.add_task("fit", total=epochs, completed=state.epoch, bound="")
         try:
             while state.epoch < epochs:

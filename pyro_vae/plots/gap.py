@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from pyro_vae.plots.style import styled
+from pyro_vae.plots.style import BLUE, VERMILION, styled
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -16,37 +16,28 @@ __all__ = ["gap_per_datum"]
 
 
 @styled
-def gap_per_datum(results: xr.Dataset, *, labels: np.ndarray | None = None) -> Figure:
+def gap_per_datum(results: xr.Dataset) -> Figure:
     """Histogram of the gap, and ELBO against log p(x), each datum a point.
 
     Parameters
     ----------
     results
         ``gap``, ``elbo``, ``log_evidence`` (nats) and ``khat`` over ``datum``.
-    labels
-        Classes ``(n,)``; where given, the mean gap of each is drawn on the histogram's rug.
     """
     figure = Figure(figsize=(7.2, 3.4))
     left, right = figure.subplots(1, 2)
     gap = results["gap"].values
-    left.hist(gap, bins=min(40, max(5, len(gap) // 8)), color="C0", alpha=0.8)
-    left.axvline(gap.mean(), color="C1", linestyle="--", label=f"mean {gap.mean():.2f}")
-    if labels is not None:
-        top = left.get_ylim()[1]
-        left.set_ylim(top=1.12 * top)
-        for label in np.unique(labels):
-            place = gap[labels == label].mean()
-            left.text(place, 1.05 * top, str(label), ha="center", fontsize=8, color="0.3")
-        left.set_title("digits above: class means", fontsize=9, color="0.3")
+    left.hist(gap, bins=min(40, max(5, len(gap) // 8)), color=BLUE, alpha=0.8)
+    left.axvline(gap.mean(), color=VERMILION, linestyle="--", label=f"mean {gap.mean():.2f}")
     left.set(xlabel="gap = KL(q || posterior) (nats)", ylabel="data")
     left.legend()
 
     unreliable = results["khat"].values > 0.7
     x, y = results["log_evidence"].values, results["elbo"].values
-    right.plot(x[~unreliable], y[~unreliable], ".", color="C0", alpha=0.6, markersize=5)
+    right.plot(x[~unreliable], y[~unreliable], ".", color=BLUE, alpha=0.6, markersize=5)
     if unreliable.any():
         many = f"k-hat > 0.7: {unreliable.sum()} of {len(gap)}"
-        right.plot(x[unreliable], y[unreliable], "x", color="C1", markersize=5, label=many)
+        right.plot(x[unreliable], y[unreliable], "x", color=VERMILION, markersize=5, label=many)
         right.legend(loc="lower right", fontsize=9)
     ends = np.array([min(x.min(), y.min()), max(x.max(), y.max())])
     right.plot(ends, ends, color="0.4", linewidth=1)

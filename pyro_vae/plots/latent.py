@@ -42,7 +42,15 @@ def latent_scatter(codes: np.ndarray, *, labels: np.ndarray | None = None) -> Fi
             members = codes[labels == label]
             colour = CLASS_COLOURS[index % len(CLASS_COLOURS)]
             for point in members:
-                ax.text(point[0], point[1], str(label), color=colour, fontsize=7, ha="center", va="center")
+                ax.text(
+                    point[0],
+                    point[1],
+                    str(label),
+                    color=colour,
+                    fontsize=7,
+                    ha="center",
+                    va="center",
+                )
             ax.text(
                 members[:, 0].mean(),
                 members[:, 1].mean(),

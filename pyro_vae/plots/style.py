@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-__all__ = ["CLASS_COLOURS", "styled"]
+__all__ = ["BLUE", "CLASS_COLOURS", "GREEN", "PURPLE", "VERMILION", "styled"]
 
 _STYLE = Path(__file__).with_name("pyro_vae.mplstyle")
+
+# By value, since a colour by its place in the cycle is looked up only when the file is written.
+BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 
 #: Ten classes: Tol's muted set, ordered so that neighbours differ in lightness.
 CLASS_COLOURS = (

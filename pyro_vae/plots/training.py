@@ -33,7 +33,9 @@ def training_curves(metrics: pd.DataFrame) -> Figure:
         validation = metrics["validation_elbo"]
         ax.plot(epoch, validation, label="validation", linestyle="--")
         best = validation.idxmax()
-        ax.plot(epoch[best], validation[best], "o", color="black", label=f"kept: {epoch[best]}")
+        ax.plot(
+            epoch[best], validation[best], "o", color="black", label=f"kept: epoch {epoch[best]}"
+        )
         shown.append(validation.to_numpy())
     # The first epochs are far below the rest, and would flatten it.
     values = np.concatenate(shown)

@@ -1,0 +1,5 @@
+"""``python -m pyro_vae``: the command line."""
+
+from pyro_vae.cli import main
+
+main()
