@@ -62,8 +62,8 @@ def latent_scatter(codes: np.ndarray, *, labels: np.ndarray | None = None) -> Fi
                 va="center",
                 bbox={"boxstyle": "circle", "facecolor": colour, "edgecolor": "black"},
             )
-        span = np.ptp(codes, axis=0)
-        ax.set_xlim(codes[:, 0].min() - 0.03 * span[0], codes[:, 0].max() + 0.03 * span[0])
-        ax.set_ylim(codes[:, 1].min() - 0.03 * span[1], codes[:, 1].max() + 0.03 * span[1])
+        # Texts do not move the limits of the axes by themselves.
+        ax.update_datalim(codes)
+        ax.autoscale_view()
     ax.set(xlabel=names[0], ylabel=names[1])
     return figure

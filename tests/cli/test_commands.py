@@ -1,0 +1,142 @@
+"""The command line as a user runs it: output, files, exit status."""
+
+import contextlib
+import io
+import json
+import sys
+import warnings
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pyro_vae.cli import main
+from pyro_vae.inference import Run
+
+
+def run(*arguments, status=0):
+    """Run ``pyro-vae`` in this process; its output, after a look at its exit status."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", ["pyro-vae", *map(str, arguments)]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        warnings.catch_warnings(),
+        pytest.raises(SystemExit) as exited,
+    ):
+        warnings.simplefilter("default")
+        main()
+    assert (exited.value.code or 0) == status, err.getvalue() + out.getvalue()
+    return SimpleNamespace(stdout=out.getvalue(), stderr=err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "counts"
+    out = run("fit", "--run", folder, "--epochs", 3, "--latent-dim", 2, "--hidden", "32")
+    assert "Binomial(16" in out.stdout
+    assert "validation" in out.stdout
+    return folder
+
+
+def test_evaluate_then_report_then_sample(fitted):
+    done = run("evaluate", fitted, "--particles", 50, "--limit", 20, "--json")
+    printed = json.loads(done.stdout)["summary"]
+    results = Run.open(fitted).results()
+    assert isinstance(results, xr.Dataset)
+    assert results.sizes["datum"] == 20
+    assert printed["elbo"]["mean"] == pytest.approx(float(results["elbo"].mean()))
+    bits = -float(results["log_evidence"].mean()) / (64 * np.log(2))
+    assert printed["bits_per_dim"]["mean"] == pytest.approx(bits)
+    assert "log p(x)" in run("evaluate", fitted, "--particles", 50, "--limit", 20).stdout
+    run("report", fitted)
+    html = (fitted / "report.html").read_text()
+    figures = sorted(path.stem for path in (fitted / "figures").glob("*.png"))
+    assert figures == [
+        "gap",
+        "interpolation",
+        "iwae",
+        "latent",
+        "reconstructions",
+        "samples",
+        "training",
+    ]
+    assert html.count("data:image/png;base64,") == len(figures)
+    assert "http" not in html.replace("http-equiv", "")
+    run("sample", fitted, "--count", 12)
+    samples = np.load(fitted / "samples.npy")
+    assert samples.shape == (12, 8, 8)
+    assert samples.min() >= 0
+    assert samples.max() <= 16
+
+
+def test_mixture_is_exact(tmp_path):
+    folder = tmp_path / "mixture"
+    run("fit", "--model", "mixture", "--components", 5, "--epochs", 3, "--run", folder)
+    printed = json.loads(run("evaluate", folder, "--limit", 10, "--json").stdout)
+    assert printed["exact"] == 1
+    assert printed["summary"]["gap"]["mean"] == pytest.approx(0, abs=1e-5)
+
+
+def test_normal_likelihood_on_the_plane(tmp_path):
+    folder = tmp_path / "moons"
+    run(
+        *("fit", "--data", "moons", "--scale", "latent", "--latent-dim", 1),
+        *("--epochs", 2, "--run", folder),
+    )
+    printed = json.loads(run("evaluate", folder, "--particles", 50, "--json").stdout)
+    assert "bits_per_dim" not in printed["summary"]
+    assert printed["measure"] == "lebesgue"
+    run("report", folder)
+
+
+def test_data_lists_what_there_is():
+    listed = json.loads(run("data", "--json").stdout)["data"]
+    names = [entry["name"] for entry in listed]
+    assert names[0] == "digits"
+    assert {"mnist", "fashion-mnist", "kmnist", "frey-faces", "pinwheel", "moons"} < set(names)
+    assert "handwritten" in run("data").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("fit", "--run", "{tmp}/r", "--likelihood", "bernouli"), 2, "bernoulli"),
+        (("fit", "--run", "{tmp}/r", "--data", "digitz"), 2, "digits"),
+        (("fit", "--run", "{tmp}/r", "--likelihood", "bernoulli"), 2, "Binarise"),
+        (("fit", "--run", "{tmp}/r", "--latent-dim", "0"), 2, "latent_dim got 0"),
+        (("fit", "--run", "{tmp}/r", "--hidden", "20,x"), 2, "--hidden got"),
+        (("fit", "--run", "{tmp}/r", "--epochs", "many"), 2, "epochs"),
+        (("fit", "--run", "{tmp}/r", "--epochs", "0"), 2, "epochs got 0"),
+        (("fit",), 2, "run"),
+        (("fit", "--run", "{tmp}/file/r", "--epochs", "1"), 1, "cannot be written"),
+        (("evaluate", "{tmp}/nothing"), 1, "does not exist"),
+        (("evaluate", "{tmp}"), 1, "not a run"),
+        (("fit", "--run", "{tmp}/r", "--data", "mnist", "--data-root", "{tmp}"), 1, "expected"),
+        (("fit", "--run", "{tmp}/r", "--data-root", "{tmp}/no", "--data", "mnist"), 1, "does not"),
+    ],
+)
+def test_bad_arguments(tmp_path, arguments, status, message):
+    (tmp_path / "file").write_text("")
+    done = run(*(a.format(tmp=tmp_path) for a in arguments), status=status)
+    assert message in done.stderr
+    assert not (tmp_path / "r" / "config.json").exists()
+
+
+def test_existing_run_is_refused_and_kept(fitted):
+    before = (fitted / "weights.safetensors").read_bytes()
+    done = run("fit", "--run", fitted, "--epochs", 1, status=1)
+    assert "--overwrite" in done.stderr
+    assert (fitted / "weights.safetensors").read_bytes() == before
+
+
+def test_demo(tmp_path):
+    arguments = ("demo", "--out", tmp_path / "demo", "--epochs", 2, "--particles", 100)
+    out = run(*arguments).stdout
+    for word in ("ELBO", "IWAE_50", "log p(x)", "gap", "k-hat", "exact", "report.html"):
+        assert word in out
+    html = (tmp_path / "demo" / "report.html").read_text()
+    assert html.count("data:image/png;base64,") == 2 * 7 + 2 * 3
+    run(*arguments, status=1)

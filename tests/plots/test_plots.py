@@ -1,0 +1,109 @@
+"""Figures: labelled axes, the right numbers on them, and nothing changed by importing."""
+
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from pyro_vae import plots
+
+
+@pytest.fixture
+def results():
+    rng = np.random.default_rng(0)
+    evidence = rng.normal(-20, 2, 50)
+    gap = rng.gamma(2, 0.3, 50)
+    ks = [1, 5, 50]
+    iwae = np.stack([evidence - gap / k for k in ks])
+    return xr.Dataset(
+        {
+            "iwae": (("num_particles", "datum"), iwae),
+            "iwae_se": (("num_particles", "datum"), np.full((3, 50), 0.2)),
+            "log_evidence": ("datum", evidence),
+            "elbo": ("datum", evidence - gap),
+            "gap": ("datum", gap),
+            "khat": ("datum", np.where(np.arange(50) < 7, 0.9, 0.1)),
+        },
+        coords={"num_particles": ks},
+        attrs={"particles": 50},
+    )
+
+
+def test_iwae_against_k_shows_the_means(results):
+    (ax,) = plots.iwae_against_k(results).axes
+    line = ax.containers[0].lines[0]
+    np.testing.assert_allclose(line.get_ydata(), results["iwae"].mean("datum"))
+    assert ax.get_xscale() == "log"
+    assert "nats" in ax.get_ylabel()
+    gap = float(results["log_evidence"].mean() - results["elbo"].mean())
+    assert any(f"gap {gap:.2f} nats" in text.get_text() for text in ax.texts)
+
+
+def test_gap_counts_the_unreliable(results):
+    left, right = plots.gap_per_datum(results).axes
+    assert sum(patch.get_height() for patch in left.patches) == 50
+    reliable, unreliable, _ = right.lines
+    assert len(reliable.get_xdata()) == 43
+    assert len(unreliable.get_xdata()) == 7
+    assert "7 of 50" in right.get_legend().get_texts()[0].get_text()
+    for label in (left.get_xlabel(), right.get_xlabel(), right.get_ylabel()):
+        assert "nats" in label
+
+
+def test_training_curves_mark_the_best_epoch_and_forget_the_first():
+    metrics = pd.DataFrame(
+        {
+            "epoch": range(1, 41),
+            "train_elbo": [-1e6, *np.linspace(-60, -20, 39)],
+            "validation_elbo": [-1e6, *-(30 + (np.arange(39) - 25.0) ** 2 / 100)],
+        }
+    )
+    (ax,) = plots.training_curves(metrics).axes
+    assert ax.lines[-1].get_xdata() == [27]
+    assert ax.get_ylim()[0] > -1000
+    assert "nats" in ax.get_ylabel()
+    metrics["validation_elbo"] = np.nan
+    assert len(plots.training_curves(metrics).axes[0].lines) == 1
+
+
+def test_images_are_shown_in_order():
+    images = np.arange(6 * 4).reshape(6, 2, 2).astype(float)
+    (ax,) = plots.image_grid(images, columns=3).axes
+    canvas = ax.images[0].get_array()
+    assert canvas.shape == (5, 8)
+    np.testing.assert_array_equal(canvas[3:5, 6:8], images[5])
+    both = plots.reconstructions(images[:3], images[3:]).axes[0].images[0].get_array()
+    np.testing.assert_array_equal(both[3:5, 0:2], images[3])
+    assert plots.interpolation(images.reshape(2, 3, 2, 2)).axes
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 5])
+def test_latent_scatter(latent_dim):
+    codes = np.random.default_rng(0).normal(size=(30, latent_dim))
+    labels = np.arange(30) % 10
+    (ax,) = plots.latent_scatter(codes, labels=labels).axes
+    assert len(ax.texts) == 30 + 10
+    assert ("%" in ax.get_xlabel()) == (latent_dim > 2)
+    assert plots.latent_scatter(codes).axes
+
+
+def test_style_stays_inside(results):
+    before = dict(matplotlib.rcParams)
+    plots.iwae_against_k(results)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_importing_changes_nothing():
+    code = (
+        "import warnings, torch, pyro, matplotlib as m; s = torch.get_rng_state(); "
+        "r = dict(m.rcParams); f = list(warnings.filters); import pyro_vae.cli.app; "
+        "assert torch.equal(s, torch.get_rng_state()); assert dict(m.rcParams) == r; "
+        "assert torch.distributions.Distribution._validate_args; "
+        "assert not pyro.settings.get('module_local_params'); "
+        "assert not list(pyro.get_param_store().keys())"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

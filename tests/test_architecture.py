@@ -1,0 +1,71 @@
+"""Who may import whom, and what no module may be called."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import pyro_vae
+
+ROOT = Path(pyro_vae.__file__).parent
+EVERYTHING = {
+    "cli",
+    "data",
+    "errors",
+    "formulas",
+    "gallery",
+    "inference",
+    "loading",
+    "models",
+    "networks",
+    "plots",
+    "report",
+}
+MAY_IMPORT = {
+    "errors": set(),
+    "formulas": set(),
+    "networks": {"errors"},
+    "models": {"errors", "formulas", "networks"},
+    "data": {"errors"},
+    # Never a concrete model: inference serves any pair.
+    "inference": {"data", "errors", "formulas"},
+    "plots": {"errors"},
+    "loading": {"data", "errors", "inference", "models"},
+    "gallery": EVERYTHING - {"cli"},
+    "report": EVERYTHING - {"cli"},
+    "cli": EVERYTHING,
+}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def imported_parts(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            if name.startswith("pyro_vae."):
+                yield name.split(".")[1]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_arrows(path):
+    part = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    if part in ("__init__", "__main__"):
+        return
+    assert set(imported_parts(path)) <= MAY_IMPORT[part] | {part}
+
+
+def test_no_drawer_for_odds_and_ends():
+    names = {part for path in FILES for part in (path.stem, *path.parts)}
+    assert not names & {"utils", "helpers", "common", "misc", "util"}
+
+
+def test_links_at_the_root_of_the_repository():
+    for name in ("models", "inference"):
+        link = ROOT.parent / name
+        if not link.is_symlink():
+            pytest.skip("not a checkout")
+        assert link.resolve() == (ROOT / name).resolve()
