@@ -23,10 +23,9 @@ def run(*arguments, status=0):
         mock.patch.object(sys, "argv", ["pyro-vae", *map(str, arguments)]),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        warnings.catch_warnings(),
+        warnings.catch_warnings(action="default"),
         pytest.raises(SystemExit) as exited,
     ):
-        warnings.simplefilter("default")
         main()
     assert (exited.value.code or 0) == status, err.getvalue() + out.getvalue()
     return SimpleNamespace(stdout=out.getvalue(), stderr=err.getvalue())

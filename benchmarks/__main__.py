@@ -1,0 +1,13 @@
+"""Both benchmarks of the 784-400-20 Bernoulli VAE; exit status 1 if a target is missed."""
+
+import sys
+
+from benchmarks import evidence_throughput, svi_step
+
+
+def main() -> None:
+    met = [svi_step.report(), evidence_throughput.report()]
+    sys.exit(0 if all(met) else 1)
+
+
+main()
