@@ -11,6 +11,13 @@ from torch import Tensor
 __all__ = ["LogitBernoulli", "LogitBinomial", "inverse_softplus", "softplus"]
 
 
+def _softplus(u: Tensor) -> Tensor:
+    """Softplus in one buffer, without a gradient."""
+    # Beyond 80 the exponential nears overflow, and log(1 + e^u) is u to rounding.
+    out = u.clamp_max(80.0).exp_().add_(1.0).log_()
+    return torch.maximum(out, u, out=out)
+
+
 class _Softplus(torch.autograd.Function):
     """Forward in one buffer; backward by the derivative sigmoid(u)."""
 
@@ -18,8 +25,7 @@ class _Softplus(torch.autograd.Function):
 
     @staticmethod
     def forward(u: Tensor) -> Tensor:
-        # Beyond 80 the exponential nears overflow, and log(1 + e^u) is u to rounding.
-        return u.clamp_max(80.0).exp_().add_(1.0).log_().maximum(u)
+        return _softplus(u)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -46,20 +52,44 @@ def inverse_softplus(y: Tensor) -> Tensor:
     return y + torch.log(-torch.expm1(-y))
 
 
+class _LogMass(torch.autograd.Function):
+    """x u - n log(1 + e^u), the log-mass of a Binomial without its coefficient, in one buffer."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, u: Tensor, n: Tensor | float) -> Tensor:
+        return _softplus(u).mul_(-n).addcmul_(x.to(u), u)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, u, n = inputs
+        ctx.save_for_backward(x, u)
+        ctx.n = n
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None]:
+        x, u = ctx.saved_tensors
+        return None, torch.sigmoid(u).mul(-ctx.n).add(x).mul(grad), None
+
+
 class LogitBernoulli(dist.Bernoulli):
     """Pyro's Bernoulli by logits, with a log-mass that evaluates fast."""
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-mass x u - log(1 + e^u) for logits u."""
-        return value * self.logits - softplus(self.logits)
+        value, logits = torch.broadcast_tensors(value, self.logits)
+        return _LogMass.apply(value, logits, 1.0)
 
 
 class LogitBinomial(dist.Binomial):
-    """Pyro's Binomial by logits, with a log-mass that evaluates fast."""
+    """Pyro's Binomial by logits, one total for all, with a log-mass that evaluates fast."""
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-mass log C(n, x) + x u - n log(1 + e^u) for logits u."""
-        n = self.total_count
-        # The coefficient has the shape of the data, without the particles.
+        # One total for all, which the constructor has expanded: take it back, or the
+        # coefficient would be computed for every particle.
+        n = self.total_count[(0,) * self.total_count.dim()]
         log_choose = torch.lgamma(n + 1) - torch.lgamma(value + 1) - torch.lgamma(n - value + 1)
-        return log_choose + value * self.logits - n * softplus(self.logits)
+        value, logits = torch.broadcast_tensors(value, self.logits)
+        return log_choose + _LogMass.apply(value, logits, n)
