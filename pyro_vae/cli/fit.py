@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -143,7 +144,9 @@ def fit(
                 strict=True,
             )
         )
-    if not as_json:
+    # Of several processes, each of which runs this command, one speaks.
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    if first and not as_json:
         fitted.describe()
     started = time.monotonic()
     result = inference.fit(
@@ -169,9 +172,9 @@ def fit(
         "seconds": time.monotonic() - started,
         "units": "nats per datum",
     }
-    if as_json:
+    if first and as_json:
         print_json(summary)
-    else:
+    elif first:
         out = Console(highlight=False, soft_wrap=True)
         if len(best):
             out.print(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["measuring", "print_json", "print_summary", "with_error"]
 
 _LABELS = {
-    "log_evidence": "log p(x), importance sampling",
+    "log_evidence": "log p(x)",
     "elbo": "ELBO",
-    "gap": "gap = log p(x) - ELBO = KL(q || posterior)",
+    "gap": "gap = KL(q || posterior)",
     "reconstruction": "E_q[log p(x|z)]",
     "kl_to_prior": "KL(q(z|x) || p(z))",
-    "ess": "effective sample size (particles)",
-    "khat > 0.7": "share of data with k-hat > 0.7",
+    "ess": "effective particles",
+    "khat > 0.7": "share with k-hat > 0.7",
     "bits_per_dim": "bits per dimension",
 }
 
@@ -44,7 +45,7 @@ def print_summary(table: pd.DataFrame, title: str) -> None:
     for name, row in table.iterrows():
         label = _LABELS.get(str(name), str(name).replace("iwae_", "IWAE_"))
         cells = (row["mean"], row["mc_se"], row["sampling_se"])
-        out.add_row(label, *("" if math.isnan(c) else f"{c:.3f}" for c in cells))
+        out.add_row(Text(label), *("" if math.isnan(c) else f"{c:.3f}" for c in cells))
     Console().print(out)
 
 

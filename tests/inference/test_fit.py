@@ -149,6 +149,21 @@ def test_a_killed_process_resumes_to_the_bit(tmp_path):
     assert not list(killed.glob(".*.tmp"))
 
 
+@pytest.mark.slow
+def test_two_processes_share_a_batch(tmp_path):
+    """The gradient is that of the whole batch: without noise in q, the same fit to rounding."""
+    command = [sys.executable, "-m", "pyro_vae", "fit", "--model", "mixture", "--json"]
+    command += ["--components", "5", "--epochs", "4", "--learning-rate", "0.01"]
+    for devices in ("1", "2"):
+        run = str(tmp_path / devices)
+        subprocess.run([*command, "--devices", devices, "--run", run], check=True)
+    one, two = (load_file(tmp_path / d / "weights.safetensors") for d in ("1", "2"))
+    for key in one:
+        torch.testing.assert_close(one[key], two[key], atol=1e-4, rtol=1e-3)
+    bounds = [Run.open(tmp_path / d).metrics()["train_elbo"].to_numpy() for d in ("1", "2")]
+    assert bounds[0] == pytest.approx(bounds[1], rel=1e-4)
+
+
 def test_saved_run_gives_the_model_and_the_data_back(digits, tmp_path):
     vae = small_vae()
     fit(vae, digits, run=tmp_path / "run", **SMALL)
