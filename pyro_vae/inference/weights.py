@@ -184,58 +184,48 @@ def stream_log_weights(
             raise ValueError(f"{name} got {value}: it must be at least 1")
     if len(x) == 0:
         raise DataError("x is empty: at least one datum is needed")
-    return _stream(
-        model,
-        guide,
-        x,
-        num_particles,
-        chunk_size,
-        seed,
-        memory_limit,
-        enumerate_discrete,
-        vectorize_particles,
-        data_plate,
-    )
-
-
-def _stream(
-    model: Program,
-    guide: Program,
-    x: Tensor,
-    num_particles: int,
-    chunk_size: int | None,
-    seed: int,
-    memory_limit: int,
-    enumerate_discrete: bool,
-    vectorize_particles: bool,
-    data_plate: str | None,
-) -> Iterator[LogWeights]:
     devices = [x.device] if x.device.type == "cuda" else []
-    with torch.no_grad():
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
-            structure = _structure(model, guide, x[:1], enumerate_discrete, data_plate)
-            if chunk_size is None and vectorize_particles:
-                per_particle = _bytes_per_particle(model, guide, x[:1], structure)
-                chunk_size = max(1, int(memory_limit // max(per_particle, 1)))
+    with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        structure = _structure(model, guide, x[:1], enumerate_discrete, data_plate)
+        if chunk_size is None and vectorize_particles:
+            per_particle = _bytes_per_particle(model, guide, x[:1], structure)
+            chunk_size = max(1, int(memory_limit // max(per_particle, 1)))
+
+    # Gradients are off for a column at a time: not for whoever consumes the columns.
+    @torch.no_grad()
+    def column(datum: Tensor, occurrence: int) -> LogWeights:
+        blocks = []
+        for start in range(0, num_particles, _BLOCK):
+            count = min(_BLOCK, num_particles - start)
+            with torch.random.fork_rng(devices=devices):
+                torch.manual_seed(_stream_seed(datum, occurrence, seed, start))
+                if vectorize_particles:
+                    block = _block(model, guide, datum, count, structure, chunk_size)
+                else:
+                    block = _loop(model, guide, datum, count, structure)
+            blocks.append(block)
+        return LogWeights(*(torch.cat(terms).double() for terms in zip(*blocks, strict=True)))
+
+    def columns() -> Iterator[LogWeights]:
         seen: Counter[bytes] = Counter()
         for row in range(len(x)):
             datum = x[row : row + 1]
-            digest = hashlib.blake2b(datum.cpu().numpy().tobytes(), digest_size=16).digest()
-            seen[digest] += 1
-            blocks = []
-            for start in range(0, num_particles, _BLOCK):
-                size = min(_BLOCK, num_particles - start)
-                key = b"%b %d %d %d" % (digest, seen[digest], seed, start)
-                stream = hashlib.blake2b(key, digest_size=7).digest()
-                with torch.random.fork_rng(devices=devices):
-                    torch.manual_seed(int.from_bytes(stream))
-                    if vectorize_particles:
-                        block = _block(model, guide, datum, size, structure, chunk_size)
-                    else:
-                        block = _loop(model, guide, datum, size, structure)
-                blocks.append(block)
-            yield LogWeights(*(torch.cat(terms).double() for terms in zip(*blocks, strict=True)))
+            content = _digest(datum)
+            seen[content] += 1
+            yield column(datum, seen[content])
+
+    return columns()
+
+
+def _digest(datum: Tensor) -> bytes:
+    return hashlib.blake2b(datum.cpu().numpy().tobytes(), digest_size=16).digest()
+
+
+def _stream_seed(datum: Tensor, occurrence: int, seed: int, start: int) -> int:
+    """Seed of one datum's block of particles; an equal datum further on has its own."""
+    key = b"%b %d %d %d" % (_digest(datum), occurrence, seed, start)
+    return int.from_bytes(hashlib.blake2b(key, digest_size=7).digest())
 
 
 def sample_log_weights(

@@ -13,7 +13,7 @@ from scipy import integrate, stats
 
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference import evaluate, iwae_bound, log_evidence, log_weights, summary
-from pyro_vae.inference.weights import sample_log_weights
+from pyro_vae.inference.weights import sample_log_weights, stream_log_weights
 from pyro_vae.models import VAE, MixtureModel
 from pyro_vae.models.likelihoods import Bernoulli, Normal
 from tests.oracles import LinearGaussian
@@ -100,6 +100,12 @@ def test_random_state_is_left_alone():
     state = torch.get_rng_state()
     log_weights(toy_model, toy_guide, torch.tensor([0.5, 1.0]), 10)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_gradients_stay_on_for_whoever_consumes_the_stream():
+    stream = stream_log_weights(toy_model, toy_guide, torch.tensor([0.5, 1.0]), 4)
+    assert not next(stream).log_weights.requires_grad
+    assert torch.is_grad_enabled()
 
 
 def test_mean_log_weight_is_minus_pyros_loss():
