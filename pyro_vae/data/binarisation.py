@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
@@ -25,15 +26,27 @@ def check_binarisation(name: str) -> None:
         raise UnknownNameError("binarisation", name, get_args(Binarisation))
 
 
-def stream(seed: int, *key: object) -> torch.Generator:
-    """Generator for one purpose: the same seed and key give the same draws."""
-    digest = hashlib.blake2b(repr((seed, *key)).encode(), digest_size=7).digest()
+def stream(seed: int, *key: int | str) -> torch.Generator:
+    """Generator for one purpose: the same seed and key give the same draws.
+
+    Parameters
+    ----------
+    seed
+        Seed of the data set.
+    key
+        What the draws are for, as the name of the split and the number of the epoch.
+    """
+    # NumPy's integers print otherwise than Python's, and must not draw otherwise.
+    parts = tuple(part if isinstance(part, str) else int(operator.index(part)) for part in key)
+    whole = repr((int(operator.index(seed)), *parts))
+    digest = hashlib.blake2b(whole.encode(), digest_size=7).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest))
 
 
 def draw(grey: Tensor, generator: torch.Generator) -> Tensor:
-    """One Bernoulli draw of grey levels in [0, 1], same shape."""
-    return torch.bernoulli(grey, generator=generator)
+    """One Bernoulli draw of grey levels in [0, 1], same shape and device."""
+    # The generator is the CPU's, so that a seed draws the same on every device.
+    return torch.bernoulli(grey.cpu(), generator=generator).to(grey.device)
 
 
 def binarise(grey: Tensor, binarisation: str, seed: int, split: str) -> Tensor:

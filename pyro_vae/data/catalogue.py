@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, NamedTuple
 
 from pyro_vae.data.binarisation import binarise, check_binarisation
@@ -11,7 +12,7 @@ from pyro_vae.data.frey_faces import FreyFaces
 from pyro_vae.data.simulated import Moons, Pinwheel
 from pyro_vae.data.sources import require_files, resolve_data_root
 from pyro_vae.data.torchvision_images import KMNIST, MNIST, FashionMNIST
-from pyro_vae.errors import DataError, UnknownNameError
+from pyro_vae.errors import DataError, MissingDataError, UnknownNameError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,8 +69,7 @@ def catalogue(*, data_root: str | Path | None = None) -> list[Entry]:
     entries = []
     for source in _SOURCES.values():
         available = not source.missing_files(root)
-        built_in = source.how_to_get(root) == "built in"
-        where = str(root) if available and not built_in else source.how_to_get(root)
+        where = str(root) if available and not source.built_in else source.how_to_get(root)
         entries.append(
             Entry(
                 source.name,
@@ -137,12 +137,12 @@ def load(
             "no grey level: take binarisation='none' and a normal likelihood"
         )
     root, named = resolve_data_root(data_root)
-    if download and source.missing_files(root):
-        root.mkdir(parents=True, exist_ok=True)
+    seed = int(operator.index(seed))
+    download = download and source.downloadable and bool(source.missing_files(root))
+    if download:
+        _make_root(root)
     else:
-        download = False
-        if source.how_to_get(root) != "built in":
-            require_files(source, root, named)
+        require_files(source, root, named)
     raw = source.read(root, seed, download)
     splits, kind, maximum = raw.splits, source.kind, source.maximum
     if binarisation != "none":
@@ -162,3 +162,13 @@ def load(
         binarisation=binarisation,
         seed=seed,
     )
+
+
+def _make_root(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MissingDataError(
+            f"the data root {root} cannot be made ({error.strerror}): give a folder that can be "
+            "written to (--data-root or PYRO_VAE_DATA)"
+        ) from error

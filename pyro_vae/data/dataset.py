@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
-from pyro_vae.data.binarisation import draw, stream
+from pyro_vae.data.binarisation import check_binarisation, draw, stream
 from pyro_vae.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -33,14 +33,15 @@ class Dataset:
     name
         Name of the data set.
     train, validation, test
-        Tensors ``(n, *event_shape)``. With dynamic binarisation ``train`` holds the grey
+        Float32 tensors ``(n, *event_shape)``. With dynamic binarisation ``train`` holds the grey
         levels, of which ``epoch_train`` draws; validation and test are drawn once.
     kind
         What the values are: ``"binary"``, ``"unit-interval"``, ``"counts"`` or ``"real"``.
+        With dynamic binarisation it is ``"binary"``, as ``epoch_train`` gives.
     maximum
         Largest count that a feature can take; None unless the kind is ``"counts"``.
     labels
-        Class of each datum by split, never used in training.
+        Class of each datum by split, int64, never used in training.
     binarisation
         How grey levels became binary; see ``load``.
     seed
@@ -50,6 +51,8 @@ class Dataset:
     ------
     DataError
         If there are no training data, shapes differ, or values are not of the kind.
+    UnknownNameError
+        If the kind or the binarisation is not one of those there are.
     """
 
     name: str
@@ -65,23 +68,26 @@ class Dataset:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise UnknownNameError("kind of data", self.kind, get_args(Kind))
-        if len(self.train) == 0:
-            raise DataError(f"{self.name}: the training data are empty; give at least one row")
+        check_binarisation(self.binarisation)
+        for split in SPLITS:
+            self._check_type(split, getattr(self, split))
         if self.train.dim() < 2:
             raise DataError(
                 f"{self.name}: train has shape {tuple(self.train.shape)}, and must be "
                 "(n, *event_shape); a single column is (n, 1)"
             )
+        if self.train.numel() == 0:
+            raise DataError(
+                f"{self.name}: the training data are empty, of shape {tuple(self.train.shape)}; "
+                "give at least one row of at least one value"
+            )
         for split in SPLITS:
             self._check_split(split, getattr(self, split))
+        self._check_maximum()
+        for split in SPLITS:
+            self._check_values(split, getattr(self, split))
         if self.labels is not None:
-            for split in SPLITS:
-                if len(self.labels[split]) != len(getattr(self, split)):
-                    raise DataError(
-                        f"{self.name}: {len(self.labels[split])} labels for the "
-                        f"{len(getattr(self, split))} rows of {split}: there must be one each"
-                    )
-            object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
+            object.__setattr__(self, "labels", self._checked_labels(self.labels))
 
     @classmethod
     def from_tensors(
@@ -100,23 +106,32 @@ class Dataset:
         Parameters
         ----------
         train, validation, test
-            Tensors ``(n, *event_shape)``; a split that is left out is empty.
+            Tensors ``(n, *event_shape)`` of any type, kept as float32; a split that is left out
+            is empty.
         name
             What to call it.
         kind
             Kind of the values; binary if all are 0 or 1, else real, unless given.
         maximum
-            Largest count that a feature can take; the largest seen unless given.
+            Largest count that a feature can take; the largest of the training data unless given.
         labels
-            Class of each datum by split.
+            Class of each datum by split; a split that is empty may be left out.
         """
-        empty = train[:0]
+        for split, x in zip(SPLITS, (train, validation, test), strict=True):
+            if x is not None and not isinstance(x, torch.Tensor):
+                raise DataError(
+                    f"{name}: {split} got {type(x).__name__}, and must be a tensor: "
+                    "torch.as_tensor makes one"
+                )
+        train = train.float()
         if kind is None:
             kind = "binary" if bool(((train == 0) | (train == 1)).all()) else "real"
-        if kind == "counts" and maximum is None and len(train):
+        # NaN and infinity have no integer, and are refused below by their row.
+        if kind == "counts" and maximum is None and train.numel() and train.isfinite().all():
             maximum = int(train.max())
-        validation = empty if validation is None else validation
-        test = empty if test is None else test
+        empty = torch.empty(0, *train.shape[1:])
+        validation = empty if validation is None else validation.float()
+        test = empty if test is None else test.float()
         return cls(name, train, validation, test, kind, maximum, labels)
 
     @property
@@ -148,6 +163,14 @@ class Dataset:
         how = "" if self.binarisation == "none" else f", binarisation {self.binarisation}"
         return f"Dataset {self.name}: {sizes}; {shape}, {self.kind}{counts}{how}"
 
+    def _check_type(self, split: str, x: Tensor) -> None:
+        if not isinstance(x, torch.Tensor) or x.dtype != torch.float32:
+            got = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
+            raise DataError(
+                f"{self.name}: {split} got {got}, and must be a float32 tensor: "
+                "Dataset.from_tensors converts tensors of other types"
+            )
+
     def _check_split(self, split: str, x: Tensor) -> None:
         if tuple(x.shape[1:]) != self.event_shape:
             raise DataError(
@@ -160,6 +183,21 @@ class Dataset:
                 f"{self.name}: {split} has NaN or infinite values, first in row "
                 f"{int((~finite).nonzero()[0, 0])}: drop or impute those rows"
             )
+
+    def _check_maximum(self) -> None:
+        if self.kind != "counts":
+            if self.maximum is not None:
+                raise DataError(
+                    f"{self.name}: maximum got {self.maximum}, and is for counts alone: say "
+                    f"kind='counts' (it is {self.kind!r}), or leave it out"
+                )
+        elif not isinstance(self.maximum, int) or self.maximum < 0:
+            raise DataError(
+                f"{self.name}: maximum got {self.maximum!r}, and counts need a whole number, the "
+                "largest that a feature can take"
+            )
+
+    def _check_values(self, split: str, x: Tensor) -> None:
         kind = (
             "unit-interval" if self.binarisation == "dynamic" and split == "train" else self.kind
         )
@@ -170,10 +208,28 @@ class Dataset:
                 (x >= 0) & (x == x.round()) & (x <= (self.maximum or 0)),
                 f"whole numbers from 0 to maximum={self.maximum}; raise the maximum",
             ),
-            "real": (finite, "finite numbers"),
+            "real": (torch.isfinite(x), "finite numbers"),
         }[kind]
         if not bool(inside.all()):
+            row = int((~inside).nonzero()[0, 0])
             raise DataError(
-                f"{self.name}: {split} holds {x[~inside][0].item():g}, and {kind} data are "
-                f"{allowed}"
+                f"{self.name}: {split} holds {x[~inside][0].item():g} in row {row}, and {kind} "
+                f"data are {allowed}"
             )
+
+    def _checked_labels(self, labels: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        unknown = [split for split in labels if split not in SPLITS]
+        if unknown:
+            raise UnknownNameError("split of labels", str(unknown[0]), SPLITS)
+        checked = {}
+        for split in SPLITS:
+            rows, given = len(getattr(self, split)), torch.as_tensor(labels.get(split, []))
+            if given.shape != (rows,):
+                raise DataError(
+                    f"{self.name}: labels of shape {tuple(given.shape)} for the {rows} rows of "
+                    f"{split}: there must be one whole number each, shape ({rows},)"
+                )
+            checked[split] = given.long()
+            if not torch.equal(checked[split].to(given.dtype), given):
+                raise DataError(f"{self.name}: labels of {split} must be whole numbers")
+        return MappingProxyType(checked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ class FreyFaces(Source):
     description = "1,965 frames of one face"
     event_shape = (28, 20)
     kind = "unit-interval"
+    built_in = False
 
     def _file(self, root: Path) -> Path:
         return root / "freyfaces" / "freyfaces.npz"
@@ -34,7 +36,10 @@ class FreyFaces(Source):
 
     def how_to_get(self, root: Path) -> str:
         """No download: its licence is unclear."""
-        return "it is not downloaded; put the array `images` (1965, 28, 20) of uint8 there"
+        return (
+            "it cannot be downloaded (its licence is unclear); put an archive freyfaces.npz with "
+            f"the array `images`, uint8 of shape (1965, 28, 20), in {self._file(root).parent}"
+        )
 
     def read(self, root: Path, seed: int, download: bool) -> RawData:
         """Grey levels in [0, 1], shuffled, split 1,565 / 200 / 200 (Tomczak & Welling, 2018)."""
@@ -42,9 +47,24 @@ class FreyFaces(Source):
         try:
             with np.load(path, allow_pickle=False) as archive:
                 images = archive["images"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path} is broken or has no array `images` ({error})") from error
-        if images.shape != (1965, 28, 20):
-            raise DataError(f"{path} has images of shape {images.shape}, not (1965, 28, 20)")
+        # Every way in which NumPy fails on a file that is cut, altered or of another format.
+        except (
+            EOFError,
+            KeyError,
+            OSError,
+            TypeError,
+            ValueError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            raise DataError(
+                f"{path} is broken, unreadable or has no array `images` ({error}): put a sound "
+                "copy there"
+            ) from error
+        if images.shape != (1965, 28, 20) or images.dtype != np.uint8:
+            raise DataError(
+                f"{path} has images of shape {images.shape} and type {images.dtype}, and they "
+                "must be (1965, 28, 20) and uint8: put a sound copy there"
+            )
         grey = torch.as_tensor(images, dtype=torch.float32) / 255
         return split_by_seed(grey, None, {"train": 1565, "validation": 200, "test": 200})

@@ -49,8 +49,10 @@ class Source(ABC):
         What it goes by, and a line on what it is.
     event_shape, kind, maximum
         What its values are.
-    download_hint
-        How to have it, where it is not built in.
+    built_in
+        Whether it needs no file under the data root.
+    downloadable
+        Whether ``load(..., download=True)`` can fetch it.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Source(ABC):
     event_shape: tuple[int, ...]
     kind: Kind
     maximum: int | None = None
+    built_in: bool = True
+    downloadable: bool = False
 
     @abstractmethod
     def read(self, root: Path, seed: int, download: bool) -> RawData:
@@ -68,12 +72,17 @@ class Source(ABC):
         return []
 
     def how_to_get(self, root: Path) -> str:
-        """The command, or the act, that would put the files there."""
+        """Clause with the command, or the act, that would put the files there."""
         return "built in"
 
 
 def resolve_data_root(data_root: str | Path | None) -> tuple[Path, bool]:
     """Data root: the argument, else ``PYRO_VAE_DATA``, else the user's cache folder.
+
+    Parameters
+    ----------
+    data_root
+        Folder that somebody gave, or None.
 
     Returns
     -------
@@ -88,13 +97,14 @@ def resolve_data_root(data_root: str | Path | None) -> tuple[Path, bool]:
 
 def require_files(source: Source, root: Path, named: bool) -> None:
     """Refuse a source whose files are not there, in one sentence that says what would help."""
-    if named and not root.is_dir():
+    missing = source.missing_files(root)
+    if missing and named and not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
         raise MissingDataError(
-            f"the data root {root} does not exist: give the folder that holds the data sets "
-            f"(--data-root or PYRO_VAE_DATA), or make {source.name} available with "
+            f"the data root {root} {what}, and {source.name} needs {missing[0]}: give the folder "
+            "that holds the data sets (--data-root or PYRO_VAE_DATA), or note that "
             f"{source.how_to_get(root)}"
         )
-    missing = source.missing_files(root)
     if missing:
         raise MissingDataError(
             f"{source.name} is not in {root}, where {missing[0]} was expected: "

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import shlex
+import struct
 from typing import TYPE_CHECKING
 
-from pyro_vae.data.sources import RawData, Source
+from pyro_vae.data.sources import RawData, Source, resolve_data_root
 from pyro_vae.errors import DataError, MissingDataError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import Tensor
 
 __all__ = ["KMNIST", "MNIST", "FashionMNIST"]
 
@@ -26,15 +31,17 @@ class _TorchvisionImages(Source):
     torchvision_name: str
     event_shape = (28, 28)
     kind = "unit-interval"
+    built_in = False
+    downloadable = True
 
     def missing_files(self, root: Path) -> list[str]:
         """IDX files that are not under ``root/<name>/raw``, as torchvision lays them."""
-        folder = root / self.torchvision_name / "raw"
+        folder = self._folder(root)
         return [str(folder / name) for name in _FILES if not (folder / name).is_file()]
 
     def how_to_get(self, root: Path) -> str:
         """The command that downloads it to this root."""
-        return f"`pyro-vae data --download {self.name} --data-root {root}` would download it"
+        return f"`{self._command(root)}` would download it"
 
     def read(self, root: Path, seed: int, download: bool) -> RawData:
         """Grey levels in [0, 1]."""
@@ -47,22 +54,70 @@ class _TorchvisionImages(Source):
                 dataset(str(root), train=part, download=download) for part in (True, False)
             )
         except Exception as error:
+            # torchvision's own message runs over several lines.
+            reason = " ".join(str(error).split())
             if download and self.missing_files(root):
                 raise MissingDataError(
-                    f"{self.name} could not be downloaded to {root} ({error}): try again with a "
-                    f"network, or put its files there, {_FILES[0]} and three more, under "
-                    f"{root / self.torchvision_name / 'raw'}"
+                    f"{self.name} could not be downloaded to {root} ({reason}): run "
+                    f"`{self._command(root)}` again with a network, or put {_FILES[0]} and the "
+                    f"other three files in {self._folder(root)}"
                 ) from error
+            broken = next(
+                (path for name in _FILES if not _is_whole(path := self._folder(root) / name)),
+                f"a file under {self._folder(root)}",
+            )
             raise DataError(
-                f"{self.name}: a file under {root / self.torchvision_name / 'raw'} is broken or "
-                f"truncated ({error}): remove the folder and download it again"
+                f"{self.name}: {broken} is broken or truncated ({reason}): remove it and run "
+                f"`{self._command(root)}`"
             ) from error
+        for part, prefix in ((train, "train"), (test, "t10k")):
+            self._check_images(part.data, part.targets, self._folder(root), prefix)
         cut = len(train.data) - len(train.data) // 6
         grey, labels = train.data.float() / 255, train.targets.long()
         return RawData(
             {"train": grey[:cut], "validation": grey[cut:], "test": test.data.float() / 255},
             {"train": labels[:cut], "validation": labels[cut:], "test": test.targets.long()},
         )
+
+    def _folder(self, root: Path) -> Path:
+        return root / self.torchvision_name / "raw"
+
+    def _command(self, root: Path) -> str:
+        command = f"pyro-vae data --download {self.name}"
+        # Where no option was needed to look in this root, none is needed to download to it.
+        if root != resolve_data_root(None)[0]:
+            command += f" --data-root {shlex.quote(str(root))}"
+        return command
+
+    def _check_images(self, images: Tensor, labels: Tensor, folder: Path, prefix: str) -> None:
+        if tuple(images.shape[1:]) != self.event_shape:
+            raise DataError(
+                f"{self.name}: {folder / f'{prefix}-images-idx3-ubyte'} has images of shape "
+                f"{tuple(images.shape[1:])}, and they must be {self.event_shape}: it is another "
+                "data set's file"
+            )
+        if len(images) != len(labels):
+            raise DataError(
+                f"{self.name}: {folder / f'{prefix}-labels-idx1-ubyte'} has {len(labels)} labels "
+                f"for {len(images)} images: remove both files and download them again"
+            )
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether an IDX file of bytes is as long as its header says."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+            # Two zeros, the code of unsigned bytes, and the number of dimensions.
+            if len(magic) < 4 or magic[:3] != b"\x00\x00\x08":
+                return False
+            sizes = file.read(4 * magic[3])
+    except OSError:
+        return False
+    if len(sizes) < 4 * magic[3]:
+        return False
+    payload = math.prod(struct.unpack(f">{magic[3]}I", sizes))
+    return path.stat().st_size == 4 + 4 * magic[3] + payload
 
 
 class MNIST(_TorchvisionImages):

@@ -1,14 +1,12 @@
 """Data sets: splits, binarisation, and what is said when something is wrong."""
 
-import os
-import struct
-
 import numpy as np
 import pytest
 import torch
 
-from pyro_vae.data import Dataset, catalogue, load
-from pyro_vae.errors import DataError, MissingDataError, UnknownNameError
+from pyro_vae.data import Dataset, load
+from pyro_vae.data.sources import split_by_seed
+from pyro_vae.errors import DataError, UnknownNameError
 from tests.tolerances import STANDARD_ERRORS
 
 
@@ -28,6 +26,18 @@ def test_digits_are_the_counts_of_scikit_learn():
     assert torch.bincount(data.labels["test"]).min() > 15
 
 
+def test_splits_are_disjoint_and_sum_to_the_whole():
+    rows = torch.arange(10.0)[:, None]
+    raw = split_by_seed(rows, rows[:, 0].long(), {"train": 6, "validation": 3, "test": 1})
+    assert torch.cat(list(raw.splits.values())).flatten().sort().values.tolist() == list(range(10))
+    for split, labels in raw.labels.items():
+        assert torch.equal(raw.splits[split][:, 0], labels.float())
+
+
+def test_the_split_does_not_depend_on_the_seed():
+    assert torch.equal(load("digits", seed=1).test, load("digits", seed=2).test)
+
+
 def test_stochastic_binarisation_is_drawn_once_with_the_seed():
     one, two, other = (load("digits", binarisation="stochastic", seed=s) for s in (1, 1, 2))
     assert one.kind == "binary"
@@ -36,8 +46,17 @@ def test_stochastic_binarisation_is_drawn_once_with_the_seed():
     assert torch.equal(one.epoch_train(0), one.epoch_train(5))
 
 
+def test_integers_of_numpy_draw_as_those_of_python():
+    one, two = (load("digits", binarisation="dynamic", seed=s) for s in (1, np.int64(1)))
+    assert type(two.seed) is int
+    assert torch.equal(one.test, two.test)
+    assert torch.equal(one.epoch_train(2), two.epoch_train(np.int64(2)))
+
+
 def test_dynamic_binarisation_draws_the_grey_levels_afresh():
     data = load("digits", binarisation="dynamic", seed=3)
+    assert data.kind == "binary"
+    assert ((data.train > 0) & (data.train < 1)).any()
     assert torch.equal(data.epoch_train(4), data.epoch_train(4))
     assert not torch.equal(data.epoch_train(4), data.epoch_train(5))
     assert ((data.test == 0) | (data.test == 1)).all()
@@ -85,85 +104,28 @@ def test_names_and_binarisations_are_checked():
         load("moons", binarisation="threshold")
 
 
-def test_missing_set_names_folder_file_and_command(tmp_path):
-    with pytest.raises(MissingDataError) as caught:
-        load("mnist", data_root=tmp_path)
-    message = str(caught.value)
-    assert str(tmp_path) in message
-    assert "train-images-idx3-ubyte" in message
-    assert "pyro-vae data --download mnist" in message
-    with pytest.raises(MissingDataError, match=r"freyfaces\.npz"):
-        load("frey-faces", data_root=tmp_path)
-
-
-def test_data_root_that_is_not_there(tmp_path, monkeypatch):
-    with pytest.raises(MissingDataError, match=r"data root .* does not exist"):
-        load("mnist", data_root=tmp_path / "nowhere")
-    monkeypatch.setenv("PYRO_VAE_DATA", str(tmp_path / "neither"))
-    with pytest.raises(MissingDataError, match="neither does not exist"):
-        load("mnist")
-    assert load("digits").name == "digits"
-
-
-def write_idx(path, array):
-    header = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
-    path.write_bytes(header + array.astype(np.uint8).tobytes())
-
-
-@pytest.fixture
-def tiny_mnist(tmp_path):
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 60), ("t10k", 10)):
-        write_idx(raw / f"{split}-images-idx3-ubyte", rng.integers(0, 256, (count, 28, 28)))
-        write_idx(raw / f"{split}-labels-idx1-ubyte", rng.integers(0, 10, count))
-    return tmp_path
-
-
-def test_idx_files_are_read(tiny_mnist):
-    data = load("mnist", data_root=tiny_mnist)
-    assert [len(data.train), len(data.validation), len(data.test)] == [50, 10, 10]
-    assert data.kind == "unit-interval"
-    assert float(data.train.max()) <= 1
-    listed = {entry.name: entry for entry in catalogue(data_root=tiny_mnist)}
-    assert listed["mnist"].available
-    assert listed["digits"].available
-    assert not listed["kmnist"].available
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_truncated_file_is_named(tiny_mnist):
-    path = tiny_mnist / "MNIST" / "raw" / "train-images-idx3-ubyte"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(DataError, match="broken or truncated"):
-        load("mnist", data_root=tiny_mnist)
-
-
-def test_frey_faces(tmp_path):
-    (tmp_path / "freyfaces").mkdir()
-    path = tmp_path / "freyfaces" / "freyfaces.npz"
-    np.savez(path, images=np.zeros((1965, 28, 20), np.uint8))
-    data = load("frey-faces", data_root=tmp_path)
-    assert [len(data.train), len(data.validation), len(data.test)] == [1565, 200, 200]
-    path.write_bytes(b"not an archive")
-    with pytest.raises(DataError, match="broken"):
-        load("frey-faces", data_root=tmp_path)
-
-
-@pytest.mark.skipif("PYRO_VAE_DATA" not in os.environ, reason="PYRO_VAE_DATA is not set")
-def test_real_mnist():
-    data = load("mnist")
-    assert [len(data.train), len(data.validation), len(data.test)] == [50000, 10000, 10000]
-    assert torch.bincount(data.labels["test"]).tolist()[:2] == [980, 1135]
-
-
 def test_own_tensors():
     data = Dataset.from_tensors((torch.rand(5, 3) < 0.5).float())
     assert data.kind == "binary"
     assert data.validation.shape == (0, 3)
     assert Dataset.from_tensors(torch.randn(5, 3)).kind == "real"
     assert "5 train" in repr(data)
+    labelled = Dataset.from_tensors(
+        torch.tensor([[2], [7]]), kind="counts", labels={"train": [0, 1]}
+    )
+    assert (labelled.train.dtype, labelled.maximum) == (torch.float32, 7)
+    assert labelled.labels["train"].dtype == torch.long
+    assert labelled.labels["test"].shape == (0,)
+
+
+def test_names_in_a_constructor_are_checked():
+    x = torch.zeros(2, 1)
+    with pytest.raises(UnknownNameError, match="Did you mean 'counts'"):
+        Dataset.from_tensors(x, kind="count")
+    with pytest.raises(UnknownNameError, match="Did you mean 'dynamic'"):
+        Dataset("mine", x, x, x, kind="binary", binarisation="dynamics")
+    with pytest.raises(UnknownNameError, match="split of labels 'valid'"):
+        Dataset.from_tensors(x, labels={"train": [0, 1], "valid": []})
 
 
 @pytest.mark.parametrize(
@@ -185,7 +147,35 @@ def test_own_tensors():
                 torch.zeros(2, 1),
                 labels={"train": torch.zeros(1), "validation": [], "test": []},
             ),
-            "1 labels for the 2 rows",
+            r"labels of shape \(1,\) for the 2 rows of train",
+        ),
+        (lambda: Dataset.from_tensors(torch.tensor(1.0)), "event_shape"),
+        (lambda: Dataset.from_tensors(torch.zeros(3, 0)), "empty"),
+        (lambda: Dataset.from_tensors(np.zeros((3, 1))), "train got ndarray"),
+        (lambda: Dataset.from_tensors(torch.full((2, 1), torch.nan), kind="counts"), "row 0"),
+        (lambda: Dataset.from_tensors(torch.full((1, 1), 1.5), kind="counts"), "holds 1.5 in row"),
+        (lambda: Dataset.from_tensors(torch.randn(3, 1), maximum=3), "for counts alone"),
+        (
+            lambda: Dataset(
+                "mine", torch.ones(1, 1), torch.ones(0, 1), torch.ones(0, 1), kind="counts"
+            ),
+            "counts need a whole number",
+        ),
+        (
+            lambda: Dataset(
+                "mine", torch.ones(1, 1).double(), torch.ones(0, 1), torch.ones(0, 1), kind="real"
+            ),
+            "float64, and must be a float32",
+        ),
+        (
+            lambda: Dataset.from_tensors(
+                torch.zeros(2, 1), labels={"train": torch.tensor([0.5, 1])}
+            ),
+            "whole numbers",
+        ),
+        (
+            lambda: Dataset.from_tensors(torch.zeros(2, 1), torch.tensor([[0.0], [torch.inf]])),
+            "validation has NaN or infinite values, first in row 1",
         ),
     ],
 )
