@@ -166,7 +166,7 @@ class VAE(nn.Module):
         declare_parameters("likelihood", self.likelihood)
         declare_parameters("decoder", self.decoder)
         with pyro.plate("data", num_data, dim=-1):
-            z = pyro.sample("z", self.prior())
+            z = self.prior.sample()
             return pyro.sample("x", self.likelihood(self.decoder(z)), obs=x)
 
     def guide(self, x: Tensor | None = None, num_data: int = 1) -> Tensor:

@@ -3,26 +3,67 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+import pyro
 
 from pyro_vae.models.component import Component
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
+    from torch import Tensor
 
-__all__ = ["Prior"]
+__all__ = ["Posterior", "Prior"]
+
+#: Guide distribution q(z | x) given the encoder's input ``(..., D)``.
+Posterior = Callable[["Tensor"], "TorchDistribution"]
 
 
 class Prior(Component, role="prior"):
-    """Family of p(z) for latent vectors of length L."""
+    """Family of p(z) for latent vectors of length L.
+
+    A new one defines ``forward`` and ``formula``, and makes its parameters in ``build``.
+    """
 
     def build(self, latent_dim: int) -> None:
         """Learn the latent dimension, and make the prior's own parameters."""
         self.latent_dim = latent_dim
 
+    def connect(self, posterior: Posterior, num_features: int) -> None:
+        """Meet the guide; for priors that are made of it.
+
+        Parameters
+        ----------
+        posterior
+            q(z | x) as a function of the encoder's input, ``(..., num_features)``.
+        num_features
+            Length of the encoder's input.
+        """
+
+    def initialise(self, features: Tensor, *, seed: int = 0) -> None:
+        """Start parameters that live in data space.
+
+        Parameters
+        ----------
+        features
+            Encoder's input for the training data, ``(n, num_features)``.
+        seed
+            Seed of any draws.
+        """
+
     @abstractmethod
     def forward(self) -> TorchDistribution:
         """Distribution of z: batch shape ``()``, event shape ``(L,)``."""
+
+    def sample(self) -> Tensor:
+        """Sample statements of the prior, inside the data plate; returns z, ``(..., B, L)``."""
+        return pyro.sample("z", self())
+
+    @property
+    def enumerated(self) -> bool:
+        """Whether ``sample`` makes a discrete site that is to be summed out."""
+        return False
 
     @abstractmethod
     def formula(self) -> str:
