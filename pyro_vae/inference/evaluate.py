@@ -20,11 +20,11 @@ from pyro_vae.inference.bounds import (
     mean_of,
 )
 from pyro_vae.inference.diagnostics import KHAT_LIMIT, effective_sample_size, pareto_khat
+from pyro_vae.inference.inputs import count
 from pyro_vae.inference.weights import stream_log_weights
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.weights import LogWeights, Program
 
 __all__ = ["elbo", "evaluate", "iwae_bound", "reduce_weights", "summary"]
@@ -36,7 +36,7 @@ def reduce_weights(
     reductions: Iterable[Reduction],
     model: Program,
     guide: Program,
-    x: Tensor,
+    x: Inputs,
     num_particles: int,
     *,
     progress: Callable[[int, int], None] | None = None,
@@ -73,7 +73,7 @@ def reduce_weights(
                 else:
                     rows.setdefault(name, []).append(estimate)
         if progress is not None:
-            progress(done, len(x))
+            progress(done, count(x))
     variables: dict[str, Any] = {}
     for name, values in rows.items():
         stacked = np.stack(values, axis=-1)
@@ -82,7 +82,7 @@ def reduce_weights(
             variables[name] = ("datum", stacked)
         else:
             variables[name] = (("num_particles", "datum"), stacked[:, 0, :])
-    results = xr.Dataset(variables, coords={"datum": np.arange(len(x))})
+    results = xr.Dataset(variables, coords={"datum": np.arange(count(x))})
     results.attrs.update(
         units="nats per datum",
         particles=num_particles,
@@ -130,7 +130,7 @@ def gap_reduction(terms: LogWeights) -> dict[str, Estimate | np.ndarray]:
 
 
 def elbo(
-    model: Program, guide: Program, x: Tensor, num_particles: int = 100, **engine: Any
+    model: Program, guide: Program, x: Inputs, num_particles: int = 100, **engine: Any
 ) -> xr.Dataset:
     """ELBO per datum, L(q; x) = E_q[log p(x, z) - log q(z|x)] <= log p(x).
 
@@ -152,7 +152,7 @@ def elbo(
 def iwae_bound(
     model: Program,
     guide: Program,
-    x: Tensor,
+    x: Inputs,
     num_particles: Sequence[int] = (1, 5, 50, 500, 5000),
     **engine: Any,
 ) -> xr.Dataset:
@@ -183,7 +183,7 @@ def iwae_bound(
 def evaluate(
     model: Program,
     guide: Program,
-    x: Tensor,
+    x: Inputs,
     num_particles: int = 5000,
     *,
     iwae: Sequence[int] = (1, 5, 50, 500, 5000),

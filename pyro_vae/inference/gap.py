@@ -13,15 +13,14 @@ from pyro_vae.inference.evaluate import (
 
 if TYPE_CHECKING:
     import xarray as xr
-    from torch import Tensor
-
+    from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.weights import Program
 
 __all__ = ["gap"]
 
 
 def gap(
-    model: Program, guide: Program, x: Tensor, num_particles: int = 5000, **engine: Any
+    model: Program, guide: Program, x: Inputs, num_particles: int = 5000, **engine: Any
 ) -> xr.Dataset:
     """Gap log p(x) - L(q; x) = KL(q(z|x) || p(z|x)) per datum, and the parts of the ELBO.
 

@@ -21,11 +21,21 @@ from pyro.distributions.util import scale_and_mask
 from pyro.poutine.util import prune_subsample_sites
 from torch.overrides import TorchFunctionMode
 
-from pyro_vae.errors import DataError, ProgramError
+from pyro_vae.errors import ProgramError
+from pyro_vae.inference.inputs import (
+    check_inputs,
+    count,
+    device_of,
+    run_program,
+    take,
+    tensors,
+)
 
 if TYPE_CHECKING:
     from pyro.poutine import Trace
     from torch import Tensor
+
+    from pyro_vae.inference.inputs import Inputs
 
 __all__ = ["LogWeights", "Program", "log_weights", "sample_log_weights", "stream_log_weights"]
 
@@ -77,7 +87,7 @@ class _Structure(NamedTuple):
 def log_weights(
     model: Program,
     guide: Program,
-    x: Tensor,
+    x: Inputs,
     num_particles: int,
     chunk_size: int | None = None,
     *,
@@ -98,7 +108,8 @@ def log_weights(
     model, guide
         Pyro programs that take ``x``, with any number of latent sites inside one data plate.
     x
-        Data, shape ``(B, ...)``.
+        Data, shape ``(B, ...)``; for programs with several inputs, a mapping from their names
+        to such tensors.
     num_particles
         Number K of particles per datum.
     chunk_size
@@ -164,7 +175,7 @@ def log_weights(
 def stream_log_weights(
     model: Program,
     guide: Program,
-    x: Tensor,
+    x: Inputs,
     num_particles: int,
     chunk_size: int | None = None,
     *,
@@ -182,35 +193,34 @@ def stream_log_weights(
     for name, value in (("num_particles", num_particles), ("chunk_size", chunk_size or 1)):
         if value < 1:
             raise ValueError(f"{name} got {value}: it must be at least 1")
-    if len(x) == 0:
-        raise DataError("x is empty: at least one datum is needed")
-    devices = [x.device] if x.device.type == "cuda" else []
+    check_inputs(x)
+    first, devices = take(x, slice(1)), _cuda_devices(x)
     with torch.no_grad(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        structure = _structure(model, guide, x[:1], enumerate_discrete, data_plate)
+        structure = _structure(model, guide, first, enumerate_discrete, data_plate)
         if chunk_size is None and vectorize_particles:
-            per_particle = _bytes_per_particle(model, guide, x[:1], structure)
+            per_particle = _bytes_per_particle(model, guide, first, structure)
             chunk_size = max(1, int(memory_limit // max(per_particle, 1)))
 
     # Gradients are off for a column at a time: not for whoever consumes the columns.
     @torch.no_grad()
-    def column(datum: Tensor, occurrence: int) -> LogWeights:
+    def column(datum: Inputs, occurrence: int) -> LogWeights:
         blocks = []
         for start in range(0, num_particles, _BLOCK):
-            count = min(_BLOCK, num_particles - start)
+            size = min(_BLOCK, num_particles - start)
             with torch.random.fork_rng(devices=devices):
                 torch.manual_seed(_stream_seed(datum, occurrence, seed, start))
                 if vectorize_particles:
-                    block = _block(model, guide, datum, count, structure, chunk_size)
+                    block = _block(model, guide, datum, size, structure, chunk_size)
                 else:
-                    block = _loop(model, guide, datum, count, structure)
+                    block = _loop(model, guide, datum, size, structure)
             blocks.append(block)
         return LogWeights(*(torch.cat(terms).double() for terms in zip(*blocks, strict=True)))
 
     def columns() -> Iterator[LogWeights]:
         seen: Counter[bytes] = Counter()
-        for row in range(len(x)):
-            datum = x[row : row + 1]
+        for row in range(count(x)):
+            datum = take(x, slice(row, row + 1))
             content = _digest(datum)
             seen[content] += 1
             yield column(datum, seen[content])
@@ -218,11 +228,17 @@ def stream_log_weights(
     return columns()
 
 
-def _digest(datum: Tensor) -> bytes:
-    return hashlib.blake2b(datum.cpu().numpy().tobytes(), digest_size=16).digest()
+def _digest(datum: Inputs) -> bytes:
+    content = b"".join(part.cpu().numpy().tobytes() for part in tensors(datum))
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
-def _stream_seed(datum: Tensor, occurrence: int, seed: int, start: int) -> int:
+def _cuda_devices(x: Inputs) -> list[torch.device]:
+    device = device_of(x)
+    return [device] if device.type == "cuda" else []
+
+
+def _stream_seed(datum: Inputs, occurrence: int, seed: int, start: int) -> int:
     """Seed of one datum's block of particles; an equal datum further on has its own."""
     key = b"%b %d %d %d" % (_digest(datum), occurrence, seed, start)
     return int.from_bytes(hashlib.blake2b(key, digest_size=7).digest())
@@ -231,7 +247,7 @@ def _stream_seed(datum: Tensor, occurrence: int, seed: int, start: int) -> int:
 def sample_log_weights(
     model: Program,
     guide: Program,
-    x: Tensor,
+    x: Inputs,
     num_particles: int,
     *,
     enumerate_discrete: bool = False,
@@ -251,23 +267,23 @@ def sample_log_weights(
     LogWeights
         Terms of shape ``(num_particles, B)``, differentiable.
     """
-    devices = [x.device] if x.device.type == "cuda" else []
-    with torch.no_grad(), torch.random.fork_rng(devices=devices):
-        structure = _structure(model, guide, x[:1], enumerate_discrete, data_plate)
+    with torch.no_grad(), torch.random.fork_rng(devices=_cuda_devices(x)):
+        first = take(x, slice(1))
+        structure = _structure(model, guide, first, enumerate_discrete, data_plate)
     return _block(model, guide, x, num_particles, structure, None)
 
 
 def _block(
     model: Program,
     guide: Program,
-    x: Tensor,
+    x: Inputs,
     num_particles: int,
     structure: _Structure,
     chunk_size: int | None,
 ) -> LogWeights:
     """Terms for K particles in a plate; the model is evaluated ``chunk_size`` at a time."""
     guide_trace = _run(guide, x, structure, num_particles)
-    log_guide = _sum_sites(_latent(guide_trace), structure, num_particles, len(x))
+    log_guide = _sum_sites(_latent(guide_trace), structure, num_particles, count(x))
     parts = []
     for start in range(0, num_particles, chunk_size or num_particles):
         stop = min(start + (chunk_size or num_particles), num_particles)
@@ -280,29 +296,33 @@ def _block(
 
 
 def _loop(
-    model: Program, guide: Program, x: Tensor, num_particles: int, structure: _Structure
+    model: Program, guide: Program, x: Inputs, num_particles: int, structure: _Structure
 ) -> LogWeights:
     """Terms for K particles, each a run of its own."""
     runs = [_block(model, guide, x, 1, structure, None) for _ in range(num_particles)]
     return LogWeights(*(torch.cat(terms) for terms in zip(*runs, strict=True)))
 
 
-def _run(program: Program, x: Tensor, structure: _Structure, num_particles: int) -> Trace:
+def _trace(program: Program, x: Inputs) -> Trace:
+    return poutine.trace(lambda: run_program(program, x)).get_trace()
+
+
+def _run(program: Program, x: Inputs, structure: _Structure, num_particles: int) -> Trace:
     """Trace of a program inside a plate of particles to the left of its own plates."""
 
-    def vectorised(x: Tensor) -> None:
+    def vectorised(x: Inputs) -> None:
         # One particle needs no plate, so a program that does not broadcast can still be run.
         if num_particles == 1:
-            program(x)
+            run_program(program, x)
             return
         with pyro.plate("_particles", num_particles, dim=structure.particle_dim):
-            program(x)
+            run_program(program, x)
 
     return prune_subsample_sites(poutine.trace(vectorised).get_trace(x))
 
 
 def _model_terms(
-    model: Program, x: Tensor, guide_trace: Trace, structure: _Structure, num_particles: int
+    model: Program, x: Inputs, guide_trace: Trace, structure: _Structure, num_particles: int
 ) -> tuple[Tensor, Tensor]:
     """Terms log p(x | z_k) and log p(z_k), discrete sites summed out exactly."""
     program = poutine.replay(model, trace=guide_trace)
@@ -313,7 +333,7 @@ def _model_terms(
         )
         program = poutine.enum(program, first_available_dim=structure.particle_dim - 1)
     trace = _run(program, x, structure, num_particles)
-    size = len(x)
+    size = count(x)
     log_prior = _sum_sites(_latent(trace), structure, num_particles, size)
     log_likelihood = _sum_sites(_observed(trace), structure, num_particles, size)
     if structure.summed_out:
@@ -379,13 +399,11 @@ def _observed(trace: Trace) -> list[dict[str, Any]]:
 
 
 def _structure(
-    model: Program, guide: Program, x: Tensor, enumerate_discrete: bool, data_plate: str | None
+    model: Program, guide: Program, x: Inputs, enumerate_discrete: bool, data_plate: str | None
 ) -> _Structure:
     """Run the pair once and read off its plates and sites; refuse what cannot be weighted."""
-    guide_trace = prune_subsample_sites(poutine.trace(guide).get_trace(x))
-    model_trace = prune_subsample_sites(
-        poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x)
-    )
+    guide_trace = prune_subsample_sites(_trace(guide, x))
+    model_trace = prune_subsample_sites(_trace(poutine.replay(model, trace=guide_trace), x))
     in_guide = {site["name"] for site in _latent(guide_trace)}
     in_model = {site["name"] for site in _latent(model_trace)}
     for name in sorted(in_guide - in_model):
@@ -460,7 +478,7 @@ class _CountBytes(TorchFunctionMode):
 
 
 def _bytes_per_particle(
-    model: Program, guide: Program, x: Tensor, structure: _Structure
+    model: Program, guide: Program, x: Inputs, structure: _Structure
 ) -> float:
     """Bytes that one more particle adds to the tensors made in one pass, freed ones included.
 
@@ -469,7 +487,7 @@ def _bytes_per_particle(
     totals = []
     for num_particles in (2, 10):
         trace = _run(guide, x, structure, num_particles)
-        with _CountBytes() as count:
+        with _CountBytes() as counted:
             _model_terms(model, x, trace, structure, num_particles)
-        totals.append(count.total)
+        totals.append(counted.total)
     return (totals[1] - totals[0]) / 8

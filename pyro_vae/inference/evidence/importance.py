@@ -12,15 +12,14 @@ from pyro_vae.inference.evaluate import evidence_reduction, reduce_weights
 
 if TYPE_CHECKING:
     import xarray as xr
-    from torch import Tensor
-
+    from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.weights import Program
 
 __all__ = ["log_evidence"]
 
 
 def log_evidence(
-    model: Program, guide: Program, x: Tensor, num_particles: int = 5000, **engine: Any
+    model: Program, guide: Program, x: Inputs, num_particles: int = 5000, **engine: Any
 ) -> xr.Dataset:
     """Log p(x) = log (1/K) sum_k p(x, z_k) / q(z_k | x), per datum.
 

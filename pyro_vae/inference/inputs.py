@@ -1,0 +1,62 @@
+"""The data that a pair is given: one tensor, or named tensors for a pair that takes several.
+
+``{"x": images, "condition": labels}`` is passed as ``model(x=images, condition=labels)``. All
+tensors have one leading dimension, over data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from pyro_vae.errors import DataError
+
+__all__ = ["Inputs", "check_inputs", "count", "device_of", "run_program", "take", "tensors"]
+
+Inputs: TypeAlias = Tensor | Mapping[str, Tensor]
+
+
+def tensors(x: Inputs) -> list[Tensor]:
+    """The tensors, in the order in which they were named."""
+    return list(x.values()) if isinstance(x, Mapping) else [x]
+
+
+def check_inputs(x: Inputs) -> None:
+    """Refuse inputs that are empty, or whose leading dimensions differ.
+
+    Raises
+    ------
+    DataError
+        If there is no datum, or the named tensors have different lengths.
+    """
+    lengths = {len(part) for part in tensors(x)}
+    if len(lengths) > 1 and isinstance(x, Mapping):
+        sizes = ", ".join(f"{name} {len(part)}" for name, part in x.items())
+        raise DataError(f"inputs have different numbers of rows ({sizes}): give one per datum")
+    if not lengths or lengths == {0}:
+        raise DataError("x is empty: at least one datum is needed")
+
+
+def count(x: Inputs) -> int:
+    """Number of data."""
+    return len(tensors(x)[0])
+
+
+def device_of(x: Inputs) -> torch.device:
+    """Device of the data."""
+    return tensors(x)[0].device
+
+
+def take(x: Inputs, rows: slice | Tensor) -> Inputs:
+    """Some of the data, in every tensor alike."""
+    if isinstance(x, Mapping):
+        return {name: part[rows] for name, part in x.items()}
+    return x[rows]
+
+
+def run_program(program: Callable[..., Any], x: Inputs) -> Any:
+    """Call a Pyro program on the data."""
+    return program(**x) if isinstance(x, Mapping) else program(x)
