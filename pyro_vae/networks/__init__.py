@@ -1,5 +1,19 @@
 """Encoders and decoders: plain ``torch.nn`` modules that map features to features."""
 
+from pyro_vae.networks.architecture import Architecture, Convolutional, Dense, SettableOutput
+from pyro_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from pyro_vae.networks.mlp import MLP
+from pyro_vae.networks.probe import check_network
+from pyro_vae.networks.table import FreeParameters
 
-__all__ = ["MLP"]
+__all__ = [
+    "MLP",
+    "Architecture",
+    "ConvDecoder",
+    "ConvEncoder",
+    "Convolutional",
+    "Dense",
+    "FreeParameters",
+    "SettableOutput",
+    "check_network",
+]

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import itertools
-import math
 from typing import TYPE_CHECKING, cast
 
+import torch
 from torch import nn
 
-from pyro_vae.errors import UnknownNameError
+from pyro_vae.networks.layers import (
+    ACTIVATIONS,
+    chain,
+    check_activation,
+    check_widths,
+    start,
+    stem_gain,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import Tensor
+
 __all__ = ["ACTIVATIONS", "MLP"]
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "elu": nn.ELU,
-    "relu": nn.ReLU,
-    "silu": nn.SiLU,
-    "softplus": nn.Softplus,
-    "tanh": nn.Tanh,
-}
-
-_GAINS = {"relu": math.sqrt(2.0), "elu": math.sqrt(2.0), "silu": math.sqrt(2.0), "tanh": 5.0 / 3.0}
 
 
 class MLP(nn.Sequential):
@@ -39,6 +38,9 @@ class MLP(nn.Sequential):
         Width of every hidden layer in turn; empty for a linear map.
     activation
         Name of the activation between layers: one of ``ACTIVATIONS``.
+    residual
+        Skip connections around the hidden layers after the first: the identity between equal
+        widths, else a linear map.
 
     Raises
     ------
@@ -55,30 +57,43 @@ class MLP(nn.Sequential):
         out_features: int,
         *,
         activation: str = "relu",
+        residual: bool = False,
     ) -> None:
-        if activation not in ACTIVATIONS:
-            raise UnknownNameError("activation", activation, ACTIVATIONS)
-        for width in hidden:
-            if not isinstance(width, int) or width <= 0:
-                raise ValueError(
-                    f"hidden layer width got {width!r}: it must be a positive integer, "
-                    "as in hidden=(200, 200)"
-                )
+        check_activation(activation)
+        check_widths("hidden layer width", hidden, "hidden=(200, 200)")
         widths = [in_features, *hidden]
-        layers: list[nn.Module] = []
-        for width_in, width_out in itertools.pairwise(widths):
-            layers += [nn.Linear(width_in, width_out), ACTIVATIONS[activation]()]
-        layers.append(nn.Linear(widths[-1], out_features))
-        super().__init__(*layers)
-        # PyTorch's default start shrinks the signal at every layer, and a VAE whose decoder
-        # hardly hears z at first settles where q(z|x) = p(z); Glorot & Bengio (2010) keep it.
-        linear = [layer for layer in self if isinstance(layer, nn.Linear)]
-        for layer in linear:
-            gain = 1.0 if layer is self.output else _GAINS.get(activation, 1.0)
-            nn.init.xavier_uniform_(layer.weight, gain)
-            nn.init.zeros_(layer.bias)
+        layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
+        output = nn.Linear(widths[-1], out_features)
+        modules: list[nn.Module] = []
+        if layers:
+            stem, *rest = layers
+            start(stem, stem_gain(activation, residual))
+            skips = [_skip(a, b) for a, b in itertools.pairwise(hidden)] if residual else None
+            modules = [stem, *chain(rest, skips, activation)]
+        start(output, 1.0)
+        super().__init__(*modules, output)
+        self._text = f"MLP {'-'.join(map(str, [*widths, out_features]))}"
+        if hidden:
+            self._text += f", {ACTIVATIONS[activation].__name__}"
+        if residual:
+            self._text += ", residual"
 
     @property
     def output(self) -> nn.Linear:
         """The last layer."""
         return cast("nn.Linear", self[-1])
+
+    def set_output(self, eta: Tensor) -> None:
+        """Start the output around ``eta``, shape ``(out_features,)``, by its bias."""
+        with torch.no_grad():
+            self.output.bias.copy_(eta)
+
+    def summary(self) -> str:
+        """Widths and activation in one line."""
+        return self._text
+
+
+def _skip(width_in: int, width_out: int) -> nn.Module:
+    if width_in == width_out:
+        return nn.Identity()
+    return nn.Linear(width_in, width_out, bias=False)

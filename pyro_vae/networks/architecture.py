@@ -1,0 +1,193 @@
+"""Descriptions of networks, small enough for JSON, of which encoders and decoders are built.
+
+A concrete architecture is one frozen dataclass; defining it registers it under its name in
+kebab case, so that saved runs and the command line find it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final, runtime_checkable
+
+from pyro_vae.errors import UnknownNameError
+from pyro_vae.networks.convolutional import ConvDecoder, ConvEncoder, check_channels
+from pyro_vae.networks.layers import check_activation, check_widths
+from pyro_vae.networks.mlp import MLP
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["Architecture", "Convolutional", "Dense", "SettableOutput"]
+
+
+@runtime_checkable
+class SettableOutput(Protocol):
+    """A decoder that can be started at the moments of the data."""
+
+    def set_output(self, eta: Tensor) -> None:
+        """Start the output around ``eta``, shape ``(num_params,)``."""
+
+
+@dataclass(frozen=True)
+class Architecture(ABC):
+    """What a network is made of, whatever it maps from and to.
+
+    A subclass is a frozen dataclass whose fields JSON can hold. Its networks take their first
+    weights from PyTorch's random state.
+    """
+
+    registry: ClassVar[dict[str, type[Architecture]]] = {}
+    name: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not inspect.isabstract(cls):
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+            cls.registry[cls.name] = cls
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                object.__setattr__(self, field.name, tuple(value))
+
+    @staticmethod
+    def from_config(config: dict[str, Any]) -> Architecture:
+        """Make the architecture that ``to_config`` described.
+
+        Raises
+        ------
+        UnknownNameError
+            If no architecture has this name; the nearest is suggested.
+        """
+        settings = dict(config)
+        name = settings.pop("name")
+        if name not in Architecture.registry:
+            raise UnknownNameError("architecture", name, Architecture.registry)
+        return Architecture.registry[name](**settings)
+
+    def to_config(self) -> dict[str, Any]:
+        """Name and fields, ready for JSON."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        lists = {key: list(v) if isinstance(v, tuple) else v for key, v in fields.items()}
+        return {"name": self.name, **lists}
+
+    @abstractmethod
+    def encoder(
+        self, event_shape: tuple[int, ...], num_conditions: int, size_out: int
+    ) -> nn.Module:
+        """Network from ``(..., D + num_conditions)`` to ``(..., size_out)``.
+
+        Parameters
+        ----------
+        event_shape
+            Shape of one datum; its D values come first in the input, flattened.
+        num_conditions
+            Length of the condition, which comes after them.
+        size_out
+            Length of the output.
+        """
+
+    @abstractmethod
+    def decoder(self, size_in: int, event_shape: tuple[int, ...], num_params: int) -> nn.Module:
+        """Network from ``(..., size_in)`` to ``(..., num_params)``, with ``set_output``.
+
+        Parameters
+        ----------
+        size_in
+            Length of the latent vector and the condition together.
+        event_shape
+            Shape of one datum.
+        num_params
+            Length of the output, laid out as ``(parts, *event_shape)`` where the likelihood
+            has the same number of parameters for every feature.
+        """
+
+
+@final
+@dataclass(frozen=True)
+class Dense(Architecture):
+    """``MLP``: see there.
+
+    Parameters
+    ----------
+    hidden
+        Width of every hidden layer in turn; empty for a linear map.
+    activation
+        One of ``ACTIVATIONS``.
+    residual
+        Skip connections around the hidden layers after the first.
+
+    Examples
+    --------
+    >>> Dense(hidden=(64, 64)).encoder((8, 8), 0, 4).summary()
+    'MLP 64-64-64-4, ReLU'
+    """
+
+    hidden: tuple[int, ...] = (200, 200)
+    activation: str = "relu"
+    residual: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_widths("hidden layer width", self.hidden, "hidden=(200, 200)")
+        check_activation(self.activation)
+
+    def encoder(self, event_shape: tuple[int, ...], num_conditions: int, size_out: int) -> MLP:
+        """MLP from ``(..., D + num_conditions)`` to ``(..., size_out)``."""
+        return self._mlp(math.prod(event_shape) + num_conditions, size_out)
+
+    def decoder(self, size_in: int, event_shape: tuple[int, ...], num_params: int) -> MLP:
+        """MLP from ``(..., size_in)`` to ``(..., num_params)``."""
+        return self._mlp(size_in, num_params)
+
+    def _mlp(self, size_in: int, size_out: int) -> MLP:
+        return MLP(
+            size_in, self.hidden, size_out, activation=self.activation, residual=self.residual
+        )
+
+
+@final
+@dataclass(frozen=True)
+class Convolutional(Architecture):
+    """``ConvEncoder`` and ``ConvDecoder``: see there. For images.
+
+    Parameters
+    ----------
+    channels
+        Channels in the order of the layers: from the large image to the small one in an
+        encoder, from the small to the large in a decoder.
+    hidden
+        Width of every hidden layer after the convolutions of an encoder, or before those of a
+        decoder.
+    activation
+        One of ``ACTIVATIONS``.
+    residual
+        Skip connections around the layers after the first.
+    """
+
+    channels: tuple[int, ...] = (32, 64)
+    hidden: tuple[int, ...] = (128,)
+    activation: str = "relu"
+    residual: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_channels(self.channels)
+        check_widths("hidden layer width", self.hidden, "hidden=(128,)")
+        check_activation(self.activation)
+
+    def encoder(
+        self, event_shape: tuple[int, ...], num_conditions: int, size_out: int
+    ) -> ConvEncoder:
+        """Network from ``(..., D + num_conditions)`` to ``(..., size_out)``."""
+        return ConvEncoder(event_shape, num_conditions, size_out, **vars(self))
+
+    def decoder(self, size_in: int, event_shape: tuple[int, ...], num_params: int) -> ConvDecoder:
+        """Network from ``(..., size_in)`` to ``(..., num_params)``."""
+        return ConvDecoder(size_in, event_shape, num_params, **vars(self))
