@@ -15,6 +15,7 @@ __all__ = [
     "ProgramError",
     "PyroVAEError",
     "RunError",
+    "SettingError",
     "SupportError",
     "UnknownNameError",
 ]
@@ -54,6 +55,10 @@ class UnknownNameError(PyroVAEError, ValueError):
         near = difflib.get_close_matches(got, names, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(f"unknown {kind} {got!r}: it must be one of {', '.join(names)}.{hint}")
+
+
+class SettingError(PyroVAEError, ValueError):
+    """A setting, written as text, that cannot be read or that nothing takes."""
 
 
 class ProgramError(PyroVAEError, ValueError):

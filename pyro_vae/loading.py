@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 from pyro_vae import data
 from pyro_vae.errors import RunError
 from pyro_vae.inference.runs import Run
-from pyro_vae.models import VAE, MixtureModel, model_from_config
+from pyro_vae.models import model_from_config
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pyro_vae.data import Dataset
+    from pyro_vae.models import LatentVariableModel
 
 __all__ = ["load_data", "load_model"]
 
 
-def load_model(path: str | Path | Run) -> VAE | MixtureModel:
+def load_model(path: str | Path | Run) -> LatentVariableModel:
     """Model of a run, with its best weights.
 
     Parameters

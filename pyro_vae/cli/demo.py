@@ -38,7 +38,7 @@ class _Fitted(NamedTuple):
     """A run of the demonstration, with what was measured."""
 
     run: Run
-    model: VAE | MixtureModel
+    model: LatentVariableModel
     data: Dataset
     results: xr.Dataset
 
@@ -121,7 +121,7 @@ def _fit_and_measure(
     particles: int,
     seed: int,
 ) -> _Fitted:
-    model: VAE | MixtureModel
+    model: LatentVariableModel
     if family == "vae":
         model = VAE(
             data.event_shape,

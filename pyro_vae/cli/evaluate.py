@@ -78,7 +78,7 @@ def evaluate(
 
 
 def measure(
-    model: VAE | MixtureModel,
+    model: LatentVariableModel,
     x: Tensor,
     particles: int,
     *,

@@ -2,56 +2,70 @@
 
 from __future__ import annotations
 
-import enum
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from pyro_vae import data as datasets
 from pyro_vae import inference
-from pyro_vae.cli.options import DataRoot, Json, Seed
+from pyro_vae.cli.options import (
+    Activation,
+    BatchSize,
+    Binarise,
+    DataName,
+    DataRoot,
+    Epochs,
+    Hidden,
+    Json,
+    LatentDim,
+    LearningRate,
+    Patience,
+    Schedule,
+    Seed,
+    Standardise,
+    Values,
+    widths,
+)
 from pyro_vae.cli.output import print_json
+from pyro_vae.cli.recipe import Family, Given, Recipe
 from pyro_vae.errors import RunError
-from pyro_vae.inference.fit import SCHEDULES
-from pyro_vae.models import VAE, MixtureModel, model_from_config
+from pyro_vae.inference.objectives import OBJECTIVES, objective_named
+from pyro_vae.loading import load_data
+from pyro_vae.models import model_from_config
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.priors import Prior
 
-if TYPE_CHECKING:
-    from pyro_vae.data import Dataset
-
 __all__ = ["fit"]
 
-
-class Family(enum.StrEnum):
-    """Models that can be fitted."""
-
-    vae = "vae"
-    mixture = "mixture"
-
-
-_TRAINING = ("epochs", "batch_size", "learning_rate", "schedule", "clip_norm", "patience", "seed")
+_TRAINING = (
+    "objective",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "schedule",
+    "clip_norm",
+    "patience",
+    "seed",
+)
 
 
 def fit(
     run: Annotated[Path, typer.Option(help="Folder to keep the run in.")],
-    model: Annotated[Family, typer.Option(help="VAE, or finite mixture.")] = Family.vae,
-    data: Annotated[str, typer.Option(help="Data set; `pyro-vae data` lists them.")] = "digits",
-    binarisation: Annotated[
-        str,
-        typer.Option(
-            help="none; threshold; stochastic (drawn once); dynamic (drawn afresh every epoch)."
-        ),
-    ] = "none",
+    model: Annotated[Family, typer.Option(help="Which generative story.")] = Family.vae,
+    data: DataName = "digits",
+    binarisation: Binarise = "none",
+    values: Values = None,
+    standardise: Standardise = False,
     likelihood: Annotated[
         str | None,
         typer.Option(
-            help=f"p(x|z): {', '.join(Likelihood.registry)}. Default: the one for the data."
+            help=f"p(x|z): {', '.join(Likelihood.registry)}; settings in brackets, as in "
+            "'student-t(df=4)'. Default: the one for the data."
         ),
     ] = None,
     scale: Annotated[
@@ -62,32 +76,40 @@ def fit(
         ),
     ] = None,
     prior: Annotated[
-        str, typer.Option(help=f"p(z): {', '.join(Prior.registry)}.")
+        str, typer.Option(help=f"p(z): {', '.join(Prior.registry)}; settings in brackets.")
     ] = "standard-normal",
     guide: Annotated[
-        str, typer.Option(help=f"q(z|x): {', '.join(Guide.registry)}.")
+        str, typer.Option(help=f"q(z|x): {', '.join(Guide.registry)}; settings in brackets.")
     ] = "mean-field-normal",
-    latent_dim: Annotated[int, typer.Option(help="Length of z.")] = 10,
-    hidden: Annotated[
-        str, typer.Option(help="Hidden widths of encoder and (mirrored) decoder.")
-    ] = "200,200",
-    activation: Annotated[
-        str, typer.Option(help="Activation of the networks: relu, tanh, elu, silu, softplus.")
-    ] = "relu",
+    objective: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(OBJECTIVES)}, with particles behind, as in iwae-50."),
+    ] = None,
+    latent_dim: LatentDim = 10,
+    network: Annotated[
+        str,
+        typer.Option(
+            help="Networks: dense, convolutional; settings in brackets, as in "
+            "'convolutional(channels=[16,32])'."
+        ),
+    ] = "dense",
+    hidden: Hidden = "200,200",
+    activation: Activation = "relu",
+    condition: Annotated[
+        Given, typer.Option(help="What a conditional VAE is given beside x.")
+    ] = Given.nothing,
+    unamortised: Annotated[
+        bool, typer.Option("--unamortised", help="Free guide parameters per datum, no encoder.")
+    ] = False,
     components: Annotated[int, typer.Option(help="Components of a mixture.")] = 20,
-    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 100,
-    batch_size: Annotated[int, typer.Option(help="Data per step.")] = 128,
-    learning_rate: Annotated[float, typer.Option(help="Step size of Adam.")] = 1e-3,
-    schedule: Annotated[
-        str, typer.Option(help=f"Learning rate over time: {', '.join(SCHEDULES)}.")
-    ] = "constant",
+    epochs: Epochs = 100,
+    batch_size: BatchSize = 128,
+    learning_rate: LearningRate = 1e-3,
+    schedule: Schedule = "constant",
     clip_norm: Annotated[
         float | None, typer.Option(help="Bound on the norm of the gradient.")
     ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(help="Stop after so many epochs without a better validation bound."),
-    ] = None,
+    patience: Patience = None,
     seed: Seed = 0,
     data_root: DataRoot = None,
     resume: Annotated[
@@ -107,47 +129,53 @@ def fit(
     """
     if resume:
         saved = inference.Run.open(run).config()
-        about, settings = saved["data"], saved["fit"]
+        settings = saved["fit"]
         if saved["model"] is None:
             raise RunError(f"{run} holds a model made in Python: resume it there")
         training = {name: settings[name] for name in _TRAINING}
         precision = settings["precision"]
-        dataset = datasets.load(
-            about["name"],
-            binarisation=about["binarisation"],
-            seed=about["seed"],
-            data_root=data_root,
-        )
+        dataset = load_data(run, data_root=data_root)
         fitted = model_from_config(saved["model"])
     else:
-        dataset = datasets.load(data, binarisation=binarisation, seed=seed, data_root=data_root)
-        part = _likelihood(likelihood, scale, dataset)
-        if model is Family.vae:
-            widths = _widths(hidden)
-            fitted = VAE(
-                dataset.event_shape,
-                latent_dim,
-                prior=Prior.named(prior),
-                likelihood=part,
-                guide=Guide.named(guide),
-                encoder=widths,
-                decoder=widths[::-1],
-                activation=activation,
-                seed=seed,
-            )
-        else:
-            fitted = MixtureModel(components, part, dataset.event_shape)
-        training = dict(
-            zip(
-                _TRAINING,
-                (epochs, batch_size, learning_rate, schedule, clip_norm, patience, seed),
-                strict=True,
-            )
+        dataset = datasets.load(
+            data,
+            binarisation=binarisation,
+            values=values,
+            standardise=standardise,
+            seed=seed,
+            data_root=data_root,
         )
+        fitted = Recipe(
+            family=model,
+            likelihood=likelihood,
+            scale=scale,
+            prior=prior,
+            guide=guide,
+            latent_dim=latent_dim,
+            network=network,
+            hidden=widths(hidden),
+            activation=activation,
+            condition=condition,
+            unamortised=unamortised,
+            components=components,
+            objective=objective,
+            seed=seed,
+        ).build(dataset)
+        training = {
+            "objective": objective,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "schedule": schedule,
+            "clip_norm": clip_norm,
+            "patience": patience,
+            "seed": seed,
+        }
     # Of several processes, each of which runs this command, one speaks.
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     if first and not as_json:
-        fitted.describe()
+        name = training["objective"]
+        fitted.describe(None if name is None else objective_named(name))
     started = time.monotonic()
     result = inference.fit(
         fitted,
@@ -188,43 +216,3 @@ def fit(
             out.print(f"next: pyro-vae evaluate {run}")
     if result.stopped == "interrupt":
         raise typer.Exit(130)
-
-
-def _likelihood(name: str | None, scale: str | None, data: Dataset) -> Likelihood:
-    """Likelihood by name, with the settings that the data decide; refused where it cannot be."""
-    defaults = {
-        "binary": "bernoulli",
-        "counts": "binomial",
-        "real": "normal",
-        "unit-interval": "normal",
-    }
-    name = name or defaults[data.kind]
-    part = Likelihood.registry.get(name)
-    settings: dict[str, Any] = {} if part is None else part.settings_for(data.maximum)
-    if scale is not None:
-        if name != "normal":
-            raise typer.BadParameter(f"--scale belongs to the normal likelihood, not to {name}")
-        settings["scale"] = _number(scale)
-    likelihood = Likelihood.named(name, **settings)
-    if data.kind not in likelihood.kinds:
-        raise typer.BadParameter(
-            f"the {name} likelihood takes {likelihood.support_text()}, and {data.name} has "
-            f"{data.kind} values with binarisation={data.binarisation!r}. {likelihood.remedy}"
-        )
-    return likelihood
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(width) for width in text.split(",") if width.strip())
-    except ValueError:
-        raise typer.BadParameter(
-            f"--hidden got {text!r}: give widths with commas between, as in 200,200"
-        ) from None

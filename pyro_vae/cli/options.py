@@ -7,7 +7,30 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["DataRoot", "Json", "Limit", "MemoryMB", "Particles", "RunFolder", "Seed"]
+from pyro_vae.inference.fit import SCHEDULES
+
+__all__ = [
+    "Activation",
+    "BatchSize",
+    "Binarise",
+    "DataName",
+    "DataRoot",
+    "Epochs",
+    "Hidden",
+    "Json",
+    "LatentDim",
+    "LearningRate",
+    "Limit",
+    "MemoryMB",
+    "Particles",
+    "Patience",
+    "RunFolder",
+    "Schedule",
+    "Seed",
+    "Standardise",
+    "Values",
+    "widths",
+]
 
 RunFolder = Annotated[Path, typer.Argument(help="Run folder, as made by `pyro-vae fit`.")]
 DataRoot = Annotated[
@@ -28,3 +51,40 @@ Limit = Annotated[
 MemoryMB = Annotated[
     int, typer.Option(min=1, help="Memory that one chunk of particles may take, in MiB.")
 ]
+DataName = Annotated[str, typer.Option(help="Data set; `pyro-vae data` lists them.")]
+Binarise = Annotated[
+    str,
+    typer.Option(
+        help="none; threshold; stochastic (drawn once); dynamic (drawn afresh every epoch)."
+    ),
+]
+Values = Annotated[
+    str | None,
+    typer.Option(help="Grey levels as: unit-interval; levels (whole numbers); dequantised."),
+]
+Standardise = Annotated[
+    bool, typer.Option("--standardise", help="Features to mean 0 and standard deviation 1.")
+]
+LatentDim = Annotated[int, typer.Option(help="Length of z.")]
+Hidden = Annotated[str, typer.Option(help="Hidden widths of encoder and (mirrored) decoder.")]
+Activation = Annotated[
+    str, typer.Option(help="Activation of the networks: relu, tanh, elu, silu, softplus.")
+]
+Epochs = Annotated[int, typer.Option(help="Passes over the data.")]
+BatchSize = Annotated[int, typer.Option(help="Data per step.")]
+LearningRate = Annotated[float, typer.Option(help="Step size of Adam.")]
+Schedule = Annotated[str, typer.Option(help=f"Learning rate over time: {', '.join(SCHEDULES)}.")]
+Patience = Annotated[
+    int | None,
+    typer.Option(help="Stop after so many epochs without a better validation bound."),
+]
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Widths of layers, from numbers with commas between."""
+    try:
+        return tuple(int(width) for width in text.split(",") if width.strip())
+    except ValueError:
+        raise typer.BadParameter(
+            f"--hidden got {text!r}: give widths with commas between, as in 200,200"
+        ) from None

@@ -54,7 +54,7 @@ def report(run: RunFolder, data_root: DataRoot = None, as_json: Json = False) ->
 
 
 def report_section(
-    run: Run, model: VAE | MixtureModel, data: Dataset, results: xr.Dataset
+    run: Run, model: LatentVariableModel, data: Dataset, results: xr.Dataset
 ) -> Section:
     """One run's story and figures, which are also kept in its folder."""
     figures = model_figures(model, data, metrics=run.metrics(), results=results)

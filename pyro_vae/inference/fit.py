@@ -10,21 +10,24 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from pyro import poutine
-from pyro.infer import Trace_ELBO
+from pyro.infer import Trace_ELBO, TraceEnum_ELBO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from pyro_vae.data import Dataset
-from pyro_vae.errors import NonFiniteLossError, RunError, UnknownNameError
+from pyro_vae.errors import DataError, NonFiniteLossError, RunError, UnknownNameError
+from pyro_vae.inference.inputs import Inputs, count, run_program, take
+from pyro_vae.inference.objectives import objective_name, objective_named
 from pyro_vae.inference.runs import Run
 
 if TYPE_CHECKING:
@@ -95,18 +98,18 @@ class _Loss(nn.Module):
         self.program = program
         self.objective = objective
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Inputs) -> Tensor:
         model, guide = self.program.model, self.program.guide
         if torch.is_grad_enabled():
-            return self.objective.differentiable_loss(model, guide, x)
+            return run_program(partial(self.objective.differentiable_loss, model, guide), x)
         # Some objectives refuse to make a differentiable loss that has no gradient.
-        return torch.tensor(self.objective.loss(model, guide, x))
+        return torch.tensor(run_program(partial(self.objective.loss, model, guide), x))
 
 
 def fit(
     model: nn.Module,
     data: Dataset | Tensor,
-    objective: ELBO | None = None,
+    objective: ELBO | str | None = None,
     *,
     epochs: int = 100,
     batch_size: int = 128,
@@ -135,9 +138,11 @@ def fit(
         Module with methods ``model(x)`` and ``guide(x)``, such as ``VAE``, ``MixtureModel``
         or your own. If it has ``initialise(x)`` and is not ``initialised``, that is called.
     data
-        A ``Dataset``, or a tensor of training data ``(n, *event_shape)``.
+        A ``Dataset``, or a tensor of training data ``(n, *event_shape)``. A model with
+        ``inputs`` is given the labels, covariates or exposure that it names, too.
     objective
-        Pyro ``ELBO``; the model's ``default_objective()``, else ``Trace_ELBO()``.
+        Pyro ``ELBO``, or a name such as ``"iwae-50"``; the model's ``default_objective()``,
+        else ``Trace_ELBO()``.
     epochs, batch_size
         Passes over the data; data per step. The last batch of an epoch may be smaller.
     learning_rate
@@ -186,11 +191,14 @@ def fit(
             stacklevel=2,
         )
         batch_size = len(data.train)
-    if objective is None:
-        default = getattr(model, "default_objective", Trace_ELBO)
-        objective = default()
+    default = getattr(model, "default_objective", Trace_ELBO)()
+    if isinstance(objective, str):
+        # A model whose own objective sums discrete sites out has them summed out in any.
+        discrete = isinstance(default, TraceEnum_ELBO)
+        objective = objective_named(objective, enumerate_discrete=discrete)
+    objective = objective or default
     settings = {
-        "objective": type(objective).__name__,
+        "objective": objective_name(objective),
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
@@ -205,8 +213,18 @@ def fit(
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
     if devices != 1:
         fabric.launch()
+    names = getattr(model, "inputs", ())
+    train = _inputs(data, "train", names, data.epoch_train(0))
+    validation = _inputs(data, "validation", names, data.validation)
+    if not getattr(model, "amortised", True):
+        if data.binarisation == "dynamic":
+            raise DataError(
+                "an unamortised guide has parameters for each datum, and dynamic binarisation "
+                "makes new data every epoch: take binarisation='stochastic'"
+            )
+        validation = take(validation, slice(0))  # it has no parameters for these data
     if not getattr(model, "initialised", True):
-        model.initialise(data.epoch_train(0))  # type: ignore[operator]
+        run_program(model.initialise, train)  # type: ignore[arg-type]
     validate = getattr(getattr(model, "likelihood", None), "check", None)
     if validate is not None:
         # Bad data are refused now, not in the middle of an epoch.
@@ -235,8 +253,9 @@ def fit(
         optimiser,
         fabric,
         data,
+        train,
+        validation,
         batch_size,
-        learning_rate,
         clip_norm,
         seed,
     )
@@ -298,34 +317,36 @@ class _Loop:
     optimiser: Any
     fabric: Fabric
     data: Dataset
+    train: Inputs
+    validation: Inputs
     batch_size: int
-    learning_rate: float
     clip_norm: float | None
     seed: int
 
     def __post_init__(self) -> None:
-        self.train = self.data.train.to(self.fabric.device)
-        self.validation = self.data.validation.to(self.fabric.device)
-        self.step = 0
+        self.train = self.fabric.to_device(self.train)
+        self.validation = self.fabric.to_device(self.validation)
 
     def train_epoch(self, epoch: int, rate: float) -> float:
         """Run through the data once; the mean of the bound over it, in nats per datum."""
         self.program.train()
         train = self.train
         if self.data.binarisation == "dynamic":
-            train = self.data.epoch_train(epoch).to(self.fabric.device)
+            x = self.data.epoch_train(epoch).to(self.fabric.device)
+            train = {**train, "x": x} if isinstance(train, Mapping) else x
+        size = count(train)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         # Every epoch has its own seed, so that a resumed run draws what it would have drawn.
         torch.manual_seed(_epoch_seed(self.seed, epoch, self.fabric.global_rank))
         order = torch.randperm(
-            len(train), generator=torch.Generator().manual_seed(_epoch_seed(self.seed, epoch, 0))
-        ).to(train.device)
+            size, generator=torch.Generator().manual_seed(_epoch_seed(self.seed, epoch, 0))
+        ).to(self.fabric.device)
         world = self.fabric.world_size
         total = 0.0
-        steps = math.ceil(len(train) / self.batch_size)
+        steps = math.ceil(size / self.batch_size)
         for index, batch in enumerate(order.split(self.batch_size)):
-            x = train[batch[self.fabric.global_rank :: world]]
+            x = take(train, batch[self.fabric.global_rank :: world])
             # The mean over processes that Fabric takes of the gradients is then the batch's.
             loss = self.loss(x) * (world / len(batch))
             value = loss.item()
@@ -339,18 +360,20 @@ class _Loop:
             self.optimiser.zero_grad(set_to_none=True)
         if world > 1:
             total = self.fabric.all_reduce(torch.tensor(total), reduce_op="mean").item()  # type: ignore[union-attr]
-        return -total / len(train)
+        return -total / size
 
     def validation_bound(self) -> float:
         """Bound on the validation data in nats per datum, with the same draws every epoch."""
-        if len(self.validation) == 0:
+        size = count(self.validation)
+        if size == 0:
             return math.nan
         self.program.eval()
         devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
             torch.manual_seed(self.seed)
-            total = sum(self.loss(part).item() for part in self.validation.split(1024))
-        return -total / len(self.validation)
+            parts = (take(self.validation, slice(k, k + 1024)) for k in range(0, size, 1024))
+            total = sum(self.loss(part).item() for part in parts)
+        return -total / size
 
 
 def _epoch_seed(seed: int, epoch: int, rank: int) -> int:
@@ -397,6 +420,11 @@ def _prepare_run(run: Run | str | Path | None, resume: bool, overwrite: bool) ->
             raise RunError("resume=True needs a run folder: give run=...")
         return None
     return Run.open(run) if resume else Run.create(run, overwrite=overwrite)
+
+
+def _inputs(data: Dataset, split: str, names: Sequence[str], x: Tensor) -> Inputs:
+    """What a model is given of a split: x alone, or x with the side information it names."""
+    return {**data.inputs(split, names), "x": x} if names else x
 
 
 def _describe_data(data: Dataset) -> dict[str, Any]:
@@ -477,7 +505,7 @@ def _load_checkpoint(run: Run, model: nn.Module, optimiser: Any) -> _State:
 
 
 def _non_finite(
-    program: nn.Module, x: Tensor, epoch: int, step: int, value: float
+    program: nn.Module, x: Inputs, epoch: int, step: int, value: float
 ) -> NonFiniteLossError:
     return NonFiniteLossError(
         f"the loss is {value} at step {step} (epoch {epoch + 1}); the first site with non-finite "
@@ -486,12 +514,12 @@ def _non_finite(
     )
 
 
-def _first_bad_site(program: Any, x: Tensor) -> str:
+def _first_bad_site(program: Any, x: Inputs) -> str:
     """Guide sites first, then the model's, in the order in which they are drawn."""
     with torch.no_grad():
         try:
-            guide_trace = poutine.trace(program.guide).get_trace(x)
-            model = poutine.replay(program.model, trace=guide_trace)
+            guide_trace = poutine.trace(partial(run_program, program.guide)).get_trace(x)
+            model = partial(run_program, poutine.replay(program.model, trace=guide_trace))
             traces = {"guide": guide_trace, "model": poutine.trace(model).get_trace(x)}
         except ValueError as error:
             return f"one whose distribution refuses its parameters ({error})"

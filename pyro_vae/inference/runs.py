@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "whole_file"]
 
 _FORMAT = "pyro_vae run"
-_VERSION = 1
+_VERSION = 2
 
 
 @contextmanager

@@ -211,7 +211,8 @@ def stream_log_weights(
             with torch.random.fork_rng(devices=devices):
                 torch.manual_seed(_stream_seed(datum, occurrence, seed, start))
                 if vectorize_particles:
-                    block = _block(model, guide, datum, size, structure, chunk_size)
+                    trace = _run(guide, datum, structure, size)
+                    block = _block(model, trace, datum, size, structure, chunk_size)
                 else:
                     block = _loop(model, guide, datum, size, structure)
             blocks.append(block)
@@ -252,7 +253,7 @@ def sample_log_weights(
     *,
     enumerate_discrete: bool = False,
     data_plate: str | None = None,
-) -> LogWeights:
+) -> tuple[LogWeights, float]:
     """Terms of the log-weights for a whole batch at once, with gradients.
 
     For training objectives: one vectorised pass, drawn from the current random state.
@@ -265,24 +266,48 @@ def sample_log_weights(
     Returns
     -------
     LogWeights
-        Terms of shape ``(num_particles, B)``, differentiable.
+        Terms of shape ``(num_particles, B)``, differentiable, without any scale.
+    float
+        N / B of a subsampled data plate, to multiply what is made of a datum's weights.
+
+    Raises
+    ------
+    ProgramError
+        If a guide site is not reparameterised: differentiating its draws would leave out the
+        score-function term, and the gradient would be wrong.
     """
     with torch.no_grad(), torch.random.fork_rng(devices=_cuda_devices(x)):
         first = take(x, slice(1))
         structure = _structure(model, guide, first, enumerate_discrete, data_plate)
-    return _block(model, guide, x, num_particles, structure, None)
+    guide_trace = _run(guide, x, structure, num_particles)
+    for site in _latent(guide_trace):
+        if not site["fn"].has_rsample:
+            raise ProgramError(
+                f"guide site {site['name']!r} is not reparameterised, so its draws have no "
+                "gradient: train with Trace_ELBO, or sum it out with enumerate_discrete=True"
+            )
+    terms = _block(model, guide_trace, x, num_particles, structure, None)
+    return terms, _plate_scale(guide_trace, structure)
+
+
+def _plate_scale(trace: Trace, structure: _Structure) -> float:
+    """N / B of the data plate."""
+    for site in _latent(trace):
+        for frame in site["cond_indep_stack"]:
+            if frame.dim == structure.data_dim:
+                return float((frame.full_size or frame.size) / frame.size)
+    return 1.0
 
 
 def _block(
     model: Program,
-    guide: Program,
+    guide_trace: Trace,
     x: Inputs,
     num_particles: int,
     structure: _Structure,
     chunk_size: int | None,
 ) -> LogWeights:
-    """Terms for K particles in a plate; the model is evaluated ``chunk_size`` at a time."""
-    guide_trace = _run(guide, x, structure, num_particles)
+    """Terms for the K particles of a guide trace; the model takes ``chunk_size`` at a time."""
     log_guide = _sum_sites(_latent(guide_trace), structure, num_particles, count(x))
     parts = []
     for start in range(0, num_particles, chunk_size or num_particles):
@@ -299,7 +324,10 @@ def _loop(
     model: Program, guide: Program, x: Inputs, num_particles: int, structure: _Structure
 ) -> LogWeights:
     """Terms for K particles, each a run of its own."""
-    runs = [_block(model, guide, x, 1, structure, None) for _ in range(num_particles)]
+    runs = [
+        _block(model, _run(guide, x, structure, 1), x, 1, structure, None)
+        for _ in range(num_particles)
+    ]
     return LogWeights(*(torch.cat(terms) for terms in zip(*runs, strict=True)))
 
 

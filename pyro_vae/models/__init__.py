@@ -1,19 +1,35 @@
 """The generative stories and their guides: Pyro programs, nothing that trains or measures."""
 
-from pyro_vae.models.mixture import MixtureModel
-from pyro_vae.models.vae import VAE
-
-__all__ = ["VAE", "MixtureModel", "model_from_config"]
-
 from typing import Any
 
 from pyro_vae.errors import UnknownNameError
+from pyro_vae.models.condition import Condition, Covariates, Labels
+from pyro_vae.models.hierarchical import HierarchicalVAE
+from pyro_vae.models.latent_variable_model import LatentVariableModel
+from pyro_vae.models.mixture import MixtureModel
+from pyro_vae.models.vae import VAE
 
-_MODELS: dict[str, type[VAE | MixtureModel]] = {"mixture": MixtureModel, "vae": VAE}
+__all__ = [
+    "VAE",
+    "Condition",
+    "Covariates",
+    "HierarchicalVAE",
+    "Labels",
+    "LatentVariableModel",
+    "MixtureModel",
+    "model_from_config",
+]
+
+_MODELS: dict[str, Any] = {
+    "hierarchical-vae": HierarchicalVAE,
+    "mixture": MixtureModel,
+    "vae": VAE,
+}
 
 
-def model_from_config(config: dict[str, Any]) -> VAE | MixtureModel:
+def model_from_config(config: dict[str, Any]) -> LatentVariableModel:
     """Make the model that a saved run describes, with fresh weights."""
     if config["model"] not in _MODELS:
         raise UnknownNameError("model", config["model"], _MODELS)
-    return _MODELS[config["model"]].from_config(config)
+    model: LatentVariableModel = _MODELS[config["model"]].from_config(config)
+    return model

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from torch import nn
 
-from pyro_vae.errors import UnknownNameError
+from pyro_vae.errors import SettingError, UnknownNameError
+from pyro_vae.spelling import parse_call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pyro.distributions import TorchDistribution
     from torch import Tensor
@@ -66,6 +67,41 @@ class Component(nn.Module, ABC):
         if name not in cls.registry:
             raise UnknownNameError(cls.role, name, cls.registry)
         return cls.registry[name](**settings)
+
+    @classmethod
+    def parse(cls, text: str, defaults: Callable[[type[Self]], dict[str, Any]] | None = None) -> Self:
+        """Make a part from its name and settings, as in ``student-t(df=4, scale=latent)``.
+
+        Parameters
+        ----------
+        text
+            Name, and settings in brackets: numbers, words, true, false, or lists of such.
+        defaults
+            Gives settings for a class that ``text`` may override.
+
+        Raises
+        ------
+        UnknownNameError
+            If no such part is registered.
+        SettingError
+            If the text cannot be read, or the part has no such setting.
+        """
+        name, settings = parse_call(text)
+        if name not in cls.registry:
+            raise UnknownNameError(cls.role, name, cls.registry)
+        part = cls.registry[name]
+        known = [key for key in inspect.signature(part.__init__).parameters if key != "self"]
+        for key in settings:
+            if key not in known:
+                raise SettingError(
+                    f"{cls.role} {name} has no setting {key!r}: it has "
+                    f"{', '.join(known) if known else 'none'}"
+                )
+        given = {} if defaults is None else defaults(part)
+        try:
+            return part(**{**given, **settings})
+        except TypeError as error:
+            raise SettingError(f"{cls.role} {text!r} cannot be made: {error}") from error
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

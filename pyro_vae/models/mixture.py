@@ -20,6 +20,7 @@ from torch import nn
 
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.formulas import objective_formula
+from pyro_vae.models.latent_variable_model import LatentVariableModel, check_size
 from pyro_vae.models.likelihoods import Likelihood, MultivariateNormal, Normal
 from pyro_vae.models.parameters import declare_parameters
 
@@ -32,7 +33,7 @@ __all__ = ["MixtureModel"]
 
 
 @final
-class MixtureModel(nn.Module):
+class MixtureModel(LatentVariableModel):
     """Mixture of ``num_components`` distributions of one likelihood family.
 
     ``model`` and ``guide`` are plain Pyro programs with one plate ``"data"``; the categorical
@@ -62,19 +63,14 @@ class MixtureModel(nn.Module):
         event_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(num_components, int) or num_components <= 0:
-            raise ValueError(
-                f"num_components got {num_components!r}: it must be a positive integer"
-            )
-        self.num_components = num_components
+        self.num_components = check_size("num_components", num_components, "such as 20")
         self.likelihood = likelihood
         self.event_shape: tuple[int, ...] | None = None
-        #: Whether the components were started from data, or taken over from a fit.
         self.initialised = False
         if event_shape is not None:
             self._build(tuple(event_shape))
 
-    @property
+    @property  # type: ignore[override]
     def config(self) -> dict[str, Any] | None:
         """Constructor arguments for JSON; None before the event shape is known."""
         if self.event_shape is None:
@@ -241,13 +237,9 @@ class MixtureModel(nn.Module):
                 "  guide      none: z is summed out, and p(z | x) is exact",
                 f"  objective  maximise the mean over data of {goal.formula}",
                 f"             {goal.bound}",
-                "  units      nats per datum",
+                self._units(),
             ]
         )
-
-    def describe(self, objective: ELBO | None = None) -> None:
-        """Print the generative story and the objective as formulas, with units."""
-        print(self.description(objective))
 
     def _build(self, event_shape: tuple[int, ...]) -> None:
         self.event_shape = event_shape

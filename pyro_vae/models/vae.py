@@ -7,22 +7,36 @@ from a decoder network; the guide is q(z | x) with parameters from an encoder ne
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Self
 
 import pyro
 import torch
-from pyro.infer import Trace_ELBO
+from pyro.infer import TraceEnum_ELBO
 from torch import nn
 
 from pyro_vae.errors import DataError
 from pyro_vae.formulas import objective_formula
+from pyro_vae.models.condition import Condition
 from pyro_vae.models.guides import Guide, MeanFieldNormal
+from pyro_vae.models.latent_variable_model import (
+    LatentVariableModel,
+    check_event_shape,
+    check_size,
+    layers_text,
+)
 from pyro_vae.models.likelihoods import Bernoulli, Likelihood
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.models.priors import Prior, StandardNormal
-from pyro_vae.networks import MLP
+from pyro_vae.networks import (
+    Architecture,
+    Dense,
+    FreeParameters,
+    SettableOutput,
+    check_network,
+)
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -31,16 +45,16 @@ if TYPE_CHECKING:
 
 __all__ = ["VAE"]
 
-Network = nn.Module | Sequence[int]
+Network = nn.Module | Architecture | Sequence[int]
 
 
-@final
-class VAE(nn.Module):
+class VAE(LatentVariableModel):
     """Variational autoencoder: ``model`` and ``guide`` are plain Pyro programs.
 
-    Both have one plate ``"data"`` and one latent site ``"z"``; the observed site is ``"x"``.
-    They work with ``pyro.infer.SVI``, ``Predictive``, ``poutine`` and MCMC as they stand.
-    Parameters live in this module, never in Pyro's global param store.
+    Both have one plate ``"data"`` and one latent site ``"z"`` (a prior may add a discrete one);
+    the observed site is ``"x"``. They work with ``pyro.infer.SVI``, ``Predictive``,
+    ``poutine`` and MCMC as they stand. Parameters live in this module, never in Pyro's global
+    param store.
 
     Parameters
     ----------
@@ -55,18 +69,24 @@ class VAE(nn.Module):
     guide
         Family of q(z | x); the mean-field normal unless given.
     encoder, decoder
-        Hidden widths of an MLP, or a module of your own: the encoder maps ``(..., D)``, the
-        flattened datum, to ``(..., guide.num_params((L,)))``; the decoder maps ``(..., L)`` to
+        Hidden widths of an MLP, an ``Architecture``, or a module of your own: the encoder maps
+        ``(..., D + C)``, the flattened datum and the condition, to
+        ``(..., guide.num_params((L,)))``; the decoder maps ``(..., L + C)`` to
         ``(..., likelihood.num_params(event_shape))``, for any leading dimensions.
+    condition
+        What the model is conditioned on, a vector of length C: ``Labels(10)`` or
+        ``Covariates(3)`` (Sohn, Lee & Yan, 2015). Nothing unless given, and C = 0.
     activation
         Activation of the MLPs.
     seed
-        Seed of the MLPs' first weights.
+        Seed of the networks' first weights.
 
     Raises
     ------
     ValueError
         If ``latent_dim`` or a size in ``event_shape`` is not positive.
+    DataError
+        If a module of your own does not map these shapes.
 
     Examples
     --------
@@ -85,22 +105,18 @@ class VAE(nn.Module):
         guide: Guide | None = None,
         encoder: Network = (200, 200),
         decoder: Network = (200, 200),
+        condition: Condition | None = None,
         activation: str = "relu",
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.event_shape = tuple(int(size) for size in event_shape)
-        if not self.event_shape or min(self.event_shape) <= 0:
-            raise ValueError(
-                f"event_shape got {tuple(event_shape)!r}: it must be the positive sizes of one "
-                "datum, as in (28, 28)"
-            )
-        if not isinstance(latent_dim, int) or latent_dim <= 0:
-            raise ValueError(
-                f"latent_dim got {latent_dim!r}: it must be a positive integer, such as 2 to "
-                "draw the latent space or 20 for a closer fit"
-            )
-        self.latent_dim = latent_dim
+        self.event_shape = check_event_shape(event_shape)
+        self.latent_dim = check_size(
+            "latent_dim",
+            latent_dim,
+            "such as 2 to draw the latent space or 20 for a closer fit",
+        )
+        self.condition = condition
         self.prior = StandardNormal() if prior is None else prior
         self.likelihood = Bernoulli() if likelihood is None else likelihood
         self.guide_family = MeanFieldNormal() if guide is None else guide
@@ -108,49 +124,62 @@ class VAE(nn.Module):
         self.likelihood.build(self.event_shape)
         self.guide_family.build((latent_dim,))
 
-        features = math.prod(self.event_shape)
+        size_c = 0 if condition is None else condition.size
+        features = math.prod(self.event_shape) + size_c
         eta_x = self.likelihood.num_params(self.event_shape)
         eta_z = self.guide_family.num_params((latent_dim,))
+        plans = [_plan(network, activation) for network in (encoder, decoder)]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.encoder = _network("encoder", encoder, features, eta_z, activation)
-            self.decoder = _network("decoder", decoder, latent_dim, eta_x, activation)
-        #: Whether the output bias was started, or the weights were trained or loaded.
+            self.encoder, self.decoder = (
+                plan
+                if isinstance(plan, nn.Module)
+                else (
+                    plan.encoder(self.event_shape, size_c, eta_z)
+                    if role == "encoder"
+                    else plan.decoder(latent_dim + size_c, self.event_shape, eta_x)
+                )
+                for role, plan in zip(("encoder", "decoder"), plans, strict=True)
+            )
+        check_network("encoder", self.encoder, features, eta_z)
+        check_network("decoder", self.decoder, latent_dim + size_c, eta_x)
+        self.prior.connect(self._posterior_of, features)
         self.initialised = False
-        custom = [isinstance(network, nn.Module) for network in (encoder, decoder)]
-        #: Constructor arguments for JSON; None where a network is the user's own module.
-        self.config: dict[str, Any] | None = (
-            None
-            if any(custom)
-            else {
-                "model": "vae",
-                "event_shape": list(self.event_shape),
-                "latent_dim": latent_dim,
-                "prior": self.prior.to_config(),
-                "likelihood": self.likelihood.to_config(),
-                "guide": self.guide_family.to_config(),
-                "encoder": list(encoder),  # type: ignore[arg-type]
-                "decoder": list(decoder),  # type: ignore[arg-type]
-                "activation": activation,
-                "seed": seed,
-            }
-        )
+        self.config = self._config(plans, seed)
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> VAE:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Make the model that ``config`` describes, with fresh weights."""
         settings = {key: value for key, value in config.items() if key != "model"}
-        for role, part in (("prior", Prior), ("likelihood", Likelihood), ("guide", Guide)):
+        for role, part in (
+            ("prior", Prior),
+            ("likelihood", Likelihood),
+            ("guide", Guide),
+            ("encoder", Architecture),
+            ("decoder", Architecture),
+        ):
             settings[role] = part.from_config(settings[role])
+        if settings["condition"] is not None:
+            settings["condition"] = Condition.from_config(settings["condition"])
         return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
 
-    def model(self, x: Tensor | None = None, num_data: int = 1) -> Tensor:
+    def model(
+        self,
+        x: Tensor | None = None,
+        condition: Tensor | None = None,
+        exposure: Tensor | None = None,
+        num_data: int = 1,
+    ) -> Tensor:
         """Generative story: z ~ p(z), x | z ~ p(x | z).
 
         Parameters
         ----------
         x
             Data ``(B, *event_shape)``; None draws x.
+        condition
+            Labels ``(B,)`` or covariates ``(B, C)`` of a conditional model.
+        exposure
+            Exposure ``(B,)`` of a likelihood that takes one.
         num_data
             Size of the plate where x is None.
 
@@ -161,23 +190,27 @@ class VAE(nn.Module):
         """
         if x is not None:
             self.likelihood.check(x)
-            num_data = len(x)
+        num_data = _rows(x, condition, exposure, default=num_data)
         declare_parameters("prior", self.prior)
         declare_parameters("likelihood", self.likelihood)
         declare_parameters("decoder", self.decoder)
         with pyro.plate("data", num_data, dim=-1):
             z = self.prior.sample()
-            return pyro.sample("x", self.likelihood(self.decoder(z)), obs=x)
+            return pyro.sample("x", self.observation(z, condition, exposure), obs=x)
 
-    def guide(self, x: Tensor | None = None, num_data: int = 1) -> Tensor:
+    def guide(
+        self,
+        x: Tensor | None = None,
+        condition: Tensor | None = None,
+        exposure: Tensor | None = None,
+        num_data: int = 1,
+    ) -> Tensor:
         """Guide q(z | x); without data there is nothing to condition on, so q is p(z).
 
         Parameters
         ----------
-        x
-            Data ``(B, *event_shape)``.
-        num_data
-            Size of the plate where x is None.
+        x, condition, exposure, num_data
+            As for ``model``.
 
         Returns
         -------
@@ -186,96 +219,165 @@ class VAE(nn.Module):
         """
         declare_parameters("guide", self.guide_family)
         declare_parameters("encoder", self.encoder)
-        if x is not None:
-            num_data = len(x)
-        with pyro.plate("data", num_data, dim=-1):
-            return pyro.sample("z", self.prior() if x is None else self.posterior(x))
+        with pyro.plate("data", _rows(x, condition, exposure, default=num_data), dim=-1):
+            return pyro.sample("z", self.prior() if x is None else self.posterior(x, condition))
 
-    def posterior(self, x: Tensor) -> TorchDistribution:
+    def posterior(self, x: Tensor, condition: Tensor | None = None) -> TorchDistribution:
         """Guide distribution q(z | x): batch shape ``(B,)``, event shape ``(L,)``."""
-        return self.guide_family(self._encode(x))
+        return self._posterior_of(self._features(x, condition))
 
-    def code(self, x: Tensor) -> Tensor:
+    def observation(
+        self, z: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
+    ) -> TorchDistribution:
+        """Likelihood p(x | z) for z of shape ``(..., L)``: event shape ``event_shape``."""
+        eta = self.decoder(self._join(z, condition))
+        return self.likelihood(eta) if exposure is None else self.likelihood(eta, exposure)
+
+    def code(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Mean of q(z | x), ``(B, L)``."""
-        return self.guide_family.code(self._encode(x))
+        return self.guide_family.code(self.encoder(self._features(x, condition)))
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(
+        self, z: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
+    ) -> Tensor:
         """Mean of p(x | z), ``(..., *event_shape)``, for z of shape ``(..., L)``."""
-        return self.likelihood(self.decoder(z)).mean
+        return self.observation(z, condition, exposure).mean
 
-    def initialise(self, x: Tensor) -> None:
-        """Start the decoder's output bias at the moments of the data, as Burda et al. (2016).
+    def initialise(
+        self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
+    ) -> None:
+        """Start from the data: the decoder's output bias at their moments, as Burda et al. (2016).
 
-        Only where the decoder ends in the linear layer of the package's own MLP.
+        A prior made of pseudo-data starts at data; a table of free parameters learns its rows.
+        A network of your own is left as it is, unless it has a method ``set_output``.
         """
         self.likelihood.check(x)
         self.initialised = True
-        if isinstance(self.decoder, MLP):
+        features = self._features(x, condition)
+        if isinstance(self.encoder, FreeParameters):
+            self.encoder.enrol(features)
+        with torch.no_grad():
+            self.prior.initialise(features)
+            if isinstance(self.decoder, SettableOutput):
+                self.decoder.set_output(self.likelihood.moment_eta(x))
+
+    def unamortised(self, x: Tensor, condition: Tensor | None = None) -> Self:
+        """The same model with free guide parameters for each of these data, no encoder.
+
+        Prior, likelihood and decoder are shared, not copied. The parameters start at what the
+        encoder gives, or at zero where it has no row for a datum; ``inference.fit_guide``
+        optimises them with the model held fixed.
+
+        Parameters
+        ----------
+        x, condition
+            Data ``(n, *event_shape)``, and what they are conditioned on.
+        """
+        self.likelihood.check(x)
+        features = self._features(x, condition)
+        size = self.guide_family.num_params((self.latent_dim,))
+        start = None
+        if not isinstance(self.encoder, FreeParameters):
             with torch.no_grad():
-                self.decoder.output.bias.copy_(self.likelihood.moment_eta(x))
+                start = self.encoder(features)
+        table = FreeParameters(len(x), size, start=start).to(features)
+        table.enrol(features)
+        twin = copy.copy(self)
+        twin._modules = {**self._modules, "encoder": table}
+        twin.config = None
+        return twin
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what the programs take beside x."""
+        names = () if self.condition is None else (self.condition.source,)
+        return (*names, "exposure") if self.likelihood.takes_exposure else names
+
+    @property
+    def amortised(self) -> bool:
+        """Whether an encoder serves data that it was not trained on."""
+        return not isinstance(self.encoder, FreeParameters)
+
+    @property
+    def local_parameters(self) -> list[nn.Parameter]:
+        """Guide parameters of each datum, of an unamortised guide; none otherwise."""
+        return [] if self.amortised else list(self.encoder.parameters())
 
     def default_objective(self) -> ELBO:
-        """``Trace_ELBO`` with one particle."""
-        return Trace_ELBO()
+        """``Trace_ELBO``; ``TraceEnum_ELBO`` where the prior has a discrete site to sum out."""
+        if self.prior.enumerated:
+            return TraceEnum_ELBO(max_plate_nesting=1)
+        return super().default_objective()
 
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""
         goal = objective_formula(objective or self.default_objective())
         features = math.prod(self.event_shape)
-        unit = (
-            "log p(x) is the log of a probability mass"
-            if self.likelihood.measure == "counting"
-            else "log p(x) is the log of a density: it depends on the units of x"
-        )
+        given = "" if self.condition is None else ", c"
+        lines = [
+            f"VAE  x in R^{features}, shape {self.event_shape}; one plate 'data'",
+            f"  model      {self.prior.formula()}                 [site 'z']",
+            f"             {self.likelihood.formula()}     [site 'x']",
+            f"             eta(z{given}): {layers_text(self.decoder)}",
+            f"  guide      {self.guide_family.formula()}     [site 'z']",
+            f"             eta(x{given}): {layers_text(self.encoder)}",
+        ]
+        if self.condition is not None:
+            lines.append(f"  condition  c: {self.condition.source}, {self.condition.size} numbers")
         return "\n".join(
             [
-                f"VAE  x in R^{features}, shape {self.event_shape}; one plate 'data'",
-                f"  model      {self.prior.formula()}                 [site 'z']",
-                f"             {self.likelihood.formula()}     [site 'x']",
-                f"             eta(z): {_layers(self.decoder)}",
-                f"  guide      {self.guide_family.formula()}     [site 'z']",
-                f"             eta(x): {_layers(self.encoder)}",
+                *lines,
                 f"  objective  maximise the mean over data of {goal.formula}",
                 f"             {goal.bound}",
-                f"  units      nats per datum; {unit}",
+                self._units(),
             ]
         )
 
-    def describe(self, objective: ELBO | None = None) -> None:
-        """Print the generative story, the guide and the objective as formulas, with units.
+    def _config(self, plans: list[nn.Module | Architecture], seed: int) -> dict[str, Any] | None:
+        if any(isinstance(plan, nn.Module) for plan in plans):
+            return None
+        encoder, decoder = (plan.to_config() for plan in plans)  # type: ignore[operator]
+        return {
+            "model": "vae",
+            "event_shape": list(self.event_shape),
+            "latent_dim": self.latent_dim,
+            "prior": self.prior.to_config(),
+            "likelihood": self.likelihood.to_config(),
+            "guide": self.guide_family.to_config(),
+            "encoder": encoder,
+            "decoder": decoder,
+            "condition": None if self.condition is None else self.condition.to_config(),
+            "seed": seed,
+        }
 
-        Parameters
-        ----------
-        objective
-            Pyro ``ELBO`` that training maximises; ``Trace_ELBO`` unless given.
-        """
-        print(self.description(objective))
+    def _posterior_of(self, features: Tensor) -> TorchDistribution:
+        return self.guide_family(self.encoder(features))
 
-    def _encode(self, x: Tensor) -> Tensor:
-        dims = len(self.event_shape)
-        return self.encoder(self.likelihood.standardise(x).flatten(-dims))
+    def _features(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """The encoder's input ``(..., D + C)``."""
+        flat = self.likelihood.standardise(x).flatten(-len(self.event_shape))
+        return self._join(flat, condition)
 
-
-def _network(name: str, given: Network, size_in: int, size_out: int, activation: str) -> nn.Module:
-    """Network from its hidden widths, or the user's own after a look at what it returns."""
-    if not isinstance(given, nn.Module):
-        return MLP(size_in, given, size_out, activation=activation)
-    # Two leading dimensions, since particles are a vectorised plate to the left of the data.
-    probe = torch.zeros(2, 3, size_in)
-    with torch.no_grad():
-        out = given(probe)
-    if tuple(out.shape) != (2, 3, size_out):
-        raise DataError(
-            f"{name} maps {tuple(probe.shape)} to {tuple(out.shape)}: it must give "
-            f"{(2, 3, size_out)}, the leading dimensions kept and {size_out} parameters"
-        )
-    return given
+    def _join(self, first: Tensor, condition: Tensor | None) -> Tensor:
+        """``(..., B, N)`` with the condition's vector behind it."""
+        if self.condition is None:
+            if condition is not None:
+                raise DataError(
+                    "condition was given to a model without one: make it with "
+                    "VAE(..., condition=Labels(num_classes)) or Covariates(num_covariates)"
+                )
+            return first
+        c = self.condition.vector(condition).to(first)
+        return torch.cat([first, c.expand(*first.shape[:-1], -1)], dim=-1)
 
 
-def _layers(network: nn.Module) -> str:
-    if not isinstance(network, MLP):
-        return type(network).__name__
-    linear = [layer for layer in network if isinstance(layer, nn.Linear)]
-    widths = [linear[0].in_features, *(layer.out_features for layer in linear)]
-    activation = f", {type(network[1]).__name__}" if len(network) > 1 else ""
-    return f"MLP {'-'.join(map(str, widths))}{activation}"
+def _plan(given: Network, activation: str) -> nn.Module | Architecture:
+    """Hidden widths as an architecture; a module or an architecture as it is."""
+    if isinstance(given, nn.Module | Architecture):
+        return given
+    return Dense(tuple(given), activation=activation)
+
+
+def _rows(*parts: Tensor | None, default: int) -> int:
+    """Size of the plate: the number of rows of the first tensor that was given."""
+    return next((len(part) for part in parts if part is not None), default)

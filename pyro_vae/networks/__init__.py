@@ -1,6 +1,12 @@
 """Encoders and decoders: plain ``torch.nn`` modules that map features to features."""
 
-from pyro_vae.networks.architecture import Architecture, Convolutional, Dense, SettableOutput
+from pyro_vae.networks.architecture import (
+    Architecture,
+    Convolutional,
+    Dense,
+    SettableOutput,
+    Unamortised,
+)
 from pyro_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from pyro_vae.networks.mlp import MLP
 from pyro_vae.networks.probe import check_network
@@ -15,5 +21,6 @@ __all__ = [
     "Dense",
     "FreeParameters",
     "SettableOutput",
+    "Unamortised",
     "check_network",
 ]

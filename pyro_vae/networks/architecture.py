@@ -18,11 +18,12 @@ from pyro_vae.errors import UnknownNameError
 from pyro_vae.networks.convolutional import ConvDecoder, ConvEncoder, check_channels
 from pyro_vae.networks.layers import check_activation, check_widths
 from pyro_vae.networks.mlp import MLP
+from pyro_vae.networks.table import FreeParameters
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Architecture", "Convolutional", "Dense", "SettableOutput"]
+__all__ = ["Architecture", "Convolutional", "Dense", "SettableOutput", "Unamortised"]
 
 
 @runtime_checkable
@@ -191,3 +192,27 @@ class Convolutional(Architecture):
     def decoder(self, size_in: int, event_shape: tuple[int, ...], num_params: int) -> ConvDecoder:
         """Network from ``(..., size_in)`` to ``(..., num_params)``."""
         return ConvDecoder(size_in, event_shape, num_params, **vars(self))
+
+
+@final
+@dataclass(frozen=True)
+class Unamortised(Architecture):
+    """``FreeParameters``: an encoder's place without an encoder.
+
+    Parameters
+    ----------
+    num_rows
+        Number of different data that it can hold.
+    """
+
+    num_rows: int
+
+    def encoder(
+        self, event_shape: tuple[int, ...], num_conditions: int, size_out: int
+    ) -> FreeParameters:
+        """Table from ``(..., D + num_conditions)`` to ``(..., size_out)``."""
+        return FreeParameters(self.num_rows, size_out)
+
+    def decoder(self, size_in: int, event_shape: tuple[int, ...], num_params: int) -> nn.Module:
+        """Refused: a latent vector is not a datum that can be looked up."""
+        raise ValueError("decoder got Unamortised: it can stand for an encoder only; take Dense")

@@ -32,6 +32,9 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
     #: Kinds of data set (``Dataset.kind``) that it can be put on.
     kinds: ClassVar[tuple[str, ...]]
 
+    #: Whether ``forward`` takes an exposure ``(B,)`` beside ``eta``.
+    takes_exposure: bool = False
+
     @classmethod
     def settings_for(cls, maximum: int | None) -> dict[str, Any]:
         """Constructor arguments that the data decide; ``maximum`` is the largest count."""

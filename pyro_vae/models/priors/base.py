@@ -56,9 +56,20 @@ class Prior(Component, role="prior"):
     def forward(self) -> TorchDistribution:
         """Distribution of z: batch shape ``()``, event shape ``(L,)``."""
 
-    def sample(self) -> Tensor:
-        """Sample statements of the prior, inside the data plate; returns z, ``(..., B, L)``."""
-        return pyro.sample("z", self())
+    def sample(self, site: str = "z") -> Tensor:
+        """Sample statements of the prior, inside the data plate.
+
+        Parameters
+        ----------
+        site
+            Name of the site of z.
+
+        Returns
+        -------
+        Tensor
+            z, ``(..., B, L)``.
+        """
+        return pyro.sample(site, self())
 
     @property
     def enumerated(self) -> bool:

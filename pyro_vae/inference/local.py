@@ -1,0 +1,169 @@
+"""Guide parameters for each datum, optimised with the model held fixed: no amortisation.
+
+Hoffman, Blei, Wang & Paisley (2013), arXiv 1206.7051, section 2; for VAEs, Cremer, Li &
+Duvenaud (2018), arXiv 1801.03558.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from pyro.infer import TraceEnum_ELBO
+
+from pyro_vae.errors import ProgramError
+from pyro_vae.inference.inputs import check_inputs, count
+from pyro_vae.inference.weights import sample_log_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from torch import Tensor, nn
+
+    from pyro_vae.inference.inputs import Inputs
+
+__all__ = ["GuideFit", "LocalProgram", "fit_guide"]
+
+_WINDOW = 50
+
+
+class LocalProgram(Protocol):
+    """A pair whose guide has parameters for each datum, such as ``VAE.unamortised(x)``."""
+
+    model: Callable[..., Any]
+    guide: Callable[..., Any]
+
+    @property
+    def local_parameters(self) -> list[nn.Parameter]:
+        """The parameters of each datum, and no others."""
+
+
+@dataclass(frozen=True)
+class GuideFit:
+    """What the optimisation did.
+
+    Attributes
+    ----------
+    elbo
+        Mean ELBO over data at every step, in nats per datum, estimated with the particles of
+        that step.
+    converged
+        Whether the last two windows of steps differ by less than ``tolerance`` or by less
+        than two standard errors.
+    last_gain
+        Difference of the last two windows, in nats per datum.
+    """
+
+    elbo: list[float]
+    converged: bool
+    last_gain: float
+
+
+def fit_guide(
+    program: LocalProgram,
+    x: Inputs,
+    *,
+    steps: int = 1000,
+    learning_rate: float = 0.03,
+    num_particles: int = 16,
+    tolerance: float = 0.01,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> GuideFit:
+    """Maximise the ELBO of every datum over its own guide parameters, all data at once.
+
+    The step size is divided by three when the ELBO no longer rises; at the third time the
+    guide has converged.
+
+    Parameters
+    ----------
+    program
+        Pair with ``local_parameters``, which alone are changed.
+    x
+        Data ``(n, ...)``, those that the guide has parameters for.
+    steps
+        Largest number of steps of Adam.
+    learning_rate
+        First step size.
+    num_particles
+        Draws per datum and step.
+    tolerance
+        Rise of the mean ELBO over 50 steps that counts as none, in nats per datum.
+    seed
+        Seed of the draws.
+    progress
+        Called with the number of steps done and their largest number.
+
+    Returns
+    -------
+    GuideFit
+        The ELBO over the steps, and whether it has converged.
+
+    Raises
+    ------
+    ProgramError
+        If the program has no parameters per datum.
+    """
+    check_inputs(x)
+    parameters = list(getattr(program, "local_parameters", []))
+    if not parameters:
+        raise ProgramError(
+            "the guide has no parameters of its own for each datum: take model.unamortised(x)"
+        )
+    default = getattr(program, "default_objective", None)
+    enumerate_discrete = default is not None and isinstance(default(), TraceEnum_ELBO)
+    optimiser = torch.optim.Adam(parameters, lr=learning_rate)
+    elbo: list[float] = []
+    gain, cuts, converged = math.inf, 0, False
+    with torch.random.fork_rng(devices=[]), _frozen(program, parameters):
+        torch.manual_seed(seed)
+        for step in range(1, steps + 1):
+            terms, _ = sample_log_weights(
+                program.model,
+                program.guide,
+                x,
+                num_particles,
+                enumerate_discrete=enumerate_discrete,
+            )
+            bound = terms.log_weights.mean()
+            optimiser.zero_grad(set_to_none=True)
+            (-bound * count(x)).backward()
+            optimiser.step()
+            elbo.append(bound.item())
+            if progress is not None:
+                progress(step, steps)
+            if step % _WINDOW == 0 and step >= 2 * _WINDOW:
+                gain, error = _gain(elbo)
+                if gain < max(tolerance, 2 * error):
+                    cuts += 1
+                    converged = cuts == 3
+                    for group in optimiser.param_groups:
+                        group["lr"] /= 3
+            if converged:
+                break
+    return GuideFit(elbo, converged, gain)
+
+
+def _gain(elbo: list[float]) -> tuple[float, float]:
+    """Rise of the mean from the last window but one to the last, and its standard error."""
+    before, after = torch.tensor(elbo[-2 * _WINDOW :]).double().chunk(2)
+    error = math.sqrt((before.var() + after.var()).item() / _WINDOW)
+    return (after.mean() - before.mean()).item(), error
+
+
+@contextmanager
+def _frozen(program: Any, kept: Iterable[Tensor]) -> Iterator[None]:
+    """Turn gradients off for every parameter of a module but these."""
+    ids = {id(parameter) for parameter in kept}
+    everything = program.parameters() if hasattr(program, "parameters") else ()
+    others = [p for p in everything if id(p) not in ids and p.requires_grad]
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)

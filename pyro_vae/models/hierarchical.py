@@ -1,0 +1,249 @@
+"""VAE with several stochastic layers, each a plain normal given the one above.
+
+Sønderby et al. (2016), arXiv 1602.02282; with two layers of 100 and 50 it is the second
+architecture of Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519. The model runs from the
+top, z_T ~ p(z_T), z_t | z_{t+1} ~ Normal, x | z_1 ~ p(x | z_1); the guide from the data,
+q(z_1 | x) q(z_2 | z_1) ... q(z_T | z_{T-1}).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self, final
+
+import pyro
+import torch
+from pyro.infer import TraceEnum_ELBO
+from torch import nn
+
+from pyro_vae.formulas import objective_formula
+from pyro_vae.models.guides import Guide, MeanFieldNormal
+from pyro_vae.models.latent_variable_model import (
+    LatentVariableModel,
+    check_event_shape,
+    check_size,
+    layers_text,
+)
+from pyro_vae.models.likelihoods import Bernoulli, Likelihood
+from pyro_vae.models.parameters import declare_parameters
+from pyro_vae.models.priors import Prior, StandardNormal
+from pyro_vae.networks import MLP
+
+if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
+    from pyro.infer import ELBO
+    from torch import Tensor
+
+__all__ = ["HierarchicalVAE"]
+
+
+@final
+class HierarchicalVAE(LatentVariableModel):
+    """VAE with latent sites ``"z1"`` (next to the data) to ``"zT"`` in one plate ``"data"``.
+
+    Parameters
+    ----------
+    event_shape
+        Shape of one datum.
+    latent_dims
+        Lengths of z_1, ..., z_T, from the data upwards; at least two layers.
+    prior
+        p(z_T); the standard normal unless given.
+    likelihood
+        p(x | z_1); Bernoulli unless given.
+    guide
+        Family of every q(z_t | z_{t-1}); the mean-field normal unless given.
+    hidden
+        Hidden widths of the networks between the layers, from the data upwards: those of the
+        encoders; the decoders mirror them.
+    activation
+        Activation of the networks.
+    seed
+        Seed of the networks' first weights.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two layers, or not one tuple of widths for each.
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        latent_dims: Sequence[int] = (100, 50),
+        *,
+        prior: Prior | None = None,
+        likelihood: Likelihood | None = None,
+        guide: Guide | None = None,
+        hidden: Sequence[Sequence[int]] = ((200, 200), (100, 100)),
+        activation: str = "tanh",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.event_shape = check_event_shape(event_shape)
+        self.latent_dims = tuple(
+            check_size("latent_dims", size, "the length of one layer") for size in latent_dims
+        )
+        if len(self.latent_dims) < 2 or len(hidden) != len(self.latent_dims):
+            raise ValueError(
+                f"latent_dims got {self.latent_dims} and hidden {len(hidden)} tuples of widths: "
+                "give two layers or more, with one tuple each; one layer is a VAE"
+            )
+        self.prior = StandardNormal() if prior is None else prior
+        self.likelihood = Bernoulli() if likelihood is None else likelihood
+        family = MeanFieldNormal() if guide is None else guide
+        config = family.to_config()
+        self.guide_families = nn.ModuleList(Guide.from_config(config) for _ in self.latent_dims)
+        self.layer_priors = nn.ModuleList(MeanFieldNormal() for _ in self.latent_dims[:-1])
+        self.prior.build(self.latent_dims[-1])
+        self.likelihood.build(self.event_shape)
+        for size, part in zip(self.latent_dims, self.guide_families, strict=True):
+            part.build((size,))
+        for size, part in zip(self.latent_dims, self.layer_priors, strict=False):
+            part.build((size,))
+
+        # Sizes of x, z_1, ..., z_T; an encoder maps each to eta of the next, a decoder back.
+        sizes = (math.prod(self.event_shape), *self.latent_dims)
+        eta_x = self.likelihood.num_params(self.event_shape)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.encoders = nn.ModuleList(
+                MLP(below, widths, family.num_params((size,)), activation=activation)
+                for below, size, widths, family in zip(
+                    sizes[:-1], self.latent_dims, hidden, self.guide_families, strict=True
+                )
+            )
+            etas = [eta_x, *(2 * size for size in self.latent_dims[:-1])]
+            self.decoders = nn.ModuleList(
+                MLP(size, widths[::-1], eta, activation=activation)
+                for size, widths, eta in zip(self.latent_dims, hidden, etas, strict=True)
+            )
+        self.initialised = False
+        self.config = {
+            "model": "hierarchical-vae",
+            "event_shape": list(self.event_shape),
+            "latent_dims": list(self.latent_dims),
+            "prior": self.prior.to_config(),
+            "likelihood": self.likelihood.to_config(),
+            "guide": config,
+            "hidden": [list(widths) for widths in hidden],
+            "activation": activation,
+            "seed": seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Make the model that ``config`` describes, with fresh weights."""
+        settings = {key: value for key, value in config.items() if key != "model"}
+        for role, part in (("prior", Prior), ("likelihood", Likelihood), ("guide", Guide)):
+            settings[role] = part.from_config(settings[role])
+        return cls(settings.pop("event_shape"), settings.pop("latent_dims"), **settings)
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of all the layers together."""
+        return sum(self.latent_dims)
+
+    def model(self, x: Tensor | None = None, num_data: int = 1) -> Tensor:
+        """Generative story: z_T ~ p(z_T), z_t ~ p(z_t | z_{t+1}), x ~ p(x | z_1).
+
+        Parameters
+        ----------
+        x
+            Data ``(B, *event_shape)``; None draws x.
+        num_data
+            Size of the plate where x is None.
+
+        Returns
+        -------
+        Tensor
+            x, observed or drawn, ``(..., B, *event_shape)``.
+        """
+        if x is not None:
+            self.likelihood.check(x)
+            num_data = len(x)
+        declare_parameters("prior", self.prior)
+        declare_parameters("likelihood", self.likelihood)
+        declare_parameters("decoder", self.decoders)
+        with pyro.plate("data", num_data, dim=-1):
+            top = len(self.latent_dims)
+            z = self.prior.sample(f"z{top}")
+            for t in range(top - 1, 0, -1):
+                # decoders[t] maps z_{t+1} to the parameters of p(z_t | z_{t+1}).
+                z = pyro.sample(f"z{t}", self.layer_priors[t - 1](self.decoders[t](z)))
+            return pyro.sample("x", self.observation(z), obs=x)
+
+    def guide(self, x: Tensor, num_data: int = 1) -> Tensor:
+        """Guide q(z_1 | x) q(z_2 | z_1) ...; returns z_T, ``(..., B, L_T)``."""
+        declare_parameters("guide", self.guide_families)
+        declare_parameters("encoder", self.encoders)
+        with pyro.plate("data", len(x), dim=-1):
+            h = self._features(x)
+            for t, (encoder, family) in enumerate(
+                zip(self.encoders, self.guide_families, strict=True), start=1
+            ):
+                h = pyro.sample(f"z{t}", family(encoder(h)))
+            return h
+
+    def observation(self, z: Tensor) -> TorchDistribution:
+        """Likelihood p(x | z_1) for z_1 of shape ``(..., L_1)``."""
+        return self.likelihood(self.decoders[0](z))
+
+    def codes(self, x: Tensor) -> list[Tensor]:
+        """Means of q(z_1 | x), q(z_2 | mean z_1), ...; one ``(B, L_t)`` a layer."""
+        h, means = self._features(x), []
+        for encoder, family in zip(self.encoders, self.guide_families, strict=True):
+            h = family.code(encoder(h))  # type: ignore[operator]
+            means.append(h)
+        return means
+
+    def code(self, x: Tensor) -> Tensor:
+        """Mean of q(z_1 | x), the layer that ``decode`` takes; ``(B, L_1)``."""
+        return self.codes(x)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Mean of p(x | z_1), ``(..., *event_shape)``, for z_1 of shape ``(..., L_1)``."""
+        return self.observation(z).mean
+
+    def initialise(self, x: Tensor) -> None:
+        """Start the lowest decoder's output bias at the moments of the data."""
+        self.likelihood.check(x)
+        self.initialised = True
+        with torch.no_grad():
+            self.decoders[0].set_output(self.likelihood.moment_eta(x))  # type: ignore[operator]
+
+    def default_objective(self) -> ELBO:
+        """``Trace_ELBO``; ``TraceEnum_ELBO`` where the prior has a discrete site to sum out."""
+        if self.prior.enumerated:
+            return TraceEnum_ELBO(max_plate_nesting=1)
+        return super().default_objective()
+
+    def description(self, objective: ELBO | None = None) -> str:
+        """Text of ``describe``."""
+        goal = objective_formula(objective or self.default_objective())
+        features, top = math.prod(self.event_shape), len(self.latent_dims)
+        lines = [f"Hierarchical VAE  x in R^{features}, shape {self.event_shape}; plate 'data'"]
+        lines.append(f"  model      {self.prior.formula().replace('z', f'z{top}', 1)}")
+        for t in range(top - 1, 0, -1):
+            lines.append(
+                f"             z{t} | z{t + 1} ~ Normal(m(z{t + 1}), s(z{t + 1})), in "
+                f"R^{self.latent_dims[t - 1]}: {layers_text(self.decoders[t])}"
+            )
+        lines.append(f"             {self.likelihood.formula().replace('z', 'z1')}")
+        lines.append(f"             eta(z1): {layers_text(self.decoders[0])}")
+        for t, encoder in enumerate(self.encoders, start=1):
+            given = "x" if t == 1 else f"z{t - 1}"
+            start = "  guide    " if t == 1 else "           "
+            lines.append(f"{start}  q(z{t} | {given}): {layers_text(encoder)}")
+        return "\n".join(
+            [
+                *lines,
+                f"  objective  maximise the mean over data of {goal.formula}",
+                f"             {goal.bound}",
+                self._units(),
+            ]
+        )
+
+    def _features(self, x: Tensor) -> Tensor:
+        return self.likelihood.standardise(x).flatten(-len(self.event_shape))

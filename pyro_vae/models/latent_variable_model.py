@@ -1,0 +1,110 @@
+"""What the models of the package share: how they are described, and what they can be asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyro.infer import Trace_ELBO
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyro.infer import ELBO
+    from torch import Tensor
+
+    from pyro_vae.models.likelihoods import Likelihood
+
+__all__ = ["LatentVariableModel", "check_event_shape", "check_size", "layers_text"]
+
+
+class LatentVariableModel(nn.Module):
+    """A generative story p(z) p(x | z) and a guide, as Pyro programs of one module.
+
+    Attributes
+    ----------
+    likelihood
+        Family of p(x | z).
+    initialised
+        Whether the first weights were started from data, trained, or loaded.
+    config
+        Constructor arguments for JSON; None where they cannot be written.
+    """
+
+    likelihood: Likelihood
+    initialised: bool
+    config: dict[str, Any] | None
+
+    def model(self, x: Tensor | None = None, num_data: int = 1) -> Tensor:
+        """Generative story, with x observed or drawn."""
+        raise NotImplementedError
+
+    def guide(self, x: Tensor | None = None, num_data: int = 1) -> Any:
+        """Guide q(z | x)."""
+        raise NotImplementedError
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what the programs take beside x: labels, covariates, exposure."""
+        return ()
+
+    @property
+    def amortised(self) -> bool:
+        """Whether the guide serves data that it was not trained on."""
+        return True
+
+    @property
+    def measure(self) -> str:
+        """Base measure of log p(x): masses and densities are never ranked together."""
+        return self.likelihood.measure
+
+    def default_objective(self) -> ELBO:
+        """``Trace_ELBO`` with one particle."""
+        return Trace_ELBO()
+
+    def description(self, objective: ELBO | None = None) -> str:
+        """Text of ``describe``."""
+        raise NotImplementedError
+
+    def describe(self, objective: ELBO | None = None) -> None:
+        """Print the generative story, the guide and the objective as formulas, with units.
+
+        Parameters
+        ----------
+        objective
+            Pyro ``ELBO`` that training maximises; ``default_objective()`` unless given.
+        """
+        print(self.description(objective))
+
+    def _units(self) -> str:
+        """The line of ``description`` on units."""
+        kind = (
+            "log p(x) is the log of a probability mass"
+            if self.measure == "counting"
+            else "log p(x) is the log of a density: it depends on the units of x"
+        )
+        return f"  units      nats per datum; {kind}"
+
+
+def check_event_shape(event_shape: Sequence[int]) -> tuple[int, ...]:
+    """The sizes of one datum, refused unless positive."""
+    sizes = tuple(int(size) for size in event_shape)
+    if not sizes or min(sizes) <= 0:
+        raise ValueError(
+            f"event_shape got {tuple(event_shape)!r}: it must be the positive sizes of one datum, "
+            "as in (28, 28)"
+        )
+    return sizes
+
+
+def check_size(name: str, value: int, why: str) -> int:
+    """A positive integer, or an error that names it."""
+    if not isinstance(value, int) or value <= 0:
+        raise ValueError(f"{name} got {value!r}: it must be a positive integer, {why}")
+    return value
+
+
+def layers_text(network: nn.Module) -> str:
+    """A network in one line: its own summary, else the name of its class."""
+    summary = getattr(network, "summary", None)
+    return type(network).__name__ if summary is None else str(summary())

@@ -1,0 +1,204 @@
+"""Objectives: their values against the engine's weights, their gradients against autograd."""
+
+import math
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro.infer import SVI, RenyiELBO, Trace_ELBO, TraceEnum_ELBO, TraceMeanField_ELBO
+from torch import nn
+
+from pyro_vae.errors import ProgramError, SettingError, UnknownNameError
+from pyro_vae.inference.objectives import IWAE, OBJECTIVES, objective_name, objective_named
+from pyro_vae.models import VAE, Covariates
+from tests.oracles import LinearGaussian
+from tests.tolerances import STANDARD_ERRORS
+
+
+class Toy(nn.Module):
+    """z ~ N(0, 1), x | z ~ N(a z, 1); guide N(b x, s^2); log p(x) = log N(x; 0, 1 + a^2)."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor(1.0, dtype=torch.double))
+        self.b = nn.Parameter(torch.tensor(0.3, dtype=torch.double))
+        self.s = nn.Parameter(torch.tensor(0.9, dtype=torch.double))
+
+    def model(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(()), 1.0))
+            pyro.sample("x", dist.Normal(self.a * z, 1.0), obs=x)
+
+    def guide(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(self.b * x, self.s))
+
+    def bound(self, x, noise):
+        """IWAE_K per datum written out, for noise of shape (K, B)."""
+        z = self.b * x + self.s * noise
+        log_w = (
+            -0.5 * z**2
+            - 0.5 * (x - self.a * z) ** 2
+            - math.log(2 * math.pi)
+            + 0.5 * noise**2
+            + 0.5 * math.log(2 * math.pi)
+            + self.s.log()
+        )
+        return log_w.logsumexp(0) - math.log(len(noise))
+
+
+X = torch.linspace(-2, 2, 9, dtype=torch.double)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_value_and_gradient_are_those_of_independent_autograd(k):
+    toy = Toy()
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    loss = IWAE(k).differentiable_loss(toy.model, toy.guide, X)
+    got = torch.autograd.grad(loss, list(toy.parameters()))
+    torch.set_rng_state(state)
+    # One particle is drawn without a plate of particles.
+    noise = torch.normal(torch.zeros(k, 9, dtype=torch.double) if k > 1 else torch.zeros_like(X), 1)
+    expected = -toy.bound(X, noise.reshape(k, 9)).sum()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-9)
+    for ours, theirs in zip(got, torch.autograd.grad(expected, list(toy.parameters())), strict=True):
+        assert float(ours) == pytest.approx(float(theirs), rel=1e-6)
+
+
+def test_expected_value_is_the_iwae_bound_by_quadrature():
+    """IWAE_2 of one datum as a double integral over the two noises."""
+    toy, x, k = Toy(), torch.tensor([1.3], dtype=torch.double), 2
+    grid = torch.linspace(-8, 8, 801, dtype=torch.double)
+    e1, e2 = (e.reshape(-1) for e in torch.meshgrid(grid, grid, indexing="ij"))
+    mass = dist.Normal(0, 1).log_prob(e1) + dist.Normal(0, 1).log_prob(e2)
+    weight = mass.exp() * (grid[1] - grid[0]) ** 2
+    with torch.no_grad():
+        exact = float((weight * toy.bound(x, torch.stack([e1, e2]))).sum())
+    torch.manual_seed(1)
+    objective = IWAE(k)
+    draws = torch.tensor(
+        [-objective.loss(toy.model, toy.guide, x.expand(200)) / 200 for _ in range(200)]
+    )
+    assert abs(float(draws.mean()) - exact) < STANDARD_ERRORS * float(draws.std()) / 200**0.5
+
+
+def test_one_particle_is_the_elbo_in_value_and_gradient():
+    toy = Toy()
+    grads = []
+    for objective in (IWAE(1), Trace_ELBO()):
+        torch.manual_seed(5)
+        loss = objective.differentiable_loss(toy.model, toy.guide, X)
+        grads.append([loss, *torch.autograd.grad(loss, list(toy.parameters()))])
+    for ours, theirs in zip(*grads, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_it_is_pyros_renyi_bound_on_a_plain_plate():
+    oracle = LinearGaussian()
+    x = oracle.draw(50)
+    ours, theirs = (
+        torch.tensor([objective.loss(oracle.model, oracle.guide, x) for _ in range(60)])
+        for objective in (
+            IWAE(5),
+            RenyiELBO(alpha=0, num_particles=5, vectorize_particles=True, max_plate_nesting=1),
+        )
+    )
+    error = math.sqrt((ours.var() + theirs.var()) / 60)
+    assert abs(float(ours.mean() - theirs.mean())) < STANDARD_ERRORS * error
+
+
+def test_a_subsampled_plate_multiplies_outside_the_logarithm():
+    """Pyro's scale N / B inside the log-sum-exp is no bound; ours is N / B times the batch's."""
+    oracle = LinearGaussian()
+    x = oracle.draw(40)
+
+    def subsampled(program):
+        def run(batch):
+            with pyro.plate("data", 4000, subsample=batch, dim=-1):
+                program(batch)
+
+        return run
+
+    def model(batch):
+        with pyro.plate("data", 4000, subsample=batch, dim=-1):
+            W, m = torch.tensor(oracle.W), torch.tensor(oracle.m)
+            prior = dist.Normal(torch.zeros(W.shape[1], dtype=W.dtype), 1.0).to_event(1)
+            z = pyro.sample("z", prior)
+            pyro.sample("x", dist.Normal(z @ W.T + m, oracle.s).to_event(1), obs=batch)
+
+    def guide(batch):
+        A, m, t = (torch.tensor(part) for part in (oracle.A, oracle.m, oracle.t))
+        with pyro.plate("data", 4000, subsample=batch, dim=-1):
+            pyro.sample("z", dist.Normal((batch - m) @ A.T, t).to_event(1))
+
+    objective = IWAE(5)
+    torch.manual_seed(2)
+    scaled = torch.tensor([-objective.loss(model, guide, x) / 4000 for _ in range(100)])
+    plain = torch.tensor([-objective.loss(oracle.model, oracle.guide, x) / 40 for _ in range(100)])
+    error = math.sqrt((scaled.var() + plain.var()) / 100)
+    assert abs(float(scaled.mean() - plain.mean())) < STANDARD_ERRORS * error
+    log_px = float(oracle.log_px(x).mean())
+    renyi = RenyiELBO(alpha=0, num_particles=5, vectorize_particles=True, max_plate_nesting=1)
+    theirs = torch.tensor([-renyi.loss(model, guide, x) / 4000 for _ in range(100)])
+    assert float(scaled.mean()) < log_px
+    assert float(theirs.mean()) - log_px > 5 * float(theirs.std()) / 10
+
+
+def test_svi_trains_with_it_and_with_named_inputs():
+    vae = VAE((4,), 2, condition=Covariates(1), encoder=(8,), decoder=(8,))
+    x, c = torch.rand(20, 4).round(), torch.randn(20, 1)
+    svi = SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 1e-2}), IWAE(5))
+    losses = [svi.step(x, condition=c) for _ in range(150)]
+    assert sum(losses[-20:]) < sum(losses[:20])
+    assert svi.evaluate_loss(x, condition=c) > 0
+
+
+def test_a_guide_without_gradients_is_refused():
+    def model(x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Bernoulli(0.5))
+            pyro.sample("x", dist.Normal(z, 1.0), obs=x)
+
+    def guide(x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Bernoulli(torch.sigmoid(x)))
+
+    with pytest.raises(ProgramError, match="'z' is not reparameterised"):
+        IWAE(5).differentiable_loss(model, guide, X)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "particles"),
+    [
+        ("elbo", Trace_ELBO, 1),
+        ("elbo-8", Trace_ELBO, 8),
+        ("mean-field-elbo", TraceMeanField_ELBO, 1),
+        ("iwae-50", IWAE, 50),
+    ],
+)
+def test_names(name, kind, particles):
+    objective = objective_named(name)
+    assert type(objective) is kind
+    assert objective.num_particles == particles
+    assert objective_name(objective) == name
+    loss = objective.loss(*(getattr(LinearGaussian(), part) for part in ("model", "guide")), x5())
+    assert math.isfinite(loss)
+
+
+def x5():
+    return LinearGaussian().draw(5)
+
+
+def test_enumeration_and_unknown_names():
+    assert type(objective_named("elbo", enumerate_discrete=True)) is TraceEnum_ELBO
+    assert objective_named("iwae-3", enumerate_discrete=True).enumerate_discrete
+    with pytest.raises(SettingError, match="closed form"):
+        objective_named("mean-field-elbo", enumerate_discrete=True)
+    with pytest.raises(UnknownNameError, match="Did you mean 'iwae'"):
+        objective_named("iwea-5")
+    assert set(OBJECTIVES) == {"elbo", "iwae", "mean-field-elbo"}
+    assert objective_name(RenyiELBO(alpha=0.5)) == "RenyiELBO"
+    with pytest.raises(ValueError, match="num_particles got 0"):
+        IWAE(0)

@@ -1,0 +1,127 @@
+"""Conditional VAEs: the condition reaches the model and the guide, through every function."""
+
+import pyro
+import pytest
+import torch
+from pyro.infer import SVI, Trace_ELBO
+
+from pyro_vae.data import Dataset
+from pyro_vae.errors import DataError, UnknownNameError
+from pyro_vae.inference import evaluate, fit, log_weights
+from pyro_vae.models import VAE, Condition, Covariates, Labels, model_from_config
+from pyro_vae.models.likelihoods import Normal
+
+X = torch.rand(6, 3, 3).round()
+LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+def make(condition=Labels(3), **settings):  # noqa: B008 (frozen)
+    return VAE((3, 3), 2, condition=condition, encoder=(8,), decoder=(8,), **settings)
+
+
+def test_the_condition_changes_both_programs():
+    vae = make()
+    z = torch.randn(1, 2)
+    one, two = (vae.decode(z, torch.tensor([label])) for label in (0, 1))
+    assert not torch.allclose(one, two)
+    one, two = (vae.code(X[:1], torch.tensor([label])) for label in (0, 1))
+    assert not torch.allclose(one, two)
+
+
+def test_one_hot_is_the_label():
+    vae = make()
+    hot = torch.nn.functional.one_hot(LABELS, 3).float()
+    assert torch.equal(vae.code(X, LABELS), vae.code(X, hot))
+
+
+@pytest.mark.parametrize("condition", [Labels(3), Covariates(3)])
+def test_svi_takes_it_by_name(condition):
+    vae = make(condition)
+    c = LABELS if isinstance(condition, Labels) else torch.randn(6, 3)
+    svi = SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 1e-2}), Trace_ELBO())
+    losses = [svi.step(X, condition=c) for _ in range(200)]
+    assert sum(losses[-20:]) < sum(losses[:20])
+    assert vae.model(condition=c).shape == (6, 3, 3)
+    with pyro.plate("particles", 7, dim=-2):
+        assert vae.model(condition=c).shape == (7, 6, 3, 3)
+
+
+def test_log_weights_of_named_inputs_are_those_of_a_closed_over_condition():
+    vae = make()
+    c = torch.tensor([1])
+    named = log_weights(vae.model, vae.guide, {"x": X[:1], "condition": c}, 50, seed=4)
+
+    # The draws depend on the content of the datum, so the condition is made part of it.
+    def model(x):
+        return vae.model(x[..., :9].reshape(-1, 3, 3), x[:, 9].long())
+
+    def guide(x):
+        return vae.guide(x[..., :9].reshape(-1, 3, 3), x[:, 9].long())
+
+    packed = torch.cat([X[:1].flatten(1), c.float().unsqueeze(1)], dim=1)
+    closed = log_weights(model, guide, packed, 50, seed=4)
+    assert abs(float(named.logsumexp(0) - closed.logsumexp(0))) < 5 * float(named.std()) / 50**0.5
+    assert named.shape == (50, 1)
+
+
+def test_it_learns_what_the_label_tells():
+    """With the label given, the latent need not carry it, and log p(x | c) is above log p(x)."""
+    torch.manual_seed(0)
+    labels = torch.randint(3, (600,))
+    x = 3.0 * labels.unsqueeze(1).float() + 0.5 * torch.randn(600, 2)
+    parts = {"train": slice(0, 400), "validation": slice(400, 500), "test": slice(500, 600)}
+    data = Dataset.from_tensors(
+        *(x[part] for part in parts.values()),
+        labels={name: labels[part] for name, part in parts.items()},
+    )
+    bounds = {}
+    for condition in (None, Labels(3)):
+        vae = VAE(
+            (2,), 1, likelihood=Normal("shared"), condition=condition, encoder=(16,), decoder=(16,)
+        )
+        fit(vae, data, epochs=60, batch_size=50, learning_rate=1e-2)
+        inputs = data.inputs("test", vae.inputs) if vae.inputs else data.test
+        results = evaluate(vae.model, vae.guide, inputs, 200)
+        bounds[condition] = float(results["log_evidence"].mean())
+    # The entropy of the label is log 3 = 1.10 nats, and log p(x | c) - log p(x) tends to it.
+    assert 0.7 < bounds[Labels(3)] - bounds[None] < 1.6
+
+
+def test_config_round_trip():
+    for condition in (Labels(3), Covariates(2)):
+        vae = make(condition)
+        again = model_from_config(vae.config)
+        again.load_state_dict(vae.state_dict())
+        assert again.condition == condition
+    with pytest.raises(UnknownNameError, match="unknown condition 'lables'"):
+        Condition.from_config({"name": "lables"})
+
+
+@pytest.mark.parametrize(
+    ("condition", "given", "message"),
+    [
+        (Labels(3), None, "condition is missing"),
+        (Labels(3), torch.tensor([0, 1, 2, 3, 0, 0]), "label 3"),
+        (Labels(3), torch.rand(6), "whole numbers"),
+        (Covariates(2), None, "condition is missing"),
+        (Covariates(2), torch.rand(6, 3), r"shape \(6, 3\)"),
+        (Covariates(2), torch.full((6, 2), torch.nan), "NaN"),
+        (None, LABELS, "without one"),
+    ],
+)
+def test_bad_conditions(condition, given, message):
+    with pytest.raises(DataError, match=message):
+        make(condition).model(X, condition=given)
+
+
+def test_bad_settings():
+    with pytest.raises(ValueError, match="num_classes got 1"):
+        Labels(1)
+    with pytest.raises(ValueError, match="num_covariates got 0"):
+        Covariates(0)
+
+
+def test_rows_that_do_not_match():
+    vae = make()
+    with pytest.raises(DataError, match=r"different numbers of rows \(x 6, condition 2\)"):
+        log_weights(vae.model, vae.guide, {"x": X, "condition": LABELS[:2]}, 3)
