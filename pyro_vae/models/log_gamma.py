@@ -29,14 +29,14 @@ def stirling_remainder(a: Tensor) -> Tensor:
 
 
 def log_rising(a: Tensor, x: Tensor) -> Tensor:
-    """log Gamma(a + x) - log Gamma(a) for a > 0 and x >= 0, elementwise."""
+    """Logarithm of Gamma(a + x) / Gamma(a) for a > 0 and x >= 0, elementwise."""
     # (a + x - 1/2) log(a + x) - (a - 1/2) log a - x, with log(a + x) = log a + log(1 + x / a).
     bulk = (a + x - 0.5) * torch.log1p(x / a) + x * (a.log() - 1.0)
     return bulk + stirling_remainder(a + x) - stirling_remainder(a)
 
 
 def log_ratio(x: Tensor, m: Tensor) -> Tensor:
-    """log(x / m) for positive x and m, accurate where x is near m."""
+    """Logarithm of x / m for positive x and m, accurate where x is near m."""
     relative = (x - m) / m
     near = relative.abs() < 0.5
     close = torch.log1p(torch.where(near, relative, 0.0))

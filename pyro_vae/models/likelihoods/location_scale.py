@@ -40,7 +40,7 @@ class LocationScale(Likelihood):
     measure = "lebesgue"
     support = "finite real numbers"
     remedy = "Drop or impute the rows with NaN or infinity."
-    kinds: tuple[str, ...] = ("real", "unit-interval")
+    kinds: ClassVar[tuple[str, ...]] = ("real", "unit-interval")
 
     #: Standard deviation of the member with location 0 and scale 1.
     deviation: ClassVar[float] = 1.0
