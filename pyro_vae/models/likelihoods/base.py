@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -20,17 +20,20 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
     """Family of p(x | z), with its support and its base measure.
 
     A new one defines ``num_params``, ``forward``, ``in_support``, ``moment_eta``, ``formula``
-    and the three class variables; nothing else needs an edit.
+    and the four variables; nothing else needs an edit.
     """
 
-    #: Base measure of log p(x): masses and densities are never ranked against each other.
-    measure: ClassVar[Literal["counting", "lebesgue"]]
+    #: Base measure of log p(x), ``"counting"`` or ``"lebesgue"``, or a text that spells out a
+    #: product of both. Values under unequal measures are never ranked against each other.
+    measure: str
     #: The support in words, for error messages.
     support: ClassVar[str]
     #: What to do with data outside it.
     remedy: ClassVar[str]
     #: Kinds of data set (``Dataset.kind``) that it can be put on.
     kinds: ClassVar[tuple[str, ...]]
+    #: Whether ``forward`` takes, and then needs, an exposure beside ``eta``.
+    takes_exposure: bool = False
 
     #: Whether ``forward`` takes an exposure ``(B,)`` beside ``eta``.
     takes_exposure: bool = False
@@ -74,14 +77,7 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
         SupportError
             If a value is outside the support.
         """
-        if tuple(x.shape[-len(self.event_shape) :]) != self.event_shape or (
-            x.dim() != len(self.event_shape) + 1
-        ):
-            raise DataError(
-                f"x has shape {tuple(x.shape)}: the model was made for data of shape "
-                f"(n, {', '.join(map(str, self.event_shape))}). Reshape the data, or make the "
-                f"model with event_shape={tuple(x.shape[1:])}."
-            )
+        self._check_shape(x)
         inside = self.in_support(x)
         if bool(inside.all()):
             return
@@ -95,3 +91,11 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
             f"x has {bad.numel()} values outside the support of the {self.name} likelihood, the "
             f"first of them {bad[0].item():g}: it takes {self.support_text()}. {self.remedy}"
         )
+
+    def _check_shape(self, x: Tensor) -> None:
+        if x.dim() == 0 or tuple(x.shape[1:]) != self.event_shape:
+            raise DataError(
+                f"x has shape {tuple(x.shape)}: the model was made for data of shape "
+                f"(n, {', '.join(map(str, self.event_shape))}). Reshape the data, or make the "
+                f"model with event_shape={tuple(x.shape[1:])}."
+            )

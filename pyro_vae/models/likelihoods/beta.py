@@ -1,0 +1,117 @@
+"""Beta likelihood for data between 0 and 1, by mean and concentration."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, final
+
+import pyro.distributions as dist
+import torch
+
+from pyro_vae.models.likelihoods.base import Likelihood
+from pyro_vae.models.likelihoods.positive import Form, PositiveParameter
+from pyro_vae.models.log_gamma import log_ratio, stirling_remainder
+
+if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
+    from torch import Tensor
+
+__all__ = ["Beta"]
+
+# Below this the gradient of log Gamma overflows in float32; the mass then sits at one end.
+_TINY = 1e-30
+
+
+class _Beta(dist.Beta):
+    """Pyro's, right for a large concentration in float32, with draws that are never 0 or 1."""
+
+    def rsample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
+        """Draws inside (0, 1), moved off its ends by rounding's unit."""
+        draws = super().rsample(sample_shape)
+        limits = torch.finfo(draws.dtype)
+        return draws.clamp(limits.tiny, 1 - limits.eps / 2)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density in deviance form."""
+        a, b = self.concentration1, self.concentration0
+        total = a + b
+        # a log(x / m) + b log((1 - x) / (1 - m)) at the mean m = a / (a + b), and Stirling's
+        # form of -log B(a, b) without the terms that this takes in.
+        fit = a * log_ratio(value, a / total) + b * log_ratio(1 - value, b / total)
+        constant = 0.5 * (a.log() + b.log() - total.log() - math.log(2 * math.pi))
+        remainder = stirling_remainder(total) - stirling_remainder(a) - stirling_remainder(b)
+        return fit + constant + remainder - value.log() - torch.log1p(-value)
+
+
+@final
+class Beta(Likelihood):
+    """x_d | z ~ Beta(mean m_d(z) = sigmoid(eta_d(z)), concentration phi).
+
+    For shares and rates strictly between 0 and 1, as in beta regression (Ferrari & Cribari-Neto,
+    2004, J. Applied Statistics 31): a = m phi, b = (1 - m) phi, variance m (1 - m) / (phi + 1).
+    The density is unbounded at an end whose a or b is below 1, and where phi grows.
+
+    Parameters
+    ----------
+    concentration
+        phi: a positive number, fixed; ``"shared"``: one, learned; ``"per-feature"``: phi_d,
+        learned; ``"latent"``: phi_d(z), given by the decoder.
+    min_concentration
+        Lower bound of a learned phi: phi = min_concentration + softplus(.).
+
+    Raises
+    ------
+    ValueError
+        If a fixed concentration or the bound is not positive.
+    UnknownNameError
+        If ``concentration`` is a name other than these three.
+    """
+
+    measure = "lebesgue"
+    support = "numbers strictly between 0 and 1"
+    remedy = (
+        "Take the continuous-bernoulli likelihood, which has 0 and 1, or move the ends inwards: "
+        "(x (n - 1) + 1/2) / n for n rows."
+    )
+    kinds = ("unit-interval", "real")
+
+    def __init__(self, concentration: Form = "shared", min_concentration: float = 1e-2) -> None:
+        super().__init__()
+        self.concentration = concentration
+        self.min_concentration = min_concentration
+        self.phi = PositiveParameter("concentration", concentration, min_concentration, start=2.0)
+
+    def build(self, event_shape: tuple[int, ...]) -> None:
+        """Make the learned concentration, starting at phi = 2."""
+        super().build(event_shape)
+        self.phi.build(self.event_shape)
+
+    def num_params(self, event_shape: tuple[int, ...]) -> int:
+        """One logit per feature, and one raw concentration if phi depends on z."""
+        return math.prod(event_shape) * (1 + self.phi.blocks)
+
+    def forward(self, eta: Tensor) -> TorchDistribution:
+        """Distribution of x given logits, and raw concentrations where phi depends on z."""
+        logit, *raw = self._split(eta, 1 + self.phi.blocks)
+        phi = self.phi(logit, *raw)
+        a, b = phi * torch.sigmoid(logit), phi * torch.sigmoid(-logit)
+        beta = _Beta(a.clamp_min(_TINY), b.clamp_min(_TINY), validate_args=False)
+        return beta.to_event(len(self.event_shape))
+
+    def in_support(self, x: Tensor) -> Tensor:
+        """True where x is strictly between 0 and 1."""
+        return (x > 0) & (x < 1)
+
+    def moment_eta(self, x: Tensor) -> Tensor:
+        """Logit of the mean and, where it depends on z, the concentration, at most 10^6."""
+        mean, variance = x.flatten(1).mean(0), x.flatten(1).var(0, correction=0)
+        bernoulli = mean * (1 - mean)
+        phi = bernoulli / variance.clamp_min(1e-6 * bernoulli) - 1
+        return torch.cat((torch.logit(mean), self.phi.invert(phi))[: 1 + self.phi.blocks])
+
+    def formula(self) -> str:
+        """Formula of p(x | z)."""
+        phi = self.phi.symbol("phi")
+        return (
+            f"x_d | z ~ Beta(mean sigmoid(eta_d(z)), concentration {phi}){self.phi.bound('phi')}"
+        )

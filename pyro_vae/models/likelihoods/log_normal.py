@@ -1,0 +1,58 @@
+"""Log-normal likelihood for positive data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import pyro.distributions as dist
+import torch
+
+from pyro_vae.models.likelihoods.location_scale import LocationScale
+
+if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
+    from torch import Tensor
+
+__all__ = ["LogNormal"]
+
+
+@final
+class LogNormal(LocationScale):
+    """log x_d | z ~ Normal(mu_d(z), sigma), independent over the features d.
+
+    For positive data whose errors are relative: incomes, concentrations, reaction times. The
+    density is that of x, not of log x. It is unbounded where sigma tends to zero, which
+    ``min_scale`` prevents, and, for a given sigma, where mu tends to minus infinity.
+
+    Parameters
+    ----------
+    scale
+        sigma, the standard deviation of log x: a positive number, ``"shared"``,
+        ``"per-feature"`` or ``"latent"``, as for ``Normal``.
+    min_scale
+        Lower bound of a learned sigma, in units of log x.
+
+    Raises
+    ------
+    ValueError
+        If a scale is not positive.
+    UnknownNameError
+        If ``scale`` is a name other than these three.
+    """
+
+    support = "finite positive numbers"
+    remedy = (
+        "Zeros need a mass of their own: drop them, or take the normal likelihood, or a count "
+        "likelihood for whole numbers."
+    )
+
+    def in_support(self, x: Tensor) -> Tensor:
+        """True where x is positive and finite."""
+        return (x > 0) & torch.isfinite(x)
+
+    def standardise(self, x: Tensor) -> Tensor:
+        """Logarithm."""
+        return x.log()
+
+    def _member(self, loc: Tensor, scale: Tensor) -> TorchDistribution:
+        return dist.LogNormal(loc, scale, validate_args=False)
