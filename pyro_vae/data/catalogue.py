@@ -9,8 +9,10 @@ from pyro_vae.data.binarisation import binarise, check_binarisation
 from pyro_vae.data.dataset import Dataset
 from pyro_vae.data.digits import Digits
 from pyro_vae.data.frey_faces import FreyFaces
+from pyro_vae.data.grey_levels import Preprocessed, check_values, preprocess
 from pyro_vae.data.simulated import Moons, Pinwheel
 from pyro_vae.data.sources import require_files, resolve_data_root
+from pyro_vae.data.tables import BreastCancer, Iris, Wine
 from pyro_vae.data.torchvision_images import KMNIST, MNIST, FashionMNIST
 from pyro_vae.errors import DataError, MissingDataError, UnknownNameError
 
@@ -32,6 +34,9 @@ _SOURCES: dict[str, Source] = {
         FreyFaces(),
         Pinwheel(),
         Moons(),
+        Iris(),
+        Wine(),
+        BreastCancer(),
     )
 }
 
@@ -87,6 +92,8 @@ def load(
     name: str = "digits",
     *,
     binarisation: str = "none",
+    values: str | None = None,
+    standardise: bool = False,
     seed: int = 0,
     data_root: str | Path | None = None,
     download: bool = False,
@@ -96,13 +103,21 @@ def load(
     Parameters
     ----------
     name
-        ``digits``, ``mnist``, ``fashion-mnist``, ``kmnist``, ``frey-faces``, ``pinwheel`` or
-        ``moons``.
+        ``digits``, ``mnist``, ``fashion-mnist``, ``kmnist`` or ``frey-faces``, which are grey
+        levels; ``pinwheel``, ``moons``, ``iris``, ``wine`` or ``breast-cancer``.
     binarisation
         ``none``; ``threshold`` at half the maximum; ``stochastic``, Bernoulli of the grey
         level, drawn once; ``dynamic``, training data drawn afresh every epoch.
+    values
+        Form of grey levels that are not binarised. ``unit-interval``: divided by the largest.
+        ``levels``: as they are, counts. ``dequantised``: (level + u) / (largest + 1) with u
+        uniform on (0, 1), drawn once, so that a density of it bounds the levels' masses (Theis
+        et al., 2016, arXiv 1511.01844). None: levels for digits, else the unit interval.
+    standardise
+        Give every feature mean 0 and standard deviation 1 over the training data; for real and
+        unit-interval data.
     seed
-        Seed of the binarisation, and of simulated data.
+        Seed of the binarisation, the dequantisation, and of simulated data.
     data_root
         Folder with the data sets; ``PYRO_VAE_DATA``, else the user's cache folder.
     download
@@ -116,11 +131,11 @@ def load(
     Raises
     ------
     UnknownNameError
-        If the name or the binarisation is unknown.
+        If the name, the binarisation or the form of the values is unknown.
     MissingDataError
         If the files are not there, or cannot be downloaded.
     DataError
-        If a file is broken, or real numbers were to be binarised.
+        If a file is broken, or the data cannot have the form that was asked for.
 
     Examples
     --------
@@ -131,11 +146,9 @@ def load(
         raise UnknownNameError("data set", name, _SOURCES)
     check_binarisation(binarisation)
     source = _SOURCES[name]
-    if binarisation != "none" and source.kind == "real":
-        raise DataError(
-            f"binarisation got {binarisation!r} for {name}, whose values are real numbers with "
-            "no grey level: take binarisation='none' and a normal likelihood"
-        )
+    if values is not None:
+        check_values(values)
+    _check_form(source, binarisation, values)
     root, named = resolve_data_root(data_root)
     seed = int(operator.index(seed))
     download = download and source.downloadable and bool(source.missing_files(root))
@@ -144,24 +157,49 @@ def load(
     else:
         require_files(source, root, named)
     raw = source.read(root, seed, download)
-    splits, kind, maximum = raw.splits, source.kind, source.maximum
-    if binarisation != "none":
+    largest = source.largest_level
+    if largest is None:
+        form = Preprocessed(raw.splits, source.kind, None, "as given", None)
+    elif binarisation != "none":
         splits = {
-            split: binarise(x / (maximum or 1), binarisation, seed, split)
-            for split, x in splits.items()
+            split: binarise(x / largest, binarisation, seed, split)
+            for split, x in raw.splits.items()
         }
-        kind, maximum = "binary", None
-    return Dataset(
+        form = Preprocessed(splits, "binary", None, "as given", None)
+    else:
+        values = values or ("levels" if source.kind == "counts" else "unit-interval")
+        form = preprocess(raw.splits, largest, values, seed)
+    data = Dataset(
         name,
-        splits["train"],
-        splits["validation"],
-        splits["test"],
-        kind=kind,
-        maximum=maximum,
+        form.splits["train"],
+        form.splits["validation"],
+        form.splits["test"],
+        kind=form.kind,
+        maximum=form.maximum,
         labels=raw.labels,
         binarisation=binarisation,
+        values=values,
         seed=seed,
+        base_measure=form.base_measure,
+        affine=form.affine,
     )
+    return data.standardised() if standardise else data
+
+
+def _check_form(source: Source, binarisation: str, values: str | None) -> None:
+    """Refuse a form that these data cannot have, or two at once."""
+    if source.largest_level is None:
+        for argument, got in (("binarisation", binarisation), ("values", values)):
+            if got not in ("none", None):
+                raise DataError(
+                    f"{argument} got {got!r} for {source.name}, whose values are real numbers "
+                    f"with no grey level: leave {argument} out, and take a normal likelihood"
+                )
+    elif values is not None and binarisation != "none":
+        raise DataError(
+            f"values got {values!r} with binarisation {binarisation!r}: binary data have no "
+            "grey levels left; leave one of the two out"
+        )
 
 
 def _make_root(root: Path) -> None:

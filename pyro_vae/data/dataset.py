@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
+from pyro_vae.data.affine import Affine
 from pyro_vae.data.binarisation import check_binarisation, draw, stream
+from pyro_vae.data.grey_levels import check_values
+from pyro_vae.data.side_information import (
+    checked_covariates,
+    checked_exposure,
+    checked_labels,
+    one_hot,
+)
 from pyro_vae.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from torch import Tensor
 
@@ -22,6 +29,8 @@ __all__ = ["SPLITS", "Dataset", "Kind"]
 Kind = Literal["binary", "unit-interval", "counts", "real"]
 
 SPLITS = ("train", "validation", "test")
+
+_SIDE_INFORMATION = ("labels", "covariates", "exposure")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,11 +50,25 @@ class Dataset:
     maximum
         Largest count that a feature can take; None unless the kind is ``"counts"``.
     labels
-        Class of each datum by split, int64, never used in training.
-    binarisation
-        How grey levels became binary; see ``load``.
+        Class of each datum by split, int64; a model sees them only where it is conditional.
+    binarisation, values
+        What became of grey levels; see ``load``.
     seed
-        Seed of the binarisation, or of the simulation.
+        Seed of the binarisation, the dequantisation, or the simulation.
+    standardise
+        Whether features have mean 0 and standard deviation 1 over the training data.
+    covariates
+        Vector ``(C,)`` known of each datum, by split, float32 ``(n, C)``.
+    exposure
+        Positive number by split, float32 ``(n,)``, that multiplies the rate of each datum's
+        counts.
+    base_measure
+        What log p(x) is measured against: the data ``"as given"``, ``"levels 0 to 255"`` (a
+        mass), ``"dequantised levels 0 to 255"`` (a density of level + u) or ``"unit interval"``
+        (a density of level / 255). Two densities can be compared only where these agree and
+        ``log_jacobian`` was added to both.
+    affine
+        Map from the units of ``base_measure`` to those of the splits; None for the identity.
 
     Raises
     ------
@@ -64,11 +87,19 @@ class Dataset:
     labels: Mapping[str, Tensor] | None = None
     binarisation: str = "none"
     seed: int = 0
+    values: str | None = None
+    standardise: bool = False
+    covariates: Mapping[str, Tensor] | None = None
+    exposure: Mapping[str, Tensor] | None = None
+    base_measure: str = "as given"
+    affine: Affine | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise UnknownNameError("kind of data", self.kind, get_args(Kind))
         check_binarisation(self.binarisation)
+        if self.values is not None:
+            check_values(self.values)
         for split in SPLITS:
             self._check_type(split, getattr(self, split))
         if self.train.dim() < 2:
@@ -86,8 +117,9 @@ class Dataset:
         self._check_maximum()
         for split in SPLITS:
             self._check_values(split, getattr(self, split))
-        if self.labels is not None:
-            object.__setattr__(self, "labels", self._checked_labels(self.labels))
+        self._check_side_information("labels", checked_labels)
+        self._check_side_information("covariates", checked_covariates)
+        self._check_side_information("exposure", checked_exposure)
 
     @classmethod
     def from_tensors(
@@ -100,6 +132,8 @@ class Dataset:
         kind: Kind | None = None,
         maximum: int | None = None,
         labels: Mapping[str, Tensor] | None = None,
+        covariates: Mapping[str, Tensor] | None = None,
+        exposure: Mapping[str, Tensor] | None = None,
     ) -> Dataset:
         """Make a data set of your own tensors.
 
@@ -114,8 +148,9 @@ class Dataset:
             Kind of the values; binary if all are 0 or 1, else real, unless given.
         maximum
             Largest count that a feature can take; the largest of the training data unless given.
-        labels
-            Class of each datum by split; a split that is empty may be left out.
+        labels, covariates, exposure
+            Class ``(n,)``, vector ``(n, C)`` and positive number ``(n,)`` of each datum by
+            split; a split that is empty may be left out.
         """
         for split, x in zip(SPLITS, (train, validation, test), strict=True):
             if x is not None and not isinstance(x, torch.Tensor):
@@ -132,7 +167,17 @@ class Dataset:
         empty = torch.empty(0, *train.shape[1:])
         validation = empty if validation is None else validation.float()
         test = empty if test is None else test.float()
-        return cls(name, train, validation, test, kind, maximum, labels)
+        return cls(
+            name,
+            train,
+            validation,
+            test,
+            kind,
+            maximum,
+            labels,
+            covariates=covariates,
+            exposure=exposure,
+        )
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -143,6 +188,119 @@ class Dataset:
     def num_features(self) -> int:
         """Number of values in one datum."""
         return math.prod(self.event_shape)
+
+    @property
+    def log_jacobian(self) -> float:
+        """Sum of log dy_d/dx_d, in nats per datum: log p(x) = log p(y) + log_jacobian.
+
+        y is the datum that is stored, x the same in the units of ``base_measure``.
+        """
+        return 0.0 if self.affine is None else self.affine.log_jacobian()
+
+    def original(self, split: str) -> Tensor:
+        """Data of a split in the units of ``base_measure``, up to rounding, ``(n, *event_shape)``.
+
+        With dynamic binarisation, ``"train"`` gives the grey levels.
+        """
+        x = self._split(split)
+        return x if self.affine is None else self.affine.inverse(x)
+
+    def standardised(self) -> Dataset:
+        """Data with mean 0 and standard deviation 1 per feature over the training split.
+
+        A feature that is constant there keeps its scale.
+
+        Raises
+        ------
+        DataError
+            If the data are binary or counts.
+        """
+        if self.standardise:
+            return self
+        if self.kind not in ("real", "unit-interval"):
+            raise DataError(
+                f"{self.name}: {self.kind} data cannot be standardised, which would leave their "
+                "support: leave it out, or load grey levels with values='unit-interval' or "
+                "values='dequantised'"
+            )
+        affine = Affine.standardising(self.train)
+        return replace(
+            self,
+            train=affine.forward(self.train),
+            validation=affine.forward(self.validation),
+            test=affine.forward(self.test),
+            kind="real",
+            standardise=True,
+            affine=affine.after(self.affine),
+        )
+
+    def with_total_exposure(self) -> Dataset:
+        """Counts with the exposure of each row: its total, over the mean training total.
+
+        The library size of single-cell counts, as in Lopez et al. (2018).
+
+        Raises
+        ------
+        DataError
+            If the data are not counts, or a row is all zero.
+        """
+        if self.kind != "counts":
+            raise DataError(f"{self.name}: the data are {self.kind}, and only counts have totals")
+        totals = {split: self._split(split).double().flatten(1).sum(1) for split in SPLITS}
+        for split, total in totals.items():
+            if not bool(total.all()):
+                raise DataError(
+                    f"{self.name}: {split} has only zeros in row {int((total == 0).nonzero()[0])}"
+                    ", whose exposure would be zero: drop such rows"
+                )
+        mean = totals["train"].mean()
+        return replace(self, exposure={split: total / mean for split, total in totals.items()})
+
+    def inputs(self, split: str, names: Iterable[str] = ()) -> dict[str, Tensor]:
+        """Data of a split with the side information that a conditional model takes.
+
+        Parameters
+        ----------
+        split
+            ``"train"``, ``"validation"`` or ``"test"``.
+        names
+            Out of ``"labels"``, ``"covariates"`` and ``"exposure"``.
+
+        Returns
+        -------
+        dict
+            ``"x"``, the stored data; ``"condition"``, float32 ``(n, C)``, one-hot labels and then
+            covariates, where either is named; ``"exposure"``, ``(n,)``, where it is named.
+
+        Raises
+        ------
+        DataError
+            If the data have no such information, or labels that the training data have not.
+        UnknownNameError
+            If a name or the split is unknown.
+        """
+        names = (names,) if isinstance(names, str) else tuple(names)
+        found = {}
+        for name in names:
+            if name not in _SIDE_INFORMATION:
+                raise UnknownNameError("side information", name, _SIDE_INFORMATION)
+            found[name] = getattr(self, name)
+            if found[name] is None:
+                remedy = "Dataset.from_tensors takes them"
+                if name == "exposure":
+                    remedy += ", and with_total_exposure makes them of counts"
+                raise DataError(f"{self.name} has no {name}: {remedy}")
+        inputs = {"x": self._split(split)}
+        condition = []
+        if "labels" in found:
+            condition.append(one_hot(self.name, found["labels"], split))
+        if "covariates" in found:
+            condition.append(found["covariates"][split])
+        if condition:
+            inputs["condition"] = torch.cat(condition, dim=1)
+        if "exposure" in found:
+            inputs["exposure"] = found["exposure"][split]
+        return inputs
 
     def epoch_train(self, epoch: int) -> Tensor:
         """Training data of an epoch: a fresh draw of the grey levels if binarised dynamically.
@@ -161,6 +319,8 @@ class Dataset:
         counts = f" 0..{self.maximum}" if self.maximum is not None else ""
         shape = "x".join(map(str, self.event_shape))
         how = "" if self.binarisation == "none" else f", binarisation {self.binarisation}"
+        how += ", dequantised" if self.values == "dequantised" else ""
+        how += ", standardised" if self.standardise else ""
         return f"Dataset {self.name}: {sizes}; {shape}, {self.kind}{counts}{how}"
 
     def _check_type(self, split: str, x: Tensor) -> None:
@@ -217,19 +377,15 @@ class Dataset:
                 f"data are {allowed}"
             )
 
-    def _checked_labels(self, labels: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        unknown = [split for split in labels if split not in SPLITS]
-        if unknown:
-            raise UnknownNameError("split of labels", str(unknown[0]), SPLITS)
-        checked = {}
-        for split in SPLITS:
-            rows, given = len(getattr(self, split)), torch.as_tensor(labels.get(split, []))
-            if given.shape != (rows,):
-                raise DataError(
-                    f"{self.name}: labels of shape {tuple(given.shape)} for the {rows} rows of "
-                    f"{split}: there must be one whole number each, shape ({rows},)"
-                )
-            checked[split] = given.long()
-            if not torch.equal(checked[split].to(given.dtype), given):
-                raise DataError(f"{self.name}: labels of {split} must be whole numbers")
-        return MappingProxyType(checked)
+    def _check_side_information(
+        self, what: str, check: Callable[..., Mapping[str, Tensor]]
+    ) -> None:
+        given = getattr(self, what)
+        if given is not None:
+            rows = {split: len(self._split(split)) for split in SPLITS}
+            object.__setattr__(self, what, check(self.name, given, rows))
+
+    def _split(self, split: str) -> Tensor:
+        if split not in SPLITS:
+            raise UnknownNameError("split", split, SPLITS)
+        return getattr(self, split)

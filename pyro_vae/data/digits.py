@@ -22,7 +22,7 @@ class Digits(Source):
     description = "1,797 handwritten digits (scikit-learn)"
     event_shape = (8, 8)
     kind = "counts"
-    maximum = 16
+    largest_level = 16
 
     def read(self, root: Path, seed: int, download: bool) -> RawData:
         """Counts as float32, split 1,257 / 180 / 360."""

@@ -25,6 +25,7 @@ class FreyFaces(Source):
     description = "1,965 frames of one face"
     event_shape = (28, 20)
     kind = "unit-interval"
+    largest_level = 255
     built_in = False
 
     def _file(self, root: Path) -> Path:
@@ -42,7 +43,7 @@ class FreyFaces(Source):
         )
 
     def read(self, root: Path, seed: int, download: bool) -> RawData:
-        """Grey levels in [0, 1], shuffled, split 1,565 / 200 / 200 (Tomczak & Welling, 2018)."""
+        """Grey levels, shuffled, split 1,565 / 200 / 200 (Tomczak & Welling, 2018)."""
         path = self._file(root)
         try:
             with np.load(path, allow_pickle=False) as archive:
@@ -66,5 +67,5 @@ class FreyFaces(Source):
                 f"{path} has images of shape {images.shape} and type {images.dtype}, and they "
                 "must be (1965, 28, 20) and uint8: put a sound copy there"
             )
-        grey = torch.as_tensor(images, dtype=torch.float32) / 255
+        grey = torch.as_tensor(images, dtype=torch.float32)
         return split_by_seed(grey, None, {"train": 1565, "validation": 200, "test": 200})

@@ -26,12 +26,12 @@ _SPLIT_SEED = 20140101
 
 @dataclass(frozen=True)
 class RawData:
-    """Splits and labels as read or simulated, before any binarisation.
+    """Splits and labels as read or simulated, before any preprocessing.
 
     Attributes
     ----------
     splits
-        Tensors ``(n, *event_shape)`` by split.
+        Tensors ``(n, *event_shape)`` by split; grey levels are whole numbers.
     labels
         Classes by split, or None.
     """
@@ -47,8 +47,10 @@ class Source(ABC):
     ----------
     name, description
         What it goes by, and a line on what it is.
-    event_shape, kind, maximum
-        What its values are.
+    event_shape, kind
+        What its values are, unless ``load`` is asked for another form.
+    largest_level
+        Largest grey level; None where the values are no grey levels.
     built_in
         Whether it needs no file under the data root.
     downloadable
@@ -59,7 +61,7 @@ class Source(ABC):
     description: str
     event_shape: tuple[int, ...]
     kind: Kind
-    maximum: int | None = None
+    largest_level: int | None = None
     built_in: bool = True
     downloadable: bool = False
 

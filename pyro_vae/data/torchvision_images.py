@@ -31,6 +31,7 @@ class _TorchvisionImages(Source):
     torchvision_name: str
     event_shape = (28, 28)
     kind = "unit-interval"
+    largest_level = 255
     built_in = False
     downloadable = True
 
@@ -44,7 +45,7 @@ class _TorchvisionImages(Source):
         return f"`{self._command(root)}` would download it"
 
     def read(self, root: Path, seed: int, download: bool) -> RawData:
-        """Grey levels in [0, 1]."""
+        """Grey levels, as whole numbers."""
         # Slow to import, and needed by these sets alone.
         from torchvision import datasets
 
@@ -73,9 +74,9 @@ class _TorchvisionImages(Source):
         for part, prefix in ((train, "train"), (test, "t10k")):
             self._check_images(part.data, part.targets, self._folder(root), prefix)
         cut = len(train.data) - len(train.data) // 6
-        grey, labels = train.data.float() / 255, train.targets.long()
+        grey, labels = train.data.float(), train.targets.long()
         return RawData(
-            {"train": grey[:cut], "validation": grey[cut:], "test": test.data.float() / 255},
+            {"train": grey[:cut], "validation": grey[cut:], "test": test.data.float()},
             {"train": labels[:cut], "validation": labels[cut:], "test": test.targets.long()},
         )
 

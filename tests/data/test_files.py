@@ -120,10 +120,22 @@ def test_idx_files_are_read(tiny_mnist):
     assert labels.tolist() == rng.integers(0, 10, 60).tolist()
 
 
+def test_levels_of_files(tiny_mnist):
+    levels = load("mnist", values="levels", data_root=tiny_mnist)
+    assert (levels.kind, levels.maximum, levels.base_measure) == ("counts", 255, "levels 0 to 255")
+    dequantised = load("mnist", values="dequantised", data_root=tiny_mnist)
+    for split in ("train", "validation", "test"):
+        assert torch.equal((256 * getattr(dequantised, split)).floor(), getattr(levels, split))
+    grey = load("mnist", data_root=tiny_mnist)
+    assert (grey.values, grey.base_measure) == ("unit-interval", "unit interval")
+    assert torch.equal(levels.test / 255, grey.test)
+
+
 def test_catalogue_says_what_is_there(tiny_mnist):
     listed = {entry.name: entry for entry in catalogue(data_root=tiny_mnist)}
     there = {name for name, entry in listed.items() if entry.available}
-    assert there == {"digits", "mnist", "moons", "pinwheel"}
+    built_in = {"breast-cancer", "digits", "iris", "moons", "pinwheel", "wine"}
+    assert there == built_in | {"mnist"}
     assert set(listed) - there == {"fashion-mnist", "kmnist", "frey-faces"}
     assert listed["mnist"].where == str(tiny_mnist)
     assert listed["digits"].where == "built in"

@@ -1,0 +1,55 @@
+"""Elementwise affine maps from the units that data came in to those that are modelled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Affine"]
+
+
+class Affine(NamedTuple):
+    """y = (x - location) / scale, computed in float64.
+
+    Attributes
+    ----------
+    location, scale
+        Float64, of the shape of one datum; the scale is positive.
+    """
+
+    location: Tensor
+    scale: Tensor
+
+    @classmethod
+    def standardising(cls, x: Tensor) -> Affine:
+        """Map to mean 0 and standard deviation 1 over the rows of x, ``(n, *event_shape)``.
+
+        A feature that is constant keeps its scale.
+        """
+        rows = x.double()
+        # Rounding can leave a constant a tiny variance: its range is 0 to the bit.
+        constant = (rows == rows[0]).all(0)
+        scale = rows.std(0, correction=0)
+        return cls(rows.mean(0), scale.where(~constant, torch.ones_like(scale)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float32 y of x, ``(n, *event_shape)``."""
+        return ((x.double() - self.location) / self.scale).float()
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Float32 x of y, ``(n, *event_shape)``."""
+        return (self.location + self.scale * y.double()).float()
+
+    def after(self, first: Affine | None) -> Affine:
+        """``first``, then this map; None is the identity."""
+        if first is None:
+            return self
+        return Affine(first.location + first.scale * self.location, first.scale * self.scale)
+
+    def log_jacobian(self) -> float:
+        """Sum over d of log dy_d/dx_d = -log scale_d, in nats per datum."""
+        return -float(self.scale.log().sum())
