@@ -111,8 +111,9 @@ def load(
     values
         Form of grey levels that are not binarised. ``unit-interval``: divided by the largest.
         ``levels``: as they are, counts. ``dequantised``: (level + u) / (largest + 1) with u
-        uniform on (0, 1), drawn once, so that a density of it bounds the levels' masses (Theis
-        et al., 2016, arXiv 1511.01844). None: levels for digits, else the unit interval.
+        uniform on (0, 1), drawn once: the mean over u of log p(level + u) is at most the log
+        mass of the level (Theis et al., 2016, arXiv 1511.01844). None: levels for digits, else
+        the unit interval.
     standardise
         Give every feature mean 0 and standard deviation 1 over the training data; for real and
         unit-interval data.

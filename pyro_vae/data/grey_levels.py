@@ -86,5 +86,6 @@ def preprocess(levels: dict[str, Tensor], largest: int, values: str, seed: int) 
 
 def _dequantise(levels: Tensor, largest: int, seed: int, split: str) -> Tensor:
     generator = stream(seed, "dequantise", split)
-    cell = torch.randint(_CELLS, levels.shape, generator=generator)
-    return (levels + (cell + 0.5) / _CELLS) / (largest + 1)
+    cell = torch.randint(_CELLS, levels.shape, generator=generator, dtype=torch.int32)
+    u = (cell.to(levels.dtype) + 0.5) / _CELLS
+    return (levels + u) / (largest + 1)

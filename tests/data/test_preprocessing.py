@@ -65,7 +65,7 @@ def test_dequantised_levels_are_found_again():
 def test_every_level_of_eight_bits_survives_float32():
     from pyro_vae.data.grey_levels import preprocess
 
-    levels = torch.arange(256.0).repeat(400, 1)
+    levels = torch.arange(256.0).repeat(8000, 1)
     form = preprocess({"train": levels}, 255, "dequantised", seed=0)
     assert torch.equal((256 * form.splits["train"]).floor(), levels)
     assert torch.equal(form.affine.inverse(form.splits["train"]).floor(), levels)
