@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import pyro
 import torch
-from pyro.infer import Trace_ELBO
+from pyro.infer import Trace_ELBO, TraceEnum_ELBO
 from torch import nn
 
 from pyro_vae.errors import DataError
@@ -115,6 +115,7 @@ class VAE(nn.Module):
             torch.manual_seed(seed)
             self.encoder = _network("encoder", encoder, features, eta_z, activation)
             self.decoder = _network("decoder", decoder, latent_dim, eta_x, activation)
+        self.prior.connect(self._posterior_of, features)
         #: Whether the output bias was started, or the weights were trained or loaded.
         self.initialised = False
         custom = [isinstance(network, nn.Module) for network in (encoder, decoder)]
@@ -193,30 +194,32 @@ class VAE(nn.Module):
 
     def posterior(self, x: Tensor) -> TorchDistribution:
         """Guide distribution q(z | x): batch shape ``(B,)``, event shape ``(L,)``."""
-        return self.guide_family(self._encode(x))
+        return self._posterior_of(self._features(x))
 
     def code(self, x: Tensor) -> Tensor:
         """Mean of q(z | x), ``(B, L)``."""
-        return self.guide_family.code(self._encode(x))
+        return self.guide_family.code(self.encoder(self._features(x)))
 
     def decode(self, z: Tensor) -> Tensor:
         """Mean of p(x | z), ``(..., *event_shape)``, for z of shape ``(..., L)``."""
         return self.likelihood(self.decoder(z)).mean
 
     def initialise(self, x: Tensor) -> None:
-        """Start the decoder's output bias at the moments of the data, as Burda et al. (2016).
+        """Start what lives in data space: the decoder's output bias, and parts of the prior.
 
-        Only where the decoder ends in the linear layer of the package's own MLP.
+        The bias starts at the moments of the data, as in Burda et al. (2016), only where the
+        decoder ends in the linear layer of the package's own MLP.
         """
         self.likelihood.check(x)
         self.initialised = True
+        self.prior.initialise(self._features(x))
         if isinstance(self.decoder, MLP):
             with torch.no_grad():
                 self.decoder.output.bias.copy_(self.likelihood.moment_eta(x))
 
     def default_objective(self) -> ELBO:
-        """``Trace_ELBO`` with one particle."""
-        return Trace_ELBO()
+        """``Trace_ELBO`` with one particle; ``TraceEnum_ELBO`` for a prior with a discrete site."""
+        return TraceEnum_ELBO(max_plate_nesting=1) if self.prior.enumerated else Trace_ELBO()
 
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""
@@ -251,9 +254,13 @@ class VAE(nn.Module):
         """
         print(self.description(objective))
 
-    def _encode(self, x: Tensor) -> Tensor:
-        dims = len(self.event_shape)
-        return self.encoder(self.likelihood.standardise(x).flatten(-dims))
+    def _features(self, x: Tensor) -> Tensor:
+        """Encoder's input, ``(..., D)``."""
+        return self.likelihood.standardise(x).flatten(-len(self.event_shape))
+
+    def _posterior_of(self, features: Tensor) -> TorchDistribution:
+        """q(z | x) as a function of the encoder's input."""
+        return self.guide_family(self.encoder(features))
 
 
 def _network(name: str, given: Network, size_in: int, size_out: int, activation: str) -> nn.Module:
