@@ -6,11 +6,13 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from pyro_vae.models.component import ConditionalDistribution
+from pyro_vae.models.settings import require_positive
+from pyro_vae.models.softplus import softplus
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Guide"]
+__all__ = ["Guide", "LocationScaleGuide"]
 
 
 class Guide(ConditionalDistribution, role="guide"):
@@ -19,3 +21,32 @@ class Guide(ConditionalDistribution, role="guide"):
     @abstractmethod
     def code(self, eta: Tensor) -> Tensor:
         """The one point ``(..., L)`` that stands for a datum: the mean of q(z | x)."""
+
+
+class LocationScaleGuide(Guide):
+    """Family with scales, and with its location in the first L numbers of ``eta``.
+
+    Parameters
+    ----------
+    min_scale
+        Lower bound of every scale: s = min_scale + softplus(.). Far below any posterior scale
+        by default; it keeps log q finite where softplus underflows.
+
+    Raises
+    ------
+    ValueError
+        If ``min_scale`` is not positive.
+    """
+
+    def __init__(self, min_scale: float = 1e-6) -> None:
+        super().__init__()
+        require_positive("min_scale", min_scale)
+        self.min_scale = min_scale
+
+    def scale(self, raw_scale: Tensor) -> Tensor:
+        """Positive scale of the same shape, s = min_scale + softplus(.)."""
+        return self.min_scale + softplus(raw_scale)
+
+    def code(self, eta: Tensor) -> Tensor:
+        """The location, which is the mean of q(z | x)."""
+        return eta[..., : self.event_shape[0]]

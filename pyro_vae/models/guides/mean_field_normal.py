@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, final
 
 import pyro.distributions as dist
 
-from pyro_vae.models.guides.base import Guide
-from pyro_vae.models.softplus import softplus
+from pyro_vae.models.guides.base import LocationScaleGuide
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -18,26 +17,14 @@ __all__ = ["MeanFieldNormal"]
 
 
 @final
-class MeanFieldNormal(Guide):
+class MeanFieldNormal(LocationScaleGuide):
     """z_l | x ~ Normal(m_l(x), s_l(x)), independent over l; Kingma & Welling (2014).
 
     Parameters
     ----------
     min_scale
-        Lower bound of s: s = min_scale + softplus(.). Far below any posterior scale by
-        default; it keeps log q finite where softplus underflows.
-
-    Raises
-    ------
-    ValueError
-        If ``min_scale`` is not positive.
+        Lower bound of s; see ``LocationScaleGuide``.
     """
-
-    def __init__(self, min_scale: float = 1e-6) -> None:
-        super().__init__()
-        if not min_scale > 0:
-            raise ValueError(f"min_scale got {min_scale!r}: it must be positive")
-        self.min_scale = min_scale
 
     def num_params(self, event_shape: tuple[int, ...]) -> int:
         """Mean and raw scale per latent dimension."""
@@ -46,12 +33,7 @@ class MeanFieldNormal(Guide):
     def forward(self, eta: Tensor) -> TorchDistribution:
         """Distribution of z given ``(..., 2 L)``."""
         loc, raw_scale = eta.chunk(2, dim=-1)
-        scale = self.min_scale + softplus(raw_scale)
-        return dist.Normal(loc, scale, validate_args=False).to_event(1)
-
-    def code(self, eta: Tensor) -> Tensor:
-        """The mean m(x)."""
-        return eta.chunk(2, dim=-1)[0]
+        return dist.Normal(loc, self.scale(raw_scale), validate_args=False).to_event(1)
 
     def formula(self) -> str:
         """Formula of q(z | x)."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, final
 import pyro.distributions as dist
 import torch
 
+from pyro_vae.models import cholesky
 from pyro_vae.models.likelihoods.base import Likelihood
-from pyro_vae.models.softplus import inverse_softplus, softplus
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -51,15 +51,13 @@ class MultivariateNormal(Likelihood):
     def num_params(self, event_shape: tuple[int, ...]) -> int:
         """Mean, diagonal and strict lower triangle of L."""
         size = math.prod(event_shape)
-        return 2 * size + size * (size - 1) // 2
+        return size + cholesky.num_entries(size)
 
     def forward(self, eta: Tensor) -> TorchDistribution:
         """Distribution of x given ``(..., 2 D + D (D - 1) / 2)``."""
         size = math.prod(self.event_shape)
-        loc, raw_diagonal, lower = eta.split([size, size, size * (size - 1) // 2], dim=-1)
-        rows, columns = torch.tril_indices(size, size, offset=-1, device=eta.device)
-        scale_tril = torch.diag_embed(self.min_scale + softplus(raw_diagonal))
-        scale_tril[..., rows, columns] = lower
+        loc, raw = eta.split([size, cholesky.num_entries(size)], dim=-1)
+        scale_tril = cholesky.unpack(raw, size, self.min_scale)
         normal = dist.MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
         if len(self.event_shape) == 1:
             return normal
@@ -75,12 +73,8 @@ class MultivariateNormal(Likelihood):
 
         Diagonal entries of L at or below ``min_scale`` are moved just above it.
         """
-        size = mean.shape[-1]
-        rows, columns = torch.tril_indices(size, size, offset=-1)
         scale_tril = torch.linalg.cholesky(covariance)
-        diagonal = scale_tril.diagonal(dim1=-2, dim2=-1) - self.min_scale
-        raw_diagonal = inverse_softplus(diagonal.clamp_min(1e-3 * self.min_scale))
-        return torch.cat([mean, raw_diagonal, scale_tril[..., rows, columns]], dim=-1)
+        return torch.cat([mean, cholesky.pack(scale_tril, self.min_scale)], dim=-1)
 
     def moment_eta(self, x: Tensor) -> Tensor:
         """Mean and covariance of the data, with min_scale^2 added to the diagonal."""

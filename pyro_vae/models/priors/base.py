@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pyro
+import torch
 
 from pyro_vae.models.component import Component
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
     from torch import Tensor
 
-__all__ = ["Posterior", "Prior"]
+__all__ = ["Posterior", "Prior", "StandardisedPrior"]
 
 #: Guide distribution q(z | x) given the encoder's input ``(..., D)``.
 Posterior = Callable[["Tensor"], "TorchDistribution"]
@@ -79,3 +80,16 @@ class Prior(Component, role="prior"):
     @abstractmethod
     def formula(self) -> str:
         """The prior in symbols, as it stands in the generative story."""
+
+
+class StandardisedPrior(Prior):
+    """Prior that stands on a distribution of location 0 and scale 1."""
+
+    loc: Tensor
+    scale: Tensor
+
+    def build(self, latent_dim: int) -> None:
+        """Make the location and the scale, which follow the module's device and type."""
+        super().build(latent_dim)
+        self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
+        self.register_buffer("scale", torch.ones(latent_dim), persistent=False)

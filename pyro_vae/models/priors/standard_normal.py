@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 import pyro.distributions as dist
-import torch
 
-from pyro_vae.models.priors.base import Prior
+from pyro_vae.models.priors.base import StandardisedPrior
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -16,14 +15,8 @@ __all__ = ["StandardNormal"]
 
 
 @final
-class StandardNormal(Prior):
+class StandardNormal(StandardisedPrior):
     """z ~ Normal(0, I), the default of Kingma & Welling (2014), arXiv 1312.6114."""
-
-    def build(self, latent_dim: int) -> None:
-        """Make the location and the scale, which follow the module's device and type."""
-        super().build(latent_dim)
-        self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
-        self.register_buffer("scale", torch.ones(latent_dim), persistent=False)
 
     def forward(self) -> TorchDistribution:
         """Distribution of z, event shape ``(L,)``."""
