@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "ComparisonError",
     "DataError",
     "MissingDataError",
     "NonFiniteLossError",
@@ -55,6 +56,10 @@ class UnknownNameError(PyroVAEError, ValueError):
         near = difflib.get_close_matches(got, names, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(f"unknown {kind} {got!r}: it must be one of {', '.join(names)}.{hint}")
+
+
+class ComparisonError(PyroVAEError, ValueError):
+    """Results that cannot be ranked against each other."""
 
 
 class SettingError(PyroVAEError, ValueError):

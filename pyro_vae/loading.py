@@ -68,9 +68,4 @@ def load_data(path: str | Path | Run, *, data_root: str | Path | None = None) ->
     about = run.config().get("data")
     if not about or about.get("name") == "tensors":
         raise RunError(f"{run.path} was fitted on tensors given in Python: load them yourself")
-    return data.load(
-        about["name"],
-        binarisation=about["binarisation"],
-        seed=about["seed"],
-        data_root=data_root,
-    )
+    return data.load(**about, data_root=data_root)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from pyro_vae.cli.compare import compare
 from pyro_vae.cli.data import data
 from pyro_vae.cli.demo import demo
 from pyro_vae.cli.evaluate import evaluate
 from pyro_vae.cli.fit import fit
+from pyro_vae.cli.grid import grid
 from pyro_vae.cli.report import report
 from pyro_vae.cli.sample import sample
-from pyro_vae.errors import PyroVAEError, UnknownNameError
+from pyro_vae.errors import PyroVAEError, SettingError, UnknownNameError
+from pyro_vae.plugins import import_entry_points, import_parts
 
 __all__ = ["app", "main"]
 
@@ -26,8 +30,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo, fit, evaluate, sample, report, data):
+for command in (demo, fit, evaluate, compare, grid, sample, report, data):
     app.command()(command)
+
+
+@app.callback()
+def prepare(
+    parts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="MODULE",
+            help="Module, or file, that defines likelihoods, priors or guides of your own.",
+        ),
+    ] = None,
+) -> None:
+    """Import the user's own parts before any command looks a name up."""
+    import_entry_points()
+    for source in parts or ():
+        import_parts(source)
 
 
 def main() -> None:
@@ -40,7 +61,7 @@ def main() -> None:
     warnings.showwarning = say
     try:
         app()
-    except UnknownNameError as error:
+    except (SettingError, UnknownNameError) as error:
         console.print(f"error: {error}", markup=False)
         sys.exit(2)
     except PyroVAEError as error:

@@ -13,10 +13,10 @@ from rich.table import Table
 
 from pyro_vae import data as datasets
 from pyro_vae import inference
-from pyro_vae.cli.evaluate import measure, measure_summary
 from pyro_vae.cli.options import Json, Particles, Seed
 from pyro_vae.cli.output import measuring, print_json
 from pyro_vae.cli.report import SE_NOTE, provenance, report_section, table_row
+from pyro_vae.held_out import measure_split, measure_summary
 from pyro_vae.inference.runs import Run
 from pyro_vae.models import VAE, MixtureModel
 from pyro_vae.models.likelihoods import Likelihood
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pyro_vae.data import Dataset
+    from pyro_vae.models import LatentVariableModel
 
 __all__ = ["demo"]
 
@@ -151,8 +152,8 @@ def _fit_and_measure(
         raise KeyboardInterrupt
     model.eval()
     with measuring(f"measuring {run.path.name}") as progress:
-        results = measure(model, data.test, particles, seed=seed, progress=progress)
-    results.attrs.update(data=data.name, split="test")
+        results = measure_split(model, data, num_particles=particles, seed=seed, progress=progress)
+    results.attrs["seconds"] = float(result.metrics["seconds"].iloc[-1])
     run.write_results(results)
     return _Fitted(run, model, data, results)
 

@@ -6,8 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import typer
-
+from pyro_vae.errors import SettingError
 from pyro_vae.inference.objectives import objective_named
 from pyro_vae.models import (
     VAE,
@@ -90,7 +89,7 @@ class Recipe:
 
         Raises
         ------
-        BadParameter
+        SettingError
             If parts do not go together, or the likelihood cannot be put on the data.
         """
         likelihood = self.build_likelihood(data)
@@ -133,14 +132,14 @@ class Recipe:
         if self.scale is not None:
             name, settings = parse_call(text)
             if name != "normal" or "scale" in settings:
-                raise typer.BadParameter(
+                raise SettingError(
                     f"--scale belongs to --likelihood normal, not to {text}: write settings in "
                     "brackets, as in 'student-t(scale=latent)'"
                 )
             text = f"normal(scale={self.scale})"
         likelihood = Likelihood.parse(text, lambda part: part.settings_for(data.maximum))
         if data.kind not in likelihood.kinds:
-            raise typer.BadParameter(
+            raise SettingError(
                 f"the {likelihood.name} likelihood takes {likelihood.support_text()}, and "
                 f"{data.name} has {data.kind} values with binarisation={data.binarisation!r}. "
                 f"{likelihood.remedy}"
@@ -150,12 +149,12 @@ class Recipe:
     def _linear(self, likelihood: Likelihood, guide: Guide, data: Dataset) -> LinearVAE:
         scale = getattr(likelihood, "scale", None)
         if likelihood.name != "normal":
-            raise typer.BadParameter(
+            raise SettingError(
                 f"--model linear-vae has a normal likelihood, not {likelihood.name}: its log p(x) "
                 "is exact for no other"
             )
         if self.prior != "standard-normal":
-            raise typer.BadParameter("--model linear-vae has the standard-normal prior")
+            raise SettingError("--model linear-vae has the standard-normal prior")
         return LinearVAE(
             data.event_shape, self.latent_dim, scale=scale, guide=guide, seed=self.seed
         )

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from rich.console import Console
 
-from pyro_vae.cli.evaluate import measure_summary
 from pyro_vae.cli.options import DataRoot, Json, RunFolder
 from pyro_vae.cli.output import print_json, with_error
 from pyro_vae.gallery import CAPTIONS, model_figures
+from pyro_vae.held_out import measure_summary
 from pyro_vae.inference.runs import Run
 from pyro_vae.loading import load_data, load_model
 from pyro_vae.report import Section, save_figure, write_report
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pyro_vae.data import Dataset
-    from pyro_vae.models import VAE, MixtureModel
+    from pyro_vae.models import LatentVariableModel
 
 __all__ = ["SE_NOTE", "provenance", "report", "report_section", "table_row"]
 

@@ -1,10 +1,19 @@
-"""What is done with any (model, guide) pair, ours or the user's: train, weigh, measure."""
+"""What is done with any (model, guide) pair, ours or the user's: train, weigh, measure, rank."""
 
-from pyro_vae.inference.diagnostics import effective_sample_size, pareto_khat
+from pyro_vae.inference.compare import Comparison, compare, compare_results, describe_data
+from pyro_vae.inference.diagnostics import (
+    active_directions,
+    active_units,
+    effective_sample_size,
+    pareto_khat,
+)
 from pyro_vae.inference.evaluate import elbo, evaluate, iwae_bound, summary
 from pyro_vae.inference.evidence import log_evidence
 from pyro_vae.inference.fit import FitResult, fit
 from pyro_vae.inference.gap import gap
+from pyro_vae.inference.local import GuideFit, fit_guide
+from pyro_vae.inference.measure import measure
+from pyro_vae.inference.objectives import IWAE, objective_named
 from pyro_vae.inference.runs import Run
 from pyro_vae.inference.weights import (
     LogWeights,
@@ -14,17 +23,28 @@ from pyro_vae.inference.weights import (
 )
 
 __all__ = [
+    "IWAE",
+    "Comparison",
     "FitResult",
+    "GuideFit",
     "LogWeights",
     "Run",
+    "active_directions",
+    "active_units",
+    "compare",
+    "compare_results",
+    "describe_data",
     "effective_sample_size",
     "elbo",
     "evaluate",
     "fit",
+    "fit_guide",
     "gap",
     "iwae_bound",
     "log_evidence",
     "log_weights",
+    "measure",
+    "objective_named",
     "pareto_khat",
     "sample_log_weights",
     "stream_log_weights",

@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 with warnings.catch_warnings():
     # ArviZ announces its own next major version at import.
@@ -16,7 +17,17 @@ with warnings.catch_warnings():
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["KHAT_LIMIT", "effective_sample_size", "pareto_khat"]
+__all__ = [
+    "ACTIVE_VARIANCE",
+    "KHAT_LIMIT",
+    "active_directions",
+    "active_units",
+    "effective_sample_size",
+    "pareto_khat",
+]
+
+#: A latent unit is active where its posterior mean varies more than this over the data.
+ACTIVE_VARIANCE = 0.01
 
 #: Above it importance sampling is unreliable (Vehtari et al., 2024, arXiv 1507.02646).
 KHAT_LIMIT = 0.7
@@ -69,3 +80,34 @@ def pareto_khat(log_weights: Tensor) -> np.ndarray:
     for row in np.flatnonzero(spread > 10 * scale):
         khat[row] = float(az.psislw(columns[row])[1])
     return khat
+
+
+def active_units(means: Tensor, threshold: float = ACTIVE_VARIANCE) -> int:
+    """Number of latent units u with Var_x(E_q[z_u | x]) above a threshold.
+
+    Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519, section 5.2. The other units have
+    collapsed: their posterior is the prior, whatever the datum.
+
+    Parameters
+    ----------
+    means
+        Posterior means of the data, ``(n, L)``, n at least 2.
+    threshold
+        Variance above which a unit counts as active.
+    """
+    return int((means.double().var(0) > threshold).sum())
+
+
+def active_directions(means: Tensor, threshold: float = ACTIVE_VARIANCE) -> int:
+    """Number of eigenvalues of Cov_x(E_q[z | x]) above a threshold.
+
+    ``active_units`` where a rotation of z changes nothing, as under a normal prior with a
+    full-covariance guide: there the units may all vary, along few directions.
+
+    Parameters
+    ----------
+    means, threshold
+        As for ``active_units``.
+    """
+    covariance = torch.atleast_2d(torch.cov(means.double().T))
+    return int((torch.linalg.eigvalsh(covariance) > threshold).sum())

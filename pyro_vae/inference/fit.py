@@ -346,12 +346,12 @@ class _Loop:
         total = 0.0
         steps = math.ceil(size / self.batch_size)
         for index, batch in enumerate(order.split(self.batch_size)):
-            x = take(train, batch[self.fabric.global_rank :: world])
+            part = take(train, batch[self.fabric.global_rank :: world])
             # The mean over processes that Fabric takes of the gradients is then the batch's.
-            loss = self.loss(x) * (world / len(batch))
+            loss = self.loss(part) * (world / len(batch))
             value = loss.item()
             if not math.isfinite(value):
-                raise _non_finite(self.program, x, epoch, epoch * steps + index, value)
+                raise _non_finite(self.program, part, epoch, epoch * steps + index, value)
             total += value * len(batch)
             self.fabric.backward(loss)
             if self.clip_norm is not None:
@@ -428,7 +428,9 @@ def _inputs(data: Dataset, split: str, names: Sequence[str], x: Tensor) -> Input
 
 
 def _describe_data(data: Dataset) -> dict[str, Any]:
-    return {"name": data.name, "binarisation": data.binarisation, "seed": data.seed}
+    """What ``data.load`` is asked again with."""
+    names = ("name", "binarisation", "values", "standardise", "seed")
+    return {name: getattr(data, name) for name in names}
 
 
 def _check_same(run: Run, config: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from pyro_vae.errors import UnknownNameError
 from pyro_vae.models.condition import Condition, Covariates, Labels
 from pyro_vae.models.hierarchical import HierarchicalVAE
 from pyro_vae.models.latent_variable_model import LatentVariableModel
+from pyro_vae.models.linear import LinearVAE
 from pyro_vae.models.mixture import MixtureModel
 from pyro_vae.models.vae import VAE
 
@@ -16,12 +17,14 @@ __all__ = [
     "HierarchicalVAE",
     "Labels",
     "LatentVariableModel",
+    "LinearVAE",
     "MixtureModel",
     "model_from_config",
 ]
 
 _MODELS: dict[str, Any] = {
     "hierarchical-vae": HierarchicalVAE,
+    "linear-vae": LinearVAE,
     "mixture": MixtureModel,
     "vae": VAE,
 }

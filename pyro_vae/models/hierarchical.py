@@ -22,12 +22,12 @@ from pyro_vae.models.guides import Guide, MeanFieldNormal
 from pyro_vae.models.latent_variable_model import (
     LatentVariableModel,
     check_event_shape,
-    check_size,
     layers_text,
 )
 from pyro_vae.models.likelihoods import Bernoulli, Likelihood
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.models.priors import Prior, StandardNormal
+from pyro_vae.models.settings import require_positive_integer
 from pyro_vae.networks import MLP
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ class HierarchicalVAE(LatentVariableModel):
     ) -> None:
         super().__init__()
         self.event_shape = check_event_shape(event_shape)
-        self.latent_dims = tuple(
-            check_size("latent_dims", size, "the length of one layer") for size in latent_dims
-        )
+        self.latent_dims = tuple(latent_dims)
+        for size in self.latent_dims:
+            require_positive_integer("latent_dims", size, "the length of one layer")
         if len(self.latent_dims) < 2 or len(hidden) != len(self.latent_dims):
             raise ValueError(
                 f"latent_dims got {self.latent_dims} and hidden {len(hidden)} tuples of widths: "
@@ -93,29 +93,34 @@ class HierarchicalVAE(LatentVariableModel):
         self.prior = StandardNormal() if prior is None else prior
         self.likelihood = Bernoulli() if likelihood is None else likelihood
         family = MeanFieldNormal() if guide is None else guide
+        if self.prior.uses_guide:
+            raise ValueError(
+                f"prior got {self.prior.name}, which is made of the guide q(z | x): here the top "
+                "layer has none given x alone; take another prior, or a VAE"
+            )
         config = family.to_config()
-        self.guide_families = nn.ModuleList(Guide.from_config(config) for _ in self.latent_dims)
-        self.layer_priors = nn.ModuleList(MeanFieldNormal() for _ in self.latent_dims[:-1])
+        families = [Guide.from_config(config) for _ in self.latent_dims]
+        conditionals = [MeanFieldNormal() for _ in self.latent_dims[:-1]]
         self.prior.build(self.latent_dims[-1])
         self.likelihood.build(self.event_shape)
-        for size, part in zip(self.latent_dims, self.guide_families, strict=True):
+        for part, size in zip([*families, *conditionals], 2 * self.latent_dims, strict=False):
             part.build((size,))
-        for size, part in zip(self.latent_dims, self.layer_priors, strict=False):
-            part.build((size,))
+        self.guide_families: Any = nn.ModuleList(families)
+        self.layer_priors: Any = nn.ModuleList(conditionals)
 
         # Sizes of x, z_1, ..., z_T; an encoder maps each to eta of the next, a decoder back.
         sizes = (math.prod(self.event_shape), *self.latent_dims)
         eta_x = self.likelihood.num_params(self.event_shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.encoders = nn.ModuleList(
+            self.encoders: Any = nn.ModuleList(
                 MLP(below, widths, family.num_params((size,)), activation=activation)
                 for below, size, widths, family in zip(
-                    sizes[:-1], self.latent_dims, hidden, self.guide_families, strict=True
+                    sizes[:-1], self.latent_dims, hidden, families, strict=True
                 )
             )
             etas = [eta_x, *(2 * size for size in self.latent_dims[:-1])]
-            self.decoders = nn.ModuleList(
+            self.decoders: Any = nn.ModuleList(
                 MLP(size, widths[::-1], eta, activation=activation)
                 for size, widths, eta in zip(self.latent_dims, hidden, etas, strict=True)
             )
@@ -194,7 +199,7 @@ class HierarchicalVAE(LatentVariableModel):
         """Means of q(z_1 | x), q(z_2 | mean z_1), ...; one ``(B, L_t)`` a layer."""
         h, means = self._features(x), []
         for encoder, family in zip(self.encoders, self.guide_families, strict=True):
-            h = family.code(encoder(h))  # type: ignore[operator]
+            h = family.code(encoder(h))
             means.append(h)
         return means
 
@@ -211,7 +216,7 @@ class HierarchicalVAE(LatentVariableModel):
         self.likelihood.check(x)
         self.initialised = True
         with torch.no_grad():
-            self.decoders[0].set_output(self.likelihood.moment_eta(x))  # type: ignore[operator]
+            self.decoders[0].set_output(self.likelihood.moment_eta(x))
 
     def default_objective(self) -> ELBO:
         """``Trace_ELBO``; ``TraceEnum_ELBO`` where the prior has a discrete site to sum out."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.models.likelihoods import Likelihood
 
-__all__ = ["LatentVariableModel", "check_event_shape", "check_size", "layers_text"]
+__all__ = ["LatentVariableModel", "check_event_shape", "layers_text"]
 
 
 class LatentVariableModel(nn.Module):
@@ -35,11 +35,11 @@ class LatentVariableModel(nn.Module):
     initialised: bool
     config: dict[str, Any] | None
 
-    def model(self, x: Tensor | None = None, num_data: int = 1) -> Tensor:
+    def model(self, *args: Any, **kwargs: Any) -> Tensor:
         """Generative story, with x observed or drawn."""
         raise NotImplementedError
 
-    def guide(self, x: Tensor | None = None, num_data: int = 1) -> Any:
+    def guide(self, *args: Any, **kwargs: Any) -> Any:
         """Guide q(z | x)."""
         raise NotImplementedError
 
@@ -95,13 +95,6 @@ def check_event_shape(event_shape: Sequence[int]) -> tuple[int, ...]:
             "as in (28, 28)"
         )
     return sizes
-
-
-def check_size(name: str, value: int, why: str) -> int:
-    """A positive integer, or an error that names it."""
-    if not isinstance(value, int) or value <= 0:
-        raise ValueError(f"{name} got {value!r}: it must be a positive integer, {why}")
-    return value
 
 
 def layers_text(network: nn.Module) -> str:

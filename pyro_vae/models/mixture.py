@@ -20,9 +20,10 @@ from torch import nn
 
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.formulas import objective_formula
-from pyro_vae.models.latent_variable_model import LatentVariableModel, check_size
+from pyro_vae.models.latent_variable_model import LatentVariableModel
 from pyro_vae.models.likelihoods import Likelihood, MultivariateNormal, Normal
 from pyro_vae.models.parameters import declare_parameters
+from pyro_vae.models.settings import require_positive_integer
 
 if TYPE_CHECKING:
     from pyro.infer import ELBO
@@ -63,24 +64,14 @@ class MixtureModel(LatentVariableModel):
         event_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        self.num_components = check_size("num_components", num_components, "such as 20")
+        require_positive_integer("num_components", num_components, "such as 20")
+        self.num_components = num_components
         self.likelihood = likelihood
         self.event_shape: tuple[int, ...] | None = None
         self.initialised = False
+        self.config = None
         if event_shape is not None:
             self._build(tuple(event_shape))
-
-    @property  # type: ignore[override]
-    def config(self) -> dict[str, Any] | None:
-        """Constructor arguments for JSON; None before the event shape is known."""
-        if self.event_shape is None:
-            return None
-        return {
-            "model": "mixture",
-            "num_components": self.num_components,
-            "likelihood": self.likelihood.to_config(),
-            "event_shape": list(self.event_shape),
-        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> MixtureModel:
@@ -244,6 +235,12 @@ class MixtureModel(LatentVariableModel):
     def _build(self, event_shape: tuple[int, ...]) -> None:
         self.event_shape = event_shape
         self.likelihood.build(event_shape)
+        self.config = {
+            "model": "mixture",
+            "num_components": self.num_components,
+            "likelihood": self.likelihood.to_config(),
+            "event_shape": list(event_shape),
+        }
         self.logits = nn.Parameter(torch.zeros(self.num_components))
         size = self.likelihood.num_params(event_shape)
         # Placeholders: equal components would have equal gradients and stay equal for ever,

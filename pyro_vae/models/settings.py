@@ -11,7 +11,8 @@ def require_positive(name: str, value: float) -> None:
         raise ValueError(f"{name} got {value!r}: it must be positive")
 
 
-def require_positive_integer(name: str, value: int) -> None:
-    """Refuse what is not an integer of at least 1."""
+def require_positive_integer(name: str, value: int, hint: str = "") -> None:
+    """Refuse what is not an integer of at least 1; the hint says what would serve."""
     if not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} got {value!r}: it must be a positive integer")
+        more = f", {hint}" if hint else ""
+        raise ValueError(f"{name} got {value!r}: it must be a positive integer{more}")

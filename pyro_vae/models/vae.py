@@ -24,12 +24,12 @@ from pyro_vae.models.guides import Guide, MeanFieldNormal
 from pyro_vae.models.latent_variable_model import (
     LatentVariableModel,
     check_event_shape,
-    check_size,
     layers_text,
 )
 from pyro_vae.models.likelihoods import Bernoulli, Likelihood
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.models.priors import Prior, StandardNormal
+from pyro_vae.models.settings import require_positive_integer
 from pyro_vae.networks import (
     Architecture,
     Dense,
@@ -111,11 +111,10 @@ class VAE(LatentVariableModel):
     ) -> None:
         super().__init__()
         self.event_shape = check_event_shape(event_shape)
-        self.latent_dim = check_size(
-            "latent_dim",
-            latent_dim,
-            "such as 2 to draw the latent space or 20 for a closer fit",
+        require_positive_integer(
+            "latent_dim", latent_dim, "such as 2 to draw the latent space or 20 for a closer fit"
         )
+        self.latent_dim = latent_dim
         self.condition = condition
         self.prior = StandardNormal() if prior is None else prior
         self.likelihood = Bernoulli() if likelihood is None else likelihood
@@ -143,6 +142,12 @@ class VAE(LatentVariableModel):
             )
         check_network("encoder", self.encoder, features, eta_z)
         check_network("decoder", self.decoder, latent_dim + size_c, eta_x)
+        if self.prior.uses_guide and isinstance(self.encoder, FreeParameters):
+            raise ValueError(
+                f"prior got {self.prior.name}, which is made of the guide at points that are no "
+                "data: an encoder without amortisation has nothing to say of them; take another "
+                "prior, or an encoder"
+            )
         self.prior.connect(self._posterior_of, features)
         self.initialised = False
         self.config = self._config(plans, seed)

@@ -1,6 +1,7 @@
 """Figures of results: arrays, data sets and tables in, a matplotlib figure out."""
 
 from pyro_vae.plots.bounds import iwae_against_k
+from pyro_vae.plots.comparison import model_comparison
 from pyro_vae.plots.gap import gap_per_datum
 from pyro_vae.plots.images import image_grid, interpolation, prior_samples, reconstructions
 from pyro_vae.plots.latent import latent_scatter
@@ -12,6 +13,7 @@ __all__ = [
     "interpolation",
     "iwae_against_k",
     "latent_scatter",
+    "model_comparison",
     "prior_samples",
     "reconstructions",
     "training_curves",

@@ -74,7 +74,7 @@ class WeightedObjective(ELBO):
     def loss_and_grads(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
         """Minus the objective; its gradient is added to the parameters' ``grad``."""
         loss = self.differentiable_loss(model, guide, *args, **kwargs)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return torch_item(loss)
 
 

@@ -35,9 +35,6 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
     #: Whether ``forward`` takes, and then needs, an exposure beside ``eta``.
     takes_exposure: bool = False
 
-    #: Whether ``forward`` takes an exposure ``(B,)`` beside ``eta``.
-    takes_exposure: bool = False
-
     @classmethod
     def settings_for(cls, maximum: int | None) -> dict[str, Any]:
         """Constructor arguments that the data decide; ``maximum`` is the largest count."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, final
 
 import pyro.distributions as dist
 import torch
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.models.likelihoods.location_scale import LocationScale

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pyro
 import torch
@@ -26,6 +26,9 @@ class Prior(Component, role="prior"):
 
     A new one defines ``forward`` and ``formula``, and makes its parameters in ``build``.
     """
+
+    #: Whether it is made of the guide, which must then serve any point of the data space.
+    uses_guide: ClassVar[bool] = False
 
     def build(self, latent_dim: int) -> None:
         """Learn the latent dimension, and make the prior's own parameters."""

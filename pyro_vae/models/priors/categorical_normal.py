@@ -28,10 +28,10 @@ class CategoricalNormal(MixtureOfNormals):
         As for ``MixtureOfNormals``.
     """
 
-    def sample(self) -> Tensor:
-        """Sites ``"c"`` and ``"z"``, inside the data plate; returns z, ``(..., B, L)``."""
+    def sample(self, site: str = "z") -> Tensor:
+        """Sites ``"c"`` and that of z, inside the data plate; returns z, ``(..., B, L)``."""
         c = pyro.sample("c", self.weights(), infer={"enumerate": "parallel"})
-        return pyro.sample("z", self.component(c))
+        return pyro.sample(site, self.component(c))
 
     @property
     def enumerated(self) -> bool:

@@ -42,6 +42,8 @@ class VampPrior(Prior):
         If ``num_components`` is not a positive integer.
     """
 
+    uses_guide = True
+
     def __init__(self, num_components: int = 100, learn_weights: bool = False) -> None:
         super().__init__()
         require_positive_integer("num_components", num_components)

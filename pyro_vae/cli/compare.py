@@ -1,0 +1,116 @@
+"""``pyro-vae compare``: runs ranked by held-out log p(x), with errors of the differences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pyro_vae import plots
+from pyro_vae.cli.options import DataRoot, Json, Limit, Particles, Seed
+from pyro_vae.cli.output import measuring, print_json, with_error
+from pyro_vae.held_out import measured_run
+from pyro_vae.inference import Run, compare_results
+from pyro_vae.report import save_figure
+
+if TYPE_CHECKING:
+    from pyro_vae.inference import Comparison
+
+__all__ = ["compare", "print_comparison"]
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, two or more.")],
+    out: Annotated[
+        Path | None, typer.Option(help="PNG file for the figure; none is drawn without it.")
+    ] = None,
+    particles: Particles = 1000,
+    limit: Limit = None,
+    seed: Seed = 0,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Rank runs by log p(x) of their test data, with standard errors of the paired differences.
+
+    A run that was evaluated with these settings is not measured again.
+    """
+    if len(runs) < 2:
+        raise typer.BadParameter("give two runs or more")
+    names = _names(runs)
+    opened = [Run.open(run) for run in runs]
+    results = {}
+    for name, run in zip(names, opened, strict=True):
+        with measuring(f"measuring {name}", show=not as_json) as progress:
+            results[name] = measured_run(
+                run,
+                num_particles=particles,
+                limit=limit,
+                seed=seed,
+                data_root=data_root,
+                progress=progress,
+            )
+    comparison = compare_results(results)
+    if out is not None:
+        save_figure(plots.model_comparison(comparison), out)
+    if as_json:
+        print_json(comparison.to_json())
+        return
+    print_comparison(comparison, f"{results[names[0]].sizes['datum']} held-out data")
+    if out is not None:
+        Console(highlight=False, soft_wrap=True).print(f"figure: {out}")
+
+
+def print_comparison(comparison: Comparison, title: str) -> None:
+    """Print the ranking, and what it cannot be relied on for."""
+    console = Console(highlight=False, soft_wrap=True)
+    shown = Table(
+        title=f"{title}, nats per datum (standard error)", title_justify="left", expand=False
+    )
+    shown.add_column("")
+    for column in (
+        "log p(x)",
+        "minus the best's\n(paired)",
+        "of it Monte\nCarlo",
+        "ELBO",
+        "gap",
+        "active\nunits",
+        "para-\nmeters",
+        "fit, s",
+    ):
+        shown.add_column(column, justify="right")
+    for name, row in comparison.table.iterrows():
+        total = (row["sampling_se"] ** 2 + row["mc_se"] ** 2) ** 0.5
+        best = row["rank"] == 1
+        shown.add_row(
+            Text(str(name)),
+            with_error(row["log_evidence"], total) + (" exact" if row["exact"] else ""),
+            "" if best else with_error(row["difference"], row["dse"]),
+            "" if best else f"{row['dse_mc']:.3f}",
+            f"{row['elbo']:.2f}",
+            f"{row['gap']:.2f}",
+            _whole(row["active_units"]),
+            _whole(row["parameters"]),
+            _whole(row["seconds"]),
+        )
+    console.print(shown)
+    for note in comparison.notes:
+        console.print(note, markup=False)
+
+
+def _names(runs: list[Path]) -> list[str]:
+    """Names of the folders; whole paths where two have the same name."""
+    names = [run.resolve().name for run in runs]
+    if len(set(names)) == len(names):
+        return names
+    paths = [str(run) for run in runs]
+    if len(set(paths)) < len(paths):
+        raise typer.BadParameter("a run was given twice: give each once")
+    return paths
+
+
+def _whole(number: float) -> str:
+    return "" if number != number else f"{number:,.0f}"

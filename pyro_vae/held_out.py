@@ -1,0 +1,120 @@
+"""A model of the package measured on the held-out part of its data, ready to be compared."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from pyro_vae import inference
+from pyro_vae.errors import DataError, RunError
+from pyro_vae.inference.compare import attach, describe_data
+from pyro_vae.inference.inputs import count, take
+from pyro_vae.loading import load_data, load_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+    import xarray as xr
+
+    from pyro_vae.data import Dataset
+    from pyro_vae.inference import Run
+    from pyro_vae.models import LatentVariableModel
+
+__all__ = ["measure_run", "measure_split", "measure_summary", "measured_run"]
+
+
+def measure_run(
+    run: Run, *, data_root: Path | None = None, split: str = "test", **settings: Any
+) -> xr.Dataset:
+    """Measure a run on its own data, and keep the results in it.
+
+    Parameters
+    ----------
+    run
+        A run that was trained.
+    data_root
+        Folder with the data sets; see ``data.load``.
+    split
+        Part of the data.
+    **settings
+        Other arguments of ``measure_split``.
+    """
+    model, data = load_model(run), load_data(run, data_root=data_root)
+    results = measure_split(model, data, split=split, **settings)
+    results.attrs["seconds"] = float(run.metrics()["seconds"].iloc[-1])
+    results.attrs["asked"] = _asked(split=split, **settings)
+    run.write_results(results)
+    return results
+
+
+def measured_run(run: Run, **settings: Any) -> xr.Dataset:
+    """Results of ``measure_run`` with these settings: those that the run has, or else new ones."""
+    try:
+        results = run.results()
+    except RunError:
+        return measure_run(run, **settings)
+    if results.attrs.get("asked") != _asked(**settings):
+        return measure_run(run, **settings)
+    return results
+
+
+def _asked(
+    *,
+    num_particles: int = 5000,
+    limit: int | None = None,
+    seed: int = 0,
+    split: str = "test",
+    **_: Any,
+) -> str:
+    """What decides the numbers, as text."""
+    return json.dumps([num_particles, limit, seed, str(split)])
+
+
+def measure_split(
+    model: LatentVariableModel,
+    data: Dataset,
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    **settings: Any,
+) -> xr.Dataset:
+    """``inference.measure`` on a split, with what a comparison needs to know of the data.
+
+    Parameters
+    ----------
+    model, data
+        A model and its data set.
+    split
+        ``"train"``, ``"validation"`` or ``"test"``.
+    limit
+        Use the first so many data.
+    **settings
+        Other arguments of ``inference.measure``.
+
+    Raises
+    ------
+    DataError
+        If the split is empty.
+    """
+    if model.inputs:
+        x: Any = take(data.inputs(split, model.inputs), slice(limit))
+    else:
+        x = getattr(data, split)[:limit]
+    if count(x) == 0:
+        raise DataError(f"the {split} split of {data.name} is empty: choose another")
+    results = attach(inference.measure(model, x, **settings), describe_data(data, x))
+    results.attrs.update(data=data.name, split=str(split))
+    return results
+
+
+def measure_summary(results: xr.Dataset) -> pd.DataFrame:
+    """``inference.summary``, with bits per dimension where x is discrete."""
+    table = inference.summary(results)
+    if results.attrs["base_measure"] == "counting":
+        # A mass of 2^-b per feature: b = -log p(x) / (D log 2).
+        per_bit = results.attrs["num_features"] * math.log(2)
+        row = table.loc["log_evidence"] / per_bit
+        table.loc["bits_per_dim"] = [-row["mean"], row["mc_se"], row["sampling_se"]]
+    return table

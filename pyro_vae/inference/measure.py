@@ -1,0 +1,126 @@
+"""``evaluate`` for a module that knows more of itself than its two programs: exact where it can.
+
+A module may have ``log_prob(x)``, its exact log p(x); ``code(x)``, the means of q(z | x); and
+``measure``, the base measure of its log p(x). The last belongs to the number: a log-mass and a
+log-density are in different units.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pyro import poutine
+
+from pyro_vae.inference.diagnostics import active_directions, active_units
+from pyro_vae.inference.evaluate import evaluate
+from pyro_vae.inference.inputs import count, run_program, take, tensors
+from pyro_vae.inference.local import fit_guide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import xarray as xr
+
+    from pyro_vae.inference.inputs import Inputs
+
+__all__ = ["measure"]
+
+
+def measure(
+    model: Any,
+    x: Inputs,
+    num_particles: int = 5000,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **settings: Any,
+) -> xr.Dataset:
+    """ELBO, IWAE bounds, log p(x) and the gap of a module, with what it knows exactly.
+
+    Where the module has ``log_prob``, log p(x) and the gap are exact: the gap's only error is
+    the ELBO's. An unamortised guide is first fitted to these data, the model held fixed.
+
+    Parameters
+    ----------
+    model
+        Module with Pyro programs ``model`` and ``guide``.
+    x
+        Held-out data, ``(n, ...)`` or named tensors of such.
+    num_particles
+        Draws from the guide per datum.
+    progress
+        Called with the number of data done and their total.
+    **settings
+        Other arguments of ``evaluate``: iwae, seed, memory_limit, ...
+
+    Returns
+    -------
+    Dataset
+        As ``evaluate``; its attributes also hold ``exact`` (1 or 0), ``base_measure``,
+        ``num_features``, ``num_parameters``, ``latent_dim`` and, for a continuous code,
+        ``active_units`` (Burda et al., 2016) and ``active_directions``.
+    """
+    if not getattr(model, "amortised", True):
+        model = run_program(model.unamortised, _encoder_inputs(x))
+        fit_guide(model, x, seed=settings.get("seed", 0))
+    exact = hasattr(model, "log_prob")
+    summed_out = exact and not _latent_sites(model.guide, x)
+    results = evaluate(
+        model.model,
+        model.guide,
+        x,
+        # Without a draw every particle has the same weight, p(x) itself: two show it.
+        2 if summed_out else num_particles,
+        enumerate_discrete=True,
+        progress=progress,
+        **settings,
+    )
+    if exact and not summed_out:
+        with torch.no_grad():
+            known = run_program(model.log_prob, x).double().cpu().numpy()
+        results["log_evidence"].values[:] = known
+        results["log_evidence_se"].values[:] = 0.0
+        results["gap"].values[:] = known - results["elbo"].values
+        results["gap_se"].values[:] = results["elbo_se"].values
+        results["khat"].values[:] = np.nan
+    if exact:
+        results.attrs["bound"] = "log_evidence is exact"
+    results.attrs.update(
+        exact=int(exact),
+        base_measure=_base_measure(model),
+        num_features=int(tensors(x)[0][0].numel()),
+        **_size(model, x),
+    )
+    return results
+
+
+def _encoder_inputs(x: Inputs) -> Inputs:
+    """What the guide sees: an exposure is the likelihood's alone."""
+    return x if isinstance(x, torch.Tensor) else {k: v for k, v in x.items() if k != "exposure"}
+
+
+def _latent_sites(guide: Callable[..., Any], x: Inputs) -> list[str]:
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        first = take(x, slice(1))
+        trace = poutine.trace(lambda: run_program(guide, first)).get_trace()
+    return list(trace.stochastic_nodes)
+
+
+def _base_measure(model: Any) -> str:
+    return str(getattr(model, "measure", "unknown"))
+
+
+def _size(model: Any, x: Inputs) -> dict[str, int]:
+    """Number of parameters, length of the code, and how much of it is in use."""
+    size = {}
+    if hasattr(model, "parameters"):
+        size["num_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    if hasattr(model, "latent_dim") and hasattr(model, "code"):
+        with torch.no_grad():
+            means = run_program(model.code, _encoder_inputs(x))
+        size["latent_dim"] = int(means.shape[-1])
+        if count(x) > 1:
+            size["active_units"] = active_units(means)
+            size["active_directions"] = active_directions(means)
+    return size

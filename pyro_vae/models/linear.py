@@ -1,0 +1,215 @@
+"""The linear-Gaussian VAE, whose maximum-likelihood optimum is probabilistic PCA.
+
+z ~ Normal(0, I), x | z ~ Normal(W z + b, sigma^2 I), so x ~ Normal(b, W W^T + sigma^2 I):
+log p(x) and p(z | x) are known in closed form. Tipping & Bishop (1999), "Probabilistic
+principal component analysis"; Lucas, Tucker, Grosse & Norouzi (2019), "Don't blame the ELBO!",
+arXiv 1911.02469, for what it says of posterior collapse. With one sigma per feature the model
+is factor analysis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import pyro.distributions as dist
+import torch
+from torch import nn
+
+from pyro_vae.errors import DataError
+from pyro_vae.models.guides import FullCovarianceNormal, Guide, MeanFieldNormal
+from pyro_vae.models.likelihoods import Normal
+from pyro_vae.models.vae import VAE
+from pyro_vae.networks import Dense
+
+if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
+    from sklearn.decomposition import PCA
+    from torch import Tensor
+
+__all__ = ["LinearVAE"]
+
+
+class _ConstantCovariance(nn.Module):
+    """Linear encoder whose mean depends on x and whose covariance does not, as the posterior's."""
+
+    def __init__(self, size_in: int, latent_dim: int, size_out: int) -> None:
+        super().__init__()
+        self.mean = nn.Linear(size_in, latent_dim)
+        self.covariance = nn.Parameter(torch.zeros(size_out - latent_dim))
+
+    def forward(self, features: Tensor) -> Tensor:
+        mean = self.mean(features)
+        return torch.cat([mean, self.covariance.expand(*mean.shape[:-1], -1)], dim=-1)
+
+
+class LinearVAE(VAE):
+    """VAE with a linear decoder, a linear encoder and a constant posterior covariance.
+
+    Parameters
+    ----------
+    event_shape
+        Shape of one datum.
+    latent_dim
+        Length q of z; at most the number of features.
+    scale, min_scale
+        As for the ``Normal`` likelihood: a number, ``"shared"`` (probabilistic PCA) or
+        ``"per-feature"`` (factor analysis).
+    guide
+        ``FullCovarianceNormal()``, the family of the exact posterior, unless given; or
+        ``MeanFieldNormal()``, which holds the posterior only where W has orthogonal columns.
+    seed
+        Seed of the first weights.
+
+    Raises
+    ------
+    ValueError
+        If the scale depends on z, or the guide is of another family.
+    """
+
+    likelihood: Normal
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        latent_dim: int,
+        *,
+        scale: Any = "shared",
+        min_scale: float = 1e-3,
+        guide: Guide | None = None,
+        seed: int = 0,
+    ) -> None:
+        guide = FullCovarianceNormal() if guide is None else guide
+        if scale == "latent":
+            raise ValueError(
+                "scale got 'latent': a linear-Gaussian model has a sigma that does not depend on "
+                "z; take a number, 'shared' or 'per-feature', or a VAE"
+            )
+        if not isinstance(guide, FullCovarianceNormal | MeanFieldNormal):
+            raise ValueError(
+                f"guide got {guide.name}: the posterior of a linear-Gaussian model is a normal, "
+                "so take full-covariance-normal or mean-field-normal"
+            )
+        size = guide.num_params((latent_dim,))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            encoder = _ConstantCovariance(math.prod(event_shape), latent_dim, size)
+        super().__init__(
+            event_shape,
+            latent_dim,
+            likelihood=Normal(scale, min_scale),
+            guide=guide,
+            encoder=encoder,
+            decoder=Dense(()),
+            seed=seed,
+        )
+        self.config = {
+            "model": "linear-vae",
+            "event_shape": list(self.event_shape),
+            "latent_dim": latent_dim,
+            "scale": scale,
+            "min_scale": min_scale,
+            "guide": guide.to_config(),
+            "seed": seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Make the model that ``config`` describes, with fresh weights."""
+        settings = {key: value for key, value in config.items() if key != "model"}
+        settings["guide"] = Guide.from_config(settings["guide"])
+        return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
+
+    @property
+    def weight(self) -> Tensor:
+        """W, shape ``(D, q)``."""
+        return self.decoder.output.weight  # type: ignore[union-attr, return-value]
+
+    @property
+    def bias(self) -> Tensor:
+        """Mean b of x, shape ``(D,)``."""
+        return self.decoder.output.bias  # type: ignore[union-attr, return-value]
+
+    def variance(self) -> Tensor:
+        """sigma_d^2 of every feature, shape ``(D,)``."""
+        eta = self.weight.new_zeros(self.likelihood.num_params(self.event_shape))
+        return self.likelihood(eta).variance.flatten()
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Exact log p(x) = log Normal(x; b, W W^T + diag(sigma^2)), in nats, shape ``(n,)``."""
+        self.likelihood.check(x)
+        marginal = dist.LowRankMultivariateNormal(self.bias, self.weight, self.variance())
+        return marginal.log_prob(x.flatten(1))
+
+    def exact_posterior(self, x: Tensor) -> TorchDistribution:
+        """Exact p(z | x) = Normal(S W^T (x - b) / sigma^2, S), S = (I + W^T W / sigma^2)^-1.
+
+        Batch shape ``(n,)``, event shape ``(q,)``.
+        """
+        self.likelihood.check(x)
+        scaled = self.weight / self.variance().unsqueeze(-1)
+        identity = torch.eye(self.latent_dim).to(scaled)
+        covariance = torch.linalg.inv(identity + self.weight.T @ scaled)
+        loc = (x.flatten(1) - self.bias) @ scaled @ covariance
+        return dist.MultivariateNormal(loc, covariance)
+
+    def supported_units(self, x: Tensor) -> int:
+        """Latent dimensions that the likelihood can use: eigenvalues of Cov(x) above sigma^2.
+
+        At the maximum-likelihood W, each such eigenvalue has its latent direction, up to
+        ``latent_dim`` of them, and the others have collapsed. Fewer active units than this in
+        a trained model are the optimiser's doing, not the likelihood's (Lucas et al., 2019).
+
+        Parameters
+        ----------
+        x
+            Training data ``(n, *event_shape)``.
+
+        Raises
+        ------
+        ValueError
+            If sigma differs between features, since then it is not the covariance that counts.
+        """
+        variance = self.variance().detach()
+        if not bool((variance == variance[0]).all()):
+            raise ValueError("supported_units needs one sigma for all features: scale='shared'")
+        eigenvalues = torch.linalg.eigvalsh(torch.cov(x.flatten(1).T, correction=0))
+        return min(self.latent_dim, int((eigenvalues > variance[0]).sum()))
+
+    def take_pca(self, pca: PCA) -> Self:
+        """Take the maximum-likelihood weights from a fitted ``sklearn.decomposition.PCA``.
+
+        W = U (Lambda - sigma^2 I)^(1/2), with sigma^2 the mean of the discarded eigenvalues
+        (Tipping & Bishop, 1999, equation 7, with R = I). scikit-learn's eigenvalues have n - 1
+        in the denominator, where maximum likelihood has n.
+
+        Parameters
+        ----------
+        pca
+            Fitted on the training data, with ``latent_dim`` components and without whitening.
+
+        Raises
+        ------
+        DataError
+            If its sizes are others than the model's.
+        ValueError
+            If the scale is not shared, since PCA has one.
+        """
+        size = (self.latent_dim, math.prod(self.event_shape))
+        if pca.components_.shape != size:
+            raise DataError(
+                f"pca has components of shape {pca.components_.shape}: the model needs {size}"
+            )
+        if self.likelihood.scale != "shared":
+            raise ValueError("take_pca needs scale='shared': PCA has one sigma for all features")
+        share = (pca.n_samples_ - 1) / pca.n_samples_
+        noise = torch.as_tensor(pca.noise_variance_ * share)
+        eigenvalues = torch.as_tensor(pca.explained_variance_ * share)
+        weight = torch.as_tensor(pca.components_).T * (eigenvalues - noise).clamp_min(0).sqrt()
+        with torch.no_grad():
+            self.weight.copy_(weight)
+            self.bias.copy_(torch.as_tensor(pca.mean_))
+            self.likelihood.sigma.raw.copy_(self.likelihood.sigma.invert(noise.sqrt()))
+        self.initialised = True
+        return self

@@ -1,0 +1,118 @@
+"""The linear-Gaussian VAE against probabilistic PCA, factor analysis and closed forms."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from scipy.linalg import subspace_angles
+from sklearn import datasets
+from sklearn.decomposition import PCA, FactorAnalysis
+
+from pyro_vae.errors import DataError
+from pyro_vae.inference import evaluate, fit
+from pyro_vae.inference.diagnostics import active_directions, active_units
+from pyro_vae.models import LinearVAE, model_from_config
+from pyro_vae.models.guides import FullCovarianceNormal, LowRankNormal, MeanFieldNormal
+
+
+def standardised(name):
+    x = getattr(datasets, f"load_{name}")().data
+    return torch.tensor((x - x.mean(0)) / x.std(0), dtype=torch.float32)
+
+
+def train(vae, x, epochs=1500):
+    fit(
+        *(vae, x),
+        **{"epochs": epochs, "batch_size": len(x), "learning_rate": 0.03, "schedule": "cosine"},
+        progress=False,
+    )
+    return vae
+
+
+@pytest.mark.parametrize(
+    ("name", "latent_dim", "published", "guide"),
+    [
+        ("iris", 2, -3.686, FullCovarianceNormal),
+        ("wine", 2, -16.155, FullCovarianceNormal),
+        ("wine", 2, -16.155, MeanFieldNormal),
+        ("breast_cancer", 5, -24.625, FullCovarianceNormal),
+    ],
+)
+def test_svi_reaches_probabilistic_pca(name, latent_dim, published, guide):
+    x = standardised(name)
+    pca = PCA(latent_dim).fit(x)
+    vae = train(LinearVAE((x.shape[1],), latent_dim, guide=guide(), seed=1), x)
+    with torch.no_grad():
+        log_px = float(vae.log_prob(x).mean())
+    assert log_px == pytest.approx(pca.score(x), abs=0.02)
+    assert log_px == pytest.approx(published, abs=0.02)
+    gap = log_px - evaluate(vae.model, vae.guide, x, 200)["elbo"]
+    assert abs(float(gap.mean())) < 0.01
+    angles = subspace_angles(vae.weight.detach().numpy(), pca.components_.T)
+    assert np.degrees(angles).max() < 5
+    codes = vae.code(x)
+    assert active_directions(codes) == vae.supported_units(x) == latent_dim
+    assert active_units(codes) == latent_dim
+
+
+@pytest.mark.parametrize(("variance", "supported"), [(0.5, 6), (1.0, 3), (2.0, 2), (4.5, 1)])
+def test_the_likelihood_decides_how_many_units_collapse(variance, supported):
+    """Eigenvalues of the standardised wine data: 4.7, 2.5, 1.4, 0.92, 0.85, 0.64, 0.55, ..."""
+    x = standardised("wine")
+    vae = LinearVAE((13,), 6, scale=variance**0.5, guide=MeanFieldNormal(), seed=2)
+    train(vae, x, epochs=800)
+    assert vae.supported_units(x) == supported
+    assert active_units(vae.code(x)) == supported
+
+
+def test_exact_log_prob_and_posterior():
+    x = standardised("iris")[:20].double()
+    vae = LinearVAE((4,), 2, scale="per-feature").double()
+    with torch.no_grad():
+        vae.likelihood.sigma.raw.copy_(torch.tensor([-1.0, 0.0, 0.5, 1.0]))
+    W, b = vae.weight.detach().numpy(), vae.bias.detach().numpy()
+    psi = vae.variance().detach().numpy()
+    marginal = stats.multivariate_normal(b, W @ W.T + np.diag(psi))
+    np.testing.assert_allclose(vae.log_prob(x).detach(), marginal.logpdf(x), rtol=1e-9)
+    z = torch.randn(20, 2, dtype=torch.double)
+    # Bayes: log p(z | x) = log p(z) + log p(x | z) - log p(x).
+    joint = vae.prior().log_prob(z) + vae.observation(z).log_prob(x) - vae.log_prob(x)
+    torch.testing.assert_close(vae.exact_posterior(x).log_prob(z), joint)
+
+
+def test_weights_of_pca_are_the_maximum():
+    x = standardised("wine")
+    pca = PCA(3).fit(x)
+    vae = LinearVAE((13,), 3).take_pca(pca)
+    best = float(vae.log_prob(x).detach().mean())
+    # scikit-learn divides by n - 1: its score is a little below the maximum.
+    assert 0 <= best - pca.score(x) < 1e-3
+    (gradient,) = torch.autograd.grad(vae.log_prob(x).mean(), vae.weight)
+    assert gradient.abs().max() < 1e-4
+
+
+def test_per_feature_scale_is_factor_analysis():
+    x = standardised("wine")
+    best = FactorAnalysis(2, tol=1e-6, max_iter=5000).fit(x).score(x)
+    vae = train(LinearVAE((13,), 2, scale="per-feature", seed=1), x)
+    assert float(vae.log_prob(x).detach().mean()) == pytest.approx(best, abs=0.02)
+
+
+def test_config_round_trip():
+    vae = LinearVAE((4,), 2, scale="per-feature", guide=MeanFieldNormal(), seed=3)
+    again = model_from_config(vae.config)
+    again.load_state_dict(vae.state_dict())
+    assert type(again) is LinearVAE
+    assert again.config == vae.config
+
+
+def test_bad_settings():
+    with pytest.raises(ValueError, match="scale got 'latent'"):
+        LinearVAE((4,), 2, scale="latent")
+    with pytest.raises(ValueError, match="guide got low-rank-normal"):
+        LinearVAE((4,), 2, guide=LowRankNormal(1))
+    pca = PCA(3).fit(standardised("iris"))
+    with pytest.raises(DataError, match=r"components of shape \(3, 4\)"):
+        LinearVAE((4,), 2).take_pca(pca)
+    with pytest.raises(ValueError, match="scale='shared'"):
+        LinearVAE((4,), 3, scale="per-feature").take_pca(pca)
