@@ -89,6 +89,10 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
             f"first of them {bad[0].item():g}: it takes {self.support_text()}. {self.remedy}"
         )
 
+    def __repr__(self) -> str:
+        # Without the parameters that it is made of: as in the call that made it.
+        return f"{type(self).__name__}({self.extra_repr()})"
+
     def _check_shape(self, x: Tensor) -> None:
         if x.dim() == 0 or tuple(x.shape[1:]) != self.event_shape:
             raise DataError(
