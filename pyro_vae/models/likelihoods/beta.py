@@ -37,7 +37,9 @@ class _Beta(dist.Beta):
         total = a + b
         # a log(x / m) + b log((1 - x) / (1 - m)) at the mean m = a / (a + b), and Stirling's
         # form of -log B(a, b) without the terms that this takes in.
-        fit = a * log_ratio(value, a / total) + b * log_ratio(1 - value, b / total)
+        # One difference for both, so that the rounding of m cancels between them.
+        m = a / total
+        fit = a * log_ratio(value, m, value - m) + b * log_ratio(1 - value, b / total, m - value)
         constant = 0.5 * (a.log() + b.log() - total.log() - math.log(2 * math.pi))
         remainder = stirling_remainder(total) - stirling_remainder(a) - stirling_remainder(b)
         return fit + constant + remainder - value.log() - torch.log1p(-value)

@@ -26,7 +26,8 @@ class _Gamma(dist.Gamma):
         """Log-density in deviance form."""
         shape, mean = self.concentration, self.mean
         # -alpha (r - 1 - log r) + log(alpha / 2 pi) / 2 - J(alpha) - log x, with r = x / mu.
-        deviance = (value - mean) / mean - log_ratio(value, mean)
+        difference = value - mean
+        deviance = difference / mean - log_ratio(value, mean, difference)
         constant = 0.5 * (shape / (2 * math.pi)).log() - stirling_remainder(shape)
         return constant - shape * deviance - value.log()
 

@@ -49,13 +49,14 @@ def test_log_rising_is_a_difference_of_log_gammas():
         torch.tensor([1e-3, 0.7, 12.0, 1e3], dtype=torch.double),
         torch.tensor([0.0, 0.5, 1.0, 40.0], dtype=torch.double),
     ).unbind(-1)
-    expected = torch.as_tensor(special.gammaln(a + x) - special.gammaln(a))
+    expected = torch.as_tensor(special.gammaln((a + x).numpy()) - special.gammaln(a.numpy()))
     torch.testing.assert_close(log_rising(a, x), expected, atol=1e-9, rtol=1e-9)
 
 
 def test_log_ratio():
     x = torch.tensor([1e-20, 0.4, 0.999999, 1.0, 1.7, 1e20], dtype=torch.double)
-    torch.testing.assert_close(log_ratio(x, torch.ones_like(x)), x.log(), rtol=1e-12, atol=0)
+    one = torch.ones_like(x)
+    torch.testing.assert_close(log_ratio(x, one, x - one), x.log(), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("size", [1e2, 1e4, 1e6])

@@ -30,7 +30,7 @@ def test_log_mass_in_far_tails(loc, scale):
     likelihood.build((1,))
     raw = inverse_softplus(torch.tensor(scale, dtype=torch.double) - 1e-4).item()
     x = torch.tensor([0.0, 1.0, 100.0, 128.0, 254.0, 255.0])
-    expected = torch.tensor([exact(int(v), loc, scale) for v in x])
+    expected = torch.tensor([exact(int(v), loc, scale) for v in x], dtype=torch.double)
     for dtype, relative in ((torch.double, 1e-9), (torch.float, 1e-4)):
         eta = torch.tensor([loc, raw], dtype=dtype).repeat(6, 1).requires_grad_()
         log_prob = likelihood(eta).log_prob(x.to(dtype).unsqueeze(-1))
