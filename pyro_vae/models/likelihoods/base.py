@@ -9,6 +9,7 @@ import torch
 
 from pyro_vae.errors import DataError, SupportError
 from pyro_vae.models.component import ConditionalDistribution
+from pyro_vae.models.likelihoods.positive import PositiveParameter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,6 +40,19 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
     def settings_for(cls, maximum: int | None) -> dict[str, Any]:
         """Constructor arguments that the data decide; ``maximum`` is the largest count."""
         return {}
+
+    def build(self, event_shape: tuple[int, ...]) -> None:
+        """Learn the event shape, and make the parameters that no network gives.
+
+        Parameters
+        ----------
+        event_shape
+            Shape of one datum.
+        """
+        super().build(event_shape)
+        for part in self.children():
+            if isinstance(part, PositiveParameter):
+                part.build(self.event_shape)
 
     @abstractmethod
     def in_support(self, x: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ class Beta(Likelihood):
     ----------
     concentration
         phi: a positive number, fixed; ``"shared"``: one, learned; ``"per-feature"``: phi_d,
-        learned; ``"latent"``: phi_d(z), given by the decoder.
+        learned; ``"latent"``: phi_d(z), given by the decoder. Learned, it starts at 2.
     min_concentration
         Lower bound of a learned phi: phi = min_concentration + softplus(.).
 
@@ -82,11 +82,6 @@ class Beta(Likelihood):
         self.concentration = concentration
         self.min_concentration = min_concentration
         self.phi = PositiveParameter("concentration", concentration, min_concentration, start=2.0)
-
-    def build(self, event_shape: tuple[int, ...]) -> None:
-        """Make the learned concentration, starting at phi = 2."""
-        super().build(event_shape)
-        self.phi.build(self.event_shape)
 
     def num_params(self, event_shape: tuple[int, ...]) -> int:
         """One logit per feature, and one raw concentration if phi depends on z."""

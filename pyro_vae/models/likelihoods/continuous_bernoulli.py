@@ -52,7 +52,8 @@ class _ContinuousBernoulli(dist.ContinuousBernoulli):
 
     PyTorch's takes differences of near logarithms of p and 1 - p: in float32 its gradient has
     no right digit just outside |p - 1/2| = 0.001, and p is cut off at 1 - 10^-7, so that beyond
-    |u| = 16 neither the normaliser nor the mean moves.
+    |u| = 16 neither the normaliser nor the mean moves. Its ``cdf``, ``variance`` and ``entropy``
+    are left as they are.
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
