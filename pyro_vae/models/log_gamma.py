@@ -35,9 +35,12 @@ def log_rising(a: Tensor, x: Tensor) -> Tensor:
     return bulk + stirling_remainder(a + x) - stirling_remainder(a)
 
 
-def log_ratio(x: Tensor, m: Tensor) -> Tensor:
-    """Logarithm of x / m for positive x and m, accurate where x is near m."""
-    relative = (x - m) / m
+def log_ratio(x: Tensor, m: Tensor, difference: Tensor) -> Tensor:
+    """Logarithm of x / m for positive x and m, accurate where their difference x - m is small.
+
+    The difference is given, since it may be known better than x and m round to.
+    """
+    relative = difference / m
     near = relative.abs() < 0.5
     close = torch.log1p(torch.where(near, relative, 0.0))
     return torch.where(near, close, x.log() - m.log())

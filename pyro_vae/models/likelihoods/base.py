@@ -9,6 +9,7 @@ import torch
 
 from pyro_vae.errors import DataError, SupportError
 from pyro_vae.models.component import ConditionalDistribution
+from pyro_vae.models.likelihoods.positive import PositiveParameter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,6 +40,19 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
     def settings_for(cls, maximum: int | None) -> dict[str, Any]:
         """Constructor arguments that the data decide; ``maximum`` is the largest count."""
         return {}
+
+    def build(self, event_shape: tuple[int, ...]) -> None:
+        """Learn the event shape, and make the parameters that no network gives.
+
+        Parameters
+        ----------
+        event_shape
+            Shape of one datum.
+        """
+        super().build(event_shape)
+        for part in self.children():
+            if isinstance(part, PositiveParameter):
+                part.build(self.event_shape)
 
     @abstractmethod
     def in_support(self, x: Tensor) -> Tensor:
@@ -88,6 +102,10 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
             f"x has {bad.numel()} values outside the support of the {self.name} likelihood, the "
             f"first of them {bad[0].item():g}: it takes {self.support_text()}. {self.remedy}"
         )
+
+    def __repr__(self) -> str:
+        # Without the parameters that it is made of: as in the call that made it.
+        return f"{type(self).__name__}({self.extra_repr()})"
 
     def _check_shape(self, x: Tensor) -> None:
         if x.dim() == 0 or tuple(x.shape[1:]) != self.event_shape:

@@ -37,7 +37,9 @@ class _Beta(dist.Beta):
         total = a + b
         # a log(x / m) + b log((1 - x) / (1 - m)) at the mean m = a / (a + b), and Stirling's
         # form of -log B(a, b) without the terms that this takes in.
-        fit = a * log_ratio(value, a / total) + b * log_ratio(1 - value, b / total)
+        # One difference for both, so that the rounding of m cancels between them.
+        m = a / total
+        fit = a * log_ratio(value, m, value - m) + b * log_ratio(1 - value, b / total, m - value)
         constant = 0.5 * (a.log() + b.log() - total.log() - math.log(2 * math.pi))
         remainder = stirling_remainder(total) - stirling_remainder(a) - stirling_remainder(b)
         return fit + constant + remainder - value.log() - torch.log1p(-value)
@@ -55,7 +57,7 @@ class Beta(Likelihood):
     ----------
     concentration
         phi: a positive number, fixed; ``"shared"``: one, learned; ``"per-feature"``: phi_d,
-        learned; ``"latent"``: phi_d(z), given by the decoder.
+        learned; ``"latent"``: phi_d(z), given by the decoder. Learned, it starts at 2.
     min_concentration
         Lower bound of a learned phi: phi = min_concentration + softplus(.).
 
@@ -80,11 +82,6 @@ class Beta(Likelihood):
         self.concentration = concentration
         self.min_concentration = min_concentration
         self.phi = PositiveParameter("concentration", concentration, min_concentration, start=2.0)
-
-    def build(self, event_shape: tuple[int, ...]) -> None:
-        """Make the learned concentration, starting at phi = 2."""
-        super().build(event_shape)
-        self.phi.build(self.event_shape)
 
     def num_params(self, event_shape: tuple[int, ...]) -> int:
         """One logit per feature, and one raw concentration if phi depends on z."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, final
 import pyro.distributions as dist
 import torch
 
-from pyro_vae.models.likelihoods.base import Likelihood
 from pyro_vae.models.likelihoods.positive import Form, PositiveParameter
+from pyro_vae.models.likelihoods.positive_reals import PositiveReals
 from pyro_vae.models.log_gamma import log_ratio, stirling_remainder
 
 if TYPE_CHECKING:
@@ -26,13 +26,14 @@ class _Gamma(dist.Gamma):
         """Log-density in deviance form."""
         shape, mean = self.concentration, self.mean
         # -alpha (r - 1 - log r) + log(alpha / 2 pi) / 2 - J(alpha) - log x, with r = x / mu.
-        deviance = (value - mean) / mean - log_ratio(value, mean)
+        difference = value - mean
+        deviance = difference / mean - log_ratio(value, mean, difference)
         constant = 0.5 * (shape / (2 * math.pi)).log() - stirling_remainder(shape)
         return constant - shape * deviance - value.log()
 
 
 @final
-class Gamma(Likelihood):
+class Gamma(PositiveReals):
     """x_d | z ~ Gamma(mean mu_d(z), shape alpha), variance mu^2 / alpha, rate alpha / mu.
 
     For positive data whose spread grows with their mean: durations, rainfall, claims. The
@@ -43,7 +44,7 @@ class Gamma(Likelihood):
     ----------
     shape
         alpha: a positive number, fixed; ``"shared"``: one, learned; ``"per-feature"``:
-        alpha_d, learned; ``"latent"``: alpha_d(z), given by the decoder.
+        alpha_d, learned; ``"latent"``: alpha_d(z), given by the decoder. Learned, it starts at 1.
     min_mean
         Lower bound of the mean, in units of x: mu = min_mean + softplus(.).
     min_shape
@@ -57,14 +58,6 @@ class Gamma(Likelihood):
         If ``shape`` is a name other than these three.
     """
 
-    measure = "lebesgue"
-    support = "finite positive numbers"
-    remedy = (
-        "Zeros need a mass of their own: drop them, or take the normal likelihood, or a count "
-        "likelihood for whole numbers."
-    )
-    kinds = ("real", "unit-interval")
-
     def __init__(
         self, shape: Form = "shared", min_mean: float = 1e-6, min_shape: float = 1e-2
     ) -> None:
@@ -74,11 +67,6 @@ class Gamma(Likelihood):
         self.min_shape = min_shape
         self.mu = PositiveParameter("mean", "latent", min_mean)
         self.alpha = PositiveParameter("shape", shape, min_shape)
-
-    def build(self, event_shape: tuple[int, ...]) -> None:
-        """Make the learned shape, starting at alpha = 1."""
-        super().build(event_shape)
-        self.alpha.build(self.event_shape)
 
     def num_params(self, event_shape: tuple[int, ...]) -> int:
         """One raw mean per feature, and one raw shape if alpha depends on z."""
@@ -90,14 +78,6 @@ class Gamma(Likelihood):
         mean, shape = self.mu(raw_mean, raw_mean), self.alpha(raw_mean, *raw)
         gamma = _Gamma(shape, shape / mean, validate_args=False)
         return gamma.to_event(len(self.event_shape))
-
-    def in_support(self, x: Tensor) -> Tensor:
-        """True where x is positive and finite."""
-        return (x > 0) & torch.isfinite(x)
-
-    def standardise(self, x: Tensor) -> Tensor:
-        """Logarithm."""
-        return x.log()
 
     def moment_eta(self, x: Tensor) -> Tensor:
         """Mean and, where it depends on z, shape mean^2 / variance, at most 10^6."""

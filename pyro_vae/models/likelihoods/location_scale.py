@@ -57,11 +57,6 @@ class LocationScale(Likelihood):
     def _member(self, loc: Tensor, scale: Tensor) -> TorchDistribution:
         """Distribution of one feature."""
 
-    def build(self, event_shape: tuple[int, ...]) -> None:
-        """Make the learned scale."""
-        super().build(event_shape)
-        self.sigma.build(self.event_shape)
-
     def num_params(self, event_shape: tuple[int, ...]) -> int:
         """One location per feature, and one raw scale if sigma depends on z."""
         return math.prod(event_shape) * (1 + self.sigma.blocks)

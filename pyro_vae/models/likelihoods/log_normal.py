@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 import pyro.distributions as dist
-import torch
 
 from pyro_vae.models.likelihoods.location_scale import LocationScale
+from pyro_vae.models.likelihoods.positive_reals import PositiveReals
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -17,7 +17,7 @@ __all__ = ["LogNormal"]
 
 
 @final
-class LogNormal(LocationScale):
+class LogNormal(PositiveReals, LocationScale):
     """log x_d | z ~ Normal(mu_d(z), sigma), independent over the features d.
 
     For positive data whose errors are relative: incomes, concentrations, reaction times. The
@@ -39,20 +39,6 @@ class LogNormal(LocationScale):
     UnknownNameError
         If ``scale`` is a name other than these three.
     """
-
-    support = "finite positive numbers"
-    remedy = (
-        "Zeros need a mass of their own: drop them, or take the normal likelihood, or a count "
-        "likelihood for whole numbers."
-    )
-
-    def in_support(self, x: Tensor) -> Tensor:
-        """True where x is positive and finite."""
-        return (x > 0) & torch.isfinite(x)
-
-    def standardise(self, x: Tensor) -> Tensor:
-        """Logarithm."""
-        return x.log()
 
     def _member(self, loc: Tensor, scale: Tensor) -> TorchDistribution:
         return dist.LogNormal(loc, scale, validate_args=False)

@@ -43,7 +43,7 @@ class NegativeBinomial(Counts):
     ----------
     dispersion
         theta: a positive number, fixed; ``"shared"``: one, learned; ``"per-feature"``:
-        theta_d, learned; ``"latent"``: theta_d(z), given by the decoder.
+        theta_d, learned; ``"latent"``: theta_d(z), given by the decoder. Learned, it starts at 1.
     exposure
         Whether the mean is e mu_d(z), with an exposure e > 0 for each datum (library size)
         that is given with the data.
@@ -71,11 +71,6 @@ class NegativeBinomial(Counts):
         self.dispersion = dispersion
         self.min_dispersion = min_dispersion
         self.theta = PositiveParameter("dispersion", dispersion, min_dispersion)
-
-    def build(self, event_shape: tuple[int, ...]) -> None:
-        """Make the learned dispersion, starting at theta = 1."""
-        super().build(event_shape)
-        self.theta.build(self.event_shape)
 
     def num_params(self, event_shape: tuple[int, ...]) -> int:
         """One raw mean per feature, and one raw dispersion if theta depends on z."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import torch
@@ -115,8 +116,8 @@ class PerColumn(Likelihood):
         return {"name": self.name, "columns": [column.to_config() for column in self._parts()]}
 
     def extra_repr(self) -> str:
-        """Nothing: the columns are shown as submodules."""
-        return ""
+        """The columns, as in the call that made them."""
+        return f"columns=[{', '.join(map(repr, self.columns))}]"
 
     def build(self, event_shape: tuple[int, ...]) -> None:
         """Build every column for events of shape ``(1,)``.
@@ -200,11 +201,9 @@ class PerColumn(Likelihood):
 
     def formula(self) -> str:
         """Formula of p(x | z)."""
-        parts = (
-            part.formula().replace("x_d", f"x_{d}").removeprefix("x | z ~ ")
-            for d, part in enumerate(self._parts())
-        )
-        return ";  ".join(parts)
+        # The number of the column stands for the index d.
+        parts = enumerate(self._parts())
+        return ";  ".join(re.sub(r"_(c?)d\b", rf"_\g<1>{d}", part.formula()) for d, part in parts)
 
     def _parts(self) -> list[Likelihood]:
         return list(self.columns)  # type: ignore[arg-type]

@@ -77,11 +77,6 @@ class StudentT(LocationScale):
         self.df = df
         self.nu = PositiveParameter("df", "shared" if df == "learned" else df, 1.0, start=5.0)
 
-    def build(self, event_shape: tuple[int, ...]) -> None:
-        """Make the learned scale and degrees of freedom."""
-        super().build(event_shape)
-        self.nu.build(self.event_shape)
-
     def formula(self) -> str:
         """Formula of p(x | z)."""
         return super().formula().replace("(", f"({self.nu.symbol('df')}, ", 1)

@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["ZeroInflatedNegativeBinomial"]
 
 
+class _ZeroInflated(dist.ZeroInflatedDistribution):
+    """Pyro's by gate logits, and by them alone.
+
+    Pyro's keeps the gate once its mean or a draw was asked for, and from then on takes the
+    gate for log-masses, which overflow near 1, and cannot be expanded.
+    """
+
+    @property
+    def gate(self) -> Tensor:
+        """Probability of an extra zero."""
+        return torch.sigmoid(self.gate_logits)
+
+
 @final
 class ZeroInflatedNegativeBinomial(NegativeBinomial):
     """x_d | z is 0 with probability pi_d(z), else NegativeBinomial(mu_d(z), theta).
@@ -64,4 +77,4 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
         body, gate = eta.split([eta.shape[-1] - size, size], dim=-1)
         counts = super()._member(body, exposure)
         (gate_logits,) = self._split(gate, 1)
-        return dist.ZeroInflatedDistribution(counts, gate_logits=gate_logits, validate_args=False)
+        return _ZeroInflated(counts, gate_logits=gate_logits, validate_args=False)
