@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -66,22 +67,27 @@ def compare(
 
 def print_comparison(comparison: Comparison, title: str) -> None:
     """Print the ranking, and what it cannot be relied on for."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
     shown = Table(
-        title=f"{title}, nats per datum (standard error)", title_justify="left", expand=False
+        title=f"{title}, nats per datum (standard error)",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
-    shown.add_column("")
+    shown.add_column("", overflow="fold")
     for column in (
         "log p(x)",
-        "minus the best's\n(paired)",
-        "of it Monte\nCarlo",
+        "minus the best's",
+        "of it MC",
         "ELBO",
         "gap",
-        "active\nunits",
-        "para-\nmeters",
+        "units",
+        "weights",
         "fit, s",
     ):
-        shown.add_column(column, justify="right")
+        shown.add_column(column, justify="right", no_wrap=True)
     for name, row in comparison.table.iterrows():
         total = (row["sampling_se"] ** 2 + row["mc_se"] ** 2) ** 0.5
         best = row["rank"] == 1

@@ -143,12 +143,19 @@ class Comparison:
     @property
     def notes(self) -> list[str]:
         """Sentences on what the table cannot be relied on for."""
+        reversals = self.reversals
+        clear = [reversal for reversal in reversals if reversal.clear]
         lines = [
-            f"The ELBO ranks {r.worse} above {r.better} ({-r.elbo:.3g} nats), log p(x) the other "
-            f"way round ({r.log_evidence:.3g}): {r.better} is the better model with the worse "
-            f"guide{'' if r.clear else ', if the difference is more than noise'}."
-            for r in self.reversals
+            f"The ELBO ranks {r.worse} above {r.better} by {-r.elbo:.3g} nats, log p(x) the other "
+            f"way round by {r.log_evidence:.3g}: {r.better} is the better model with the worse "
+            "guide."
+            for r in clear
         ]
+        if len(clear) < len(reversals):
+            lines.append(
+                f"ELBO and log p(x) disagree on the order of {len(reversals) - len(clear)} "
+                f"{'more ' if clear else ''}pairs, by less than two standard errors."
+            )
         for name, row in self.table.iterrows():
             if row["unreliable"] > 0.05:
                 lines.append(

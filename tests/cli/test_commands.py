@@ -89,7 +89,7 @@ def test_normal_likelihood_on_the_plane(tmp_path):
     )
     printed = json.loads(run("evaluate", folder, "--particles", 50, "--json").stdout)
     assert "bits_per_dim" not in printed["summary"]
-    assert printed["measure"] == "lebesgue"
+    assert printed["base_measure"] == "lebesgue"
     run("report", folder)
 
 
