@@ -61,6 +61,13 @@ def fit(
     binarisation: Binarise = "none",
     values: Values = None,
     standardise: Standardise = False,
+    total_exposure: Annotated[
+        bool,
+        typer.Option(
+            "--total-exposure",
+            help="Counts: each row's total as its exposure, for likelihoods with exposure=true.",
+        ),
+    ] = False,
     likelihood: Annotated[
         str | None,
         typer.Option(
@@ -142,6 +149,7 @@ def fit(
             binarisation=binarisation,
             values=values,
             standardise=standardise,
+            total_exposure=total_exposure,
             seed=seed,
             data_root=data_root,
         )

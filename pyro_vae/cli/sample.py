@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+import torch
 import typer
 from rich.console import Console
 
 from pyro_vae import plots
-from pyro_vae.cli.options import Json, RunFolder, Seed
+from pyro_vae.cli.options import DataRoot, Json, RunFolder, Seed
 from pyro_vae.cli.output import print_json
 from pyro_vae.gallery import draw_samples
 from pyro_vae.inference.runs import Run, whole_file
-from pyro_vae.loading import load_model
+from pyro_vae.loading import load_data, load_model
 from pyro_vae.report import save_figure
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["sample"]
 
@@ -27,11 +31,21 @@ def sample(
         Path | None, typer.Option(help="Where to write the array. Default: RUN/samples.npy.")
     ] = None,
     seed: Seed = 0,
+    data_root: DataRoot = None,
     as_json: Json = False,
 ) -> None:
-    """Draw z from the prior and x from p(x | z); write the array, and a picture of images."""
+    """Draw z from the prior and x from p(x | z); write the array, and a picture of images.
+
+    A conditional model is given what the first test data have, from the first again at the end.
+    """
     opened = Run.open(run)
-    samples = draw_samples(load_model(opened), count, seed=seed).numpy()
+    model = load_model(opened)
+    given: dict[str, Tensor] = {}
+    if model.inputs:
+        side = load_data(opened, data_root=data_root).inputs("test", model.inputs)
+        rows = torch.arange(count) % len(side.pop("x"))
+        given = {name: part[rows] for name, part in side.items()}
+    samples = draw_samples(model, count, given=given, seed=seed).numpy()
     target = out or opened.path / "samples.npy"
     with whole_file(target) as scratch, scratch.open("wb") as file:
         np.save(file, samples, allow_pickle=False)

@@ -94,6 +94,7 @@ def load(
     binarisation: str = "none",
     values: str | None = None,
     standardise: bool = False,
+    total_exposure: bool = False,
     seed: int = 0,
     data_root: str | Path | None = None,
     download: bool = False,
@@ -117,6 +118,8 @@ def load(
     standardise
         Give every feature mean 0 and standard deviation 1 over the training data; for real and
         unit-interval data.
+    total_exposure
+        Give every row of counts its total, over the mean total, as exposure.
     seed
         Seed of the binarisation, the dequantisation, and of simulated data.
     data_root
@@ -184,6 +187,8 @@ def load(
         base_measure=form.base_measure,
         affine=form.affine,
     )
+    if total_exposure:
+        data = data.with_total_exposure()
     return data.standardised() if standardise else data
 
 

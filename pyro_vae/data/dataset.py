@@ -62,6 +62,8 @@ class Dataset:
     exposure
         Positive number by split, float32 ``(n,)``, that multiplies the rate of each datum's
         counts.
+    total_exposure
+        Whether the exposure is that of ``with_total_exposure``.
     base_measure
         What log p(x) is measured against: the data ``"as given"``, ``"levels 0 to 255"`` (a
         mass), ``"dequantised levels 0 to 255"`` (a density of level + u) or ``"unit interval"``
@@ -91,6 +93,7 @@ class Dataset:
     standardise: bool = False
     covariates: Mapping[str, Tensor] | None = None
     exposure: Mapping[str, Tensor] | None = None
+    total_exposure: bool = False
     base_measure: str = "as given"
     affine: Affine | None = None
 
@@ -254,7 +257,8 @@ class Dataset:
                     ", whose exposure would be zero: drop such rows"
                 )
         mean = totals["train"].mean()
-        return replace(self, exposure={split: total / mean for split, total in totals.items()})
+        exposure = {split: total / mean for split, total in totals.items()}
+        return replace(self, exposure=exposure, total_exposure=True)
 
     def inputs(self, split: str, names: Iterable[str] = ()) -> dict[str, Tensor]:
         """Data of a split with the side information that a conditional model takes.

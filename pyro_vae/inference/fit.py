@@ -429,7 +429,7 @@ def _inputs(data: Dataset, split: str, names: Sequence[str], x: Tensor) -> Input
 
 def _describe_data(data: Dataset) -> dict[str, Any]:
     """What ``data.load`` is asked again with."""
-    names = ("name", "binarisation", "values", "standardise", "seed")
+    names = ("name", "binarisation", "values", "standardise", "total_exposure", "seed")
     return {name: getattr(data, name) for name in names}
 
 
