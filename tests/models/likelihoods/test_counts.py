@@ -138,6 +138,26 @@ def test_moments_with_exposure():
     assert alone == pytest.approx(float(x.mean()), abs=1e-4)
 
 
+def test_zero_inflated_moments_match_mean_and_variance():
+    """Whatever share of the zeros the gate is laid."""
+    likelihood = ZeroInflatedNegativeBinomial("latent")
+    likelihood.build((1,))
+    x = torch.tensor([[0.0], [0.0], [0.0], [9.0], [14.0], [30.0]], dtype=torch.double).repeat(
+        50, 1
+    )
+    p = likelihood(likelihood.moment_eta(x))
+    # Half a count in 300 rows.
+    assert float(p.mean) == pytest.approx(float(x.mean()), rel=1e-3)
+    assert float(p.variance) == pytest.approx(float(x.var(correction=0)), rel=1e-2)
+
+
+def test_encoder_input_of_counts_is_their_logarithm():
+    x = torch.tensor([[0.0, 9.0, 99_999.0]])
+    for likelihood in (Poisson(), NegativeBinomial(), ZeroInflatedNegativeBinomial()):
+        expected = torch.tensor([[0.0, 10.0, 100_000.0]]).clamp_min(1).log()
+        torch.testing.assert_close(likelihood.standardise(x), expected)
+
+
 def test_columns_pass_the_exposure_on():
     table = PerColumn([Poisson(exposure=True), Poisson(), Categorical(3)])
     table.build((3,))
