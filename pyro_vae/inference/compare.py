@@ -298,7 +298,9 @@ def paired_difference(difference: np.ndarray, *errors: np.ndarray) -> Difference
     if count < 2:
         return Difference(mean, math.nan, mc, math.nan, math.nan)
     total = float(difference.std(ddof=1)) / math.sqrt(count)
-    p_value = float(2 * stats.t.sf(abs(mean) / total, count - 1)) if total > 0 else float(mean == 0)
+    p_value = (
+        float(2 * stats.t.sf(abs(mean) / total, count - 1)) if total > 0 else float(mean == 0)
+    )
     return Difference(mean, total, mc, _rest(total, mc), p_value)
 
 

@@ -13,6 +13,7 @@ from pyro_vae.inference.evaluate import (
 
 if TYPE_CHECKING:
     import xarray as xr
+
     from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.weights import Program
 

@@ -169,7 +169,7 @@ class Run:
         try:
             with safe_open(path, framework="pt") as file:
                 notes = json.loads((file.metadata() or {})["notes"])
-                return {key: file.get_tensor(key) for key in file.keys()}, notes  # noqa: SIM118
+                return {key: file.get_tensor(key) for key in file.keys()}, notes
         except FileNotFoundError as error:
             raise RunError(f"{path} is missing: the run has not been trained yet") from error
         except (SafetensorError, KeyError, OSError, json.JSONDecodeError) as error:

@@ -505,9 +505,7 @@ class _CountBytes(TorchFunctionMode):
         return out
 
 
-def _bytes_per_particle(
-    model: Program, guide: Program, x: Inputs, structure: _Structure
-) -> float:
+def _bytes_per_particle(model: Program, guide: Program, x: Inputs, structure: _Structure) -> float:
     """Bytes that one more particle adds to the tensors made in one pass, freed ones included.
 
     An upper bound of the peak, taken as a difference so that weights do not count.

@@ -69,7 +69,9 @@ class Component(nn.Module, ABC):
         return cls.registry[name](**settings)
 
     @classmethod
-    def parse(cls, text: str, defaults: Callable[[type[Self]], dict[str, Any]] | None = None) -> Self:
+    def parse(
+        cls, text: str, defaults: Callable[[type[Self]], dict[str, Any]] | None = None
+    ) -> Self:
         """Make a part from its name and settings, as in ``student-t(df=4, scale=latent)``.
 
         Parameters

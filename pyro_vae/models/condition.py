@@ -59,7 +59,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Labels(Condition):
-    """A class out of ``num_classes``, as whole numbers ``(B,)`` or one-hot ``(B, num_classes)``."""
+    """One of ``num_classes``: whole numbers ``(B,)``, or one-hot ``(B, num_classes)``."""
 
     num_classes: int
     source: ClassVar[str] = "labels"

@@ -9,7 +9,6 @@ q(z_1 | x) q(z_2 | z_1) ... q(z_T | z_{T-1}).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self, final
 
 import pyro
@@ -31,6 +30,7 @@ from pyro_vae.models.settings import require_positive_integer
 from pyro_vae.networks import MLP
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pyro.distributions import TorchDistribution
     from pyro.infer import ELBO
     from torch import Tensor

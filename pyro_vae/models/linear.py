@@ -10,7 +10,6 @@ is factor analysis.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import pyro.distributions as dist
@@ -24,6 +23,7 @@ from pyro_vae.models.vae import VAE
 from pyro_vae.networks import Dense
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pyro.distributions import TorchDistribution
     from sklearn.decomposition import PCA
     from torch import Tensor

@@ -7,7 +7,6 @@ mixture; a VAE is the mixture with one component for every point of a continuous
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -26,6 +25,7 @@ from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.models.settings import require_positive_integer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pyro.infer import ELBO
     from sklearn.mixture import GaussianMixture
     from torch import Tensor
@@ -224,7 +224,7 @@ class MixtureModel(LatentVariableModel):
             [
                 f"Mixture  x in R^{features}, shape {self.event_shape}; one plate 'data'",
                 f"  model      z ~ Categorical(pi),  {self.num_components} components  [site 'z']",
-                f"             {self.likelihood.formula()}  with one eta per component  [site 'x']",
+                f"             {self.likelihood.formula()}  with an eta per component  [site 'x']",
                 "  guide      none: z is summed out, and p(z | x) is exact",
                 f"  objective  maximise the mean over data of {goal.formula}",
                 f"             {goal.bound}",

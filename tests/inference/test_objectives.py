@@ -60,10 +60,14 @@ def test_value_and_gradient_are_those_of_independent_autograd(k):
     got = torch.autograd.grad(loss, list(toy.parameters()))
     torch.set_rng_state(state)
     # One particle is drawn without a plate of particles.
-    noise = torch.normal(torch.zeros(k, 9, dtype=torch.double) if k > 1 else torch.zeros_like(X), 1)
+    noise = torch.normal(
+        torch.zeros(k, 9, dtype=torch.double) if k > 1 else torch.zeros_like(X), 1
+    )
     expected = -toy.bound(X, noise.reshape(k, 9)).sum()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-9)
-    for ours, theirs in zip(got, torch.autograd.grad(expected, list(toy.parameters())), strict=True):
+    for ours, theirs in zip(
+        got, torch.autograd.grad(expected, list(toy.parameters())), strict=True
+    ):
         assert float(ours) == pytest.approx(float(theirs), rel=1e-6)
 
 

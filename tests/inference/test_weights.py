@@ -154,9 +154,7 @@ def test_plate_scale_stays_outside_the_log_sum_exp():
     assert ours.loc["iwae_5", "mean"] == pytest.approx(reference.loc["iwae_5", "mean"], abs=1e-6)
     # The fault that this guards against is real: ten data of two hundred, scale 20.
     renyi = RenyiELBO(alpha=0, num_particles=5, vectorize_particles=True, max_plate_nesting=1)
-    losses = [
-        renyi.loss(model, guide, full[torch.randperm(200)[:10]]) / 200 for _ in range(400)
-    ]
+    losses = [renyi.loss(model, guide, full[torch.randperm(200)[:10]]) / 200 for _ in range(400)]
     mean, error = -np.mean(losses), np.std(losses) / 20
     assert mean - exact > STANDARD_ERRORS * error
 
@@ -187,7 +185,9 @@ def test_mask_is_respected():
 @pytest.mark.parametrize("latent_dim", [1, 2])
 def test_neural_decoder_against_quadrature(latent_dim):
     """log p(x) of a VAE in one and two latent dimensions, integrated on a grid."""
-    vae = VAE((3,), latent_dim, likelihood=Normal(0.5), encoder=(8,), decoder=(8,), seed=2).double()
+    vae = VAE(
+        (3,), latent_dim, likelihood=Normal(0.5), encoder=(8,), decoder=(8,), seed=2
+    ).double()
     x = torch.tensor([[0.3, -0.2, 0.8], [1.0, 0.0, -0.5]], dtype=torch.double)
     results = log_evidence(vae.model, vae.guide, x, 20000, seed=1)
     nodes = torch.linspace(-7, 7, 401, dtype=torch.double)

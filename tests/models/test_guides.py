@@ -285,7 +285,9 @@ def test_pyros_own_autoregressive_map_cannot_be_undone_in_double_precision():
     x = torch.randn(4, 3, dtype=torch.double)
     with pytest.raises(RuntimeError, match="dtype"):
         dist.transforms.AffineAutoregressive(network).inv(x)
-    torch.testing.assert_close(AffineAutoregressive(network)(AffineAutoregressive(network).inv(x)), x)
+    torch.testing.assert_close(
+        AffineAutoregressive(network)(AffineAutoregressive(network).inv(x)), x
+    )
 
 
 def test_pyros_own_mixture_of_normals_is_wrong_in_a_batch_with_a_sample_shape():

@@ -43,11 +43,11 @@ def test_log_px_is_that_of_quadrature():
             encoder.output.bias.copy_(torch.tensor([0.0, 2.0]))
     x = X.double()
     grid = torch.linspace(-9, 9, 1201, dtype=torch.double)
-    z2, z1 = (
-        g.reshape(-1, 1) for g in torch.meshgrid(grid[::4], grid, indexing="ij")
-    )
+    z2, z1 = (g.reshape(-1, 1) for g in torch.meshgrid(grid[::4], grid, indexing="ij"))
     with torch.no_grad():
-        log_joint = vae.prior().log_prob(z2) + vae.layer_priors[0](vae.decoders[1](z2)).log_prob(z1)
+        log_joint = vae.prior().log_prob(z2) + vae.layer_priors[0](vae.decoders[1](z2)).log_prob(
+            z1
+        )
         log_likelihood = vae.observation(z1.unsqueeze(1)).log_prob(x)
         cell = (grid[1] - grid[0]) * (grid[4] - grid[0])
         exact = (log_joint.unsqueeze(1) + log_likelihood).logsumexp(0) + cell.log()

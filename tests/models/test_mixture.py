@@ -1,6 +1,7 @@
 """The mixture against scikit-learn, and its exact quantities against enumeration."""
 
 import numpy as np
+import pyro
 import pytest
 import torch
 from pyro.infer import SVI, TraceEnum_ELBO
@@ -9,7 +10,6 @@ from sklearn.datasets import load_iris, load_wine
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
 
-import pyro
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference import fit
 from pyro_vae.models import MixtureModel
@@ -71,7 +71,9 @@ def test_trace_enum_elbo_is_log_px():
         pyro.optim.Adam({"lr": 0.01}),
         TraceEnum_ELBO(max_plate_nesting=1),
     )
-    assert -svi.evaluate_loss(x) == pytest.approx(float(mixture.log_prob(x).detach().sum()), rel=1e-5)
+    assert -svi.evaluate_loss(x) == pytest.approx(
+        float(mixture.log_prob(x).detach().sum()), rel=1e-5
+    )
     before = float(mixture.log_prob(x).detach().sum())
     for _ in range(50):
         svi.step(x)

@@ -102,9 +102,7 @@ def log_density(prior, z):
     if isinstance(prior, MixtureOfNormals):
         log_w = parameters["logits"] - special.logsumexp(parameters["logits"])
         scales = 0.3 + np.logaddexp(0, parameters["raw_scales"])
-        return special.logsumexp(
-            log_w + stats.norm(parameters["means"], scales).logpdf(z).sum(1)
-        )
+        return special.logsumexp(log_w + stats.norm(parameters["means"], scales).logpdf(z).sum(1))
     if isinstance(prior, VampPrior):
         log_w = parameters["logits"] - special.logsumexp(parameters["logits"])
         encoder = prior._posterior.__self__.encoder
@@ -260,7 +258,10 @@ def test_discrete_site_and_marginal_density_are_one_prior():
     assert isinstance(discrete.default_objective(), TraceEnum_ELBO)
     assert not isinstance(marginal.default_objective(), TraceEnum_ELBO)
     losses, gradients = [], []
-    for vae, objective in ((discrete, TraceEnum_ELBO(max_plate_nesting=1)), (marginal, Trace_ELBO())):
+    for vae, objective in (
+        (discrete, TraceEnum_ELBO(max_plate_nesting=1)),
+        (marginal, Trace_ELBO()),
+    ):
         torch.manual_seed(1)
         loss = objective.differentiable_loss(vae.model, vae.guide, X)
         losses.append(loss.detach())

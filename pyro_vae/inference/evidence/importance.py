@@ -12,6 +12,7 @@ from pyro_vae.inference.evaluate import evidence_reduction, reduce_weights
 
 if TYPE_CHECKING:
     import xarray as xr
+
     from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.weights import Program
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO, TraceMeanField_ELBO
@@ -13,6 +12,7 @@ from pyro_vae.inference.objectives.iwae import IWAE
 from pyro_vae.inference.objectives.weighted import WeightedObjective
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pyro.infer import ELBO
 
 __all__ = ["IWAE", "OBJECTIVES", "WeightedObjective", "objective_name", "objective_named"]

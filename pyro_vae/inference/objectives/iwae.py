@@ -41,6 +41,6 @@ class IWAE(WeightedObjective):
         )
 
     def bound(self, terms: LogWeights) -> Tensor:
-        """log mean_k w_k per datum, shape ``(B,)``."""
+        """Log mean_k w_k per datum, shape ``(B,)``."""
         log_weights = terms.log_weights
         return log_weights.logsumexp(0) - math.log(len(log_weights))
