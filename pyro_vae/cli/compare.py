@@ -43,17 +43,11 @@ def compare(
         raise typer.BadParameter("give two runs or more")
     names = _names(runs)
     opened = [Run.open(run) for run in runs]
+    settings = {"num_particles": particles, "limit": limit, "seed": seed, "data_root": data_root}
     results = {}
     for name, run in zip(names, opened, strict=True):
         with measuring(f"measuring {name}", show=not as_json) as progress:
-            results[name] = measured_run(
-                run,
-                num_particles=particles,
-                limit=limit,
-                seed=seed,
-                data_root=data_root,
-                progress=progress,
-            )
+            results[name] = measured_run(run, progress=progress, **settings)
     comparison = compare_results(results)
     if out is not None:
         save_figure(plots.model_comparison(comparison), out)

@@ -115,6 +115,12 @@ def grid(
         "patience": patience,
         "seed": seed,
     }
+    measurement = {
+        "num_particles": particles,
+        "limit": limit,
+        "seed": seed,
+        "data_root": data_root,
+    }
     cells = _cells(
         {
             "likelihood": [str(name) for name in split_list(likelihood)] or [None],
@@ -144,14 +150,7 @@ def grid(
             console.print(f"failed {cell.name}: {error}", markup=False)
             continue
         with measuring(f"measuring {cell.name}", show=not as_json) as progress:
-            results[cell.name] = measured_run(
-                run,
-                num_particles=particles,
-                limit=limit,
-                seed=seed,
-                data_root=data_root,
-                progress=progress,
-            )
+            results[cell.name] = measured_run(run, progress=progress, **measurement)
     _conclude(out, _by_measure(results), refused, as_json)
 
 

@@ -31,6 +31,7 @@ from pyro_vae.networks import MLP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from pyro.distributions import TorchDistribution
     from pyro.infer import ELBO
     from torch import Tensor

@@ -24,6 +24,7 @@ from pyro_vae.networks import Dense
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from pyro.distributions import TorchDistribution
     from sklearn.decomposition import PCA
     from torch import Tensor

@@ -26,6 +26,7 @@ from pyro_vae.models.settings import require_positive_integer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from pyro.infer import ELBO
     from sklearn.mixture import GaussianMixture
     from torch import Tensor

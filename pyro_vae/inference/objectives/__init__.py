@@ -13,6 +13,7 @@ from pyro_vae.inference.objectives.weighted import WeightedObjective
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
     from pyro.infer import ELBO
 
 __all__ = ["IWAE", "OBJECTIVES", "WeightedObjective", "objective_name", "objective_named"]

@@ -21,20 +21,7 @@ __all__ = ["LocationScale"]
 class LocationScale(Likelihood):
     """Family with a location mu_d(z) and a scale sigma in one of four forms.
 
-    Parameters
-    ----------
-    scale
-        A positive number: sigma fixed there. ``"shared"``: one sigma, learned.
-        ``"per-feature"``: sigma_d, learned. ``"latent"``: sigma_d(z), given by the decoder.
-    min_scale
-        Lower bound of a learned sigma, in units of x: sigma = min_scale + softplus(.).
-
-    Raises
-    ------
-    ValueError
-        If a scale is not positive.
-    UnknownNameError
-        If ``scale`` is a name other than these three.
+    Its constructor's arguments are documented at ``Normal``.
     """
 
     measure = "lebesgue"

@@ -31,13 +31,6 @@ class LogNormal(PositiveReals, LocationScale):
         ``"per-feature"`` or ``"latent"``, as for ``Normal``.
     min_scale
         Lower bound of a learned sigma, in units of log x.
-
-    Raises
-    ------
-    ValueError
-        If a scale is not positive.
-    UnknownNameError
-        If ``scale`` is a name other than these three.
     """
 
     def _member(self, loc: Tensor, scale: Tensor) -> TorchDistribution:
