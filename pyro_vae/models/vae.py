@@ -218,7 +218,7 @@ class VAE(nn.Module):
                 self.decoder.output.bias.copy_(self.likelihood.moment_eta(x))
 
     def default_objective(self) -> ELBO:
-        """``Trace_ELBO`` with one particle; ``TraceEnum_ELBO`` for a prior with a discrete site."""
+        """``Trace_ELBO``, or ``TraceEnum_ELBO`` where the prior has a discrete site."""
         return TraceEnum_ELBO(max_plate_nesting=1) if self.prior.enumerated else Trace_ELBO()
 
     def description(self, objective: ELBO | None = None) -> str:
