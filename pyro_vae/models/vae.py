@@ -279,13 +279,14 @@ class VAE(LatentVariableModel):
             Data ``(n, *event_shape)``, and what they are conditioned on.
         """
         self.likelihood.check(x)
-        features = self._features(x, condition)
+        # Equal data share their parameters.
+        features = self._features(x, condition).unique(dim=0)
         size = self.guide_family.num_params((self.latent_dim,))
         start = None
         if not isinstance(self.encoder, FreeParameters):
             with torch.no_grad():
                 start = self.encoder(features)
-        table = FreeParameters(len(x), size, start=start).to(features)
+        table = FreeParameters(len(features), size, start=start).to(features)
         table.enrol(features)
         twin = copy.copy(self)
         twin._modules = {**self._modules, "encoder": table}

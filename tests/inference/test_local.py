@@ -56,6 +56,8 @@ def test_every_datum_reaches_the_optimum_of_the_family(family):
 def test_it_starts_where_the_encoder_is():
     vae = linear_vae(MeanFieldNormal())
     torch.testing.assert_close(vae.unamortised(X).code(X), vae.code(X))
+    twice = torch.cat([X[:3], X[:5]])
+    torch.testing.assert_close(vae.unamortised(twice).code(twice), vae.code(twice))
 
 
 def test_what_did_not_converge_says_so():

@@ -44,6 +44,8 @@ class VampPrior(Prior):
 
     uses_guide = True
 
+    logits: Tensor
+
     def __init__(self, num_components: int = 100, learn_weights: bool = False) -> None:
         super().__init__()
         require_positive_integer("num_components", num_components)
@@ -55,7 +57,10 @@ class VampPrior(Prior):
         """Make the weights, starting equal; the pseudo-inputs wait for ``connect``."""
         super().build(latent_dim)
         logits = torch.zeros(self.num_components)
-        self.logits = nn.Parameter(logits, requires_grad=self.learn_weights)
+        if self.learn_weights:
+            self.logits = nn.Parameter(logits)
+        else:
+            self.register_buffer("logits", logits, persistent=False)
 
     def connect(self, posterior: Posterior, num_features: int) -> None:
         """Keep the guide, and make the pseudo-inputs, which start as noise in [0, 1].
