@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from pyro_vae.models.guides import Guide
+from pyro_vae.models.likelihoods import Likelihood
+from pyro_vae.models.priors import Prior
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
-def test_example_runs(path, capsys):
+def test_example_runs(path, capsys, registries):
     runpy.run_path(str(path), run_name="__main__")
     assert "gap" in capsys.readouterr().out
 
@@ -28,3 +32,35 @@ def test_readme_example_prints_what_the_readme_says(capsys):
             assert float(one) == pytest.approx(float(other), rel=0.05, abs=0.05)
         else:
             assert one == other
+
+
+def blocks():
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        found = re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
+        for number, code in enumerate(found, start=1):
+            if path.name == "README.md" and number == 1:
+                continue  # its output is tested, too, above
+            yield pytest.param(code, id=f"{path.stem}-{number}")
+
+
+@pytest.mark.parametrize("code", list(blocks()))
+def test_every_block_of_the_documentation_runs(code, registries):
+    exec(compile(code, "documentation", "exec"), {})
+
+
+@pytest.fixture
+def registries():
+    """Parts that a block defines are forgotten after it."""
+    roles = (Likelihood, Prior, Guide)
+    before = [dict(role.registry) for role in roles]
+    yield
+    for role, kept in zip(roles, before, strict=True):
+        role.registry.clear()
+        role.registry.update(kept)
+
+
+def test_every_link_of_the_documentation_leads_somewhere():
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path.name}: {target}"

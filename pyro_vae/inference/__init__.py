@@ -10,7 +10,7 @@ from pyro_vae.inference.diagnostics import (
 from pyro_vae.inference.evaluate import elbo, evaluate, iwae_bound, summary
 from pyro_vae.inference.evidence import log_evidence
 from pyro_vae.inference.fit import FitResult, fit
-from pyro_vae.inference.gap import gap
+from pyro_vae.inference.gap import gap, gap_parts
 from pyro_vae.inference.local import GuideFit, fit_guide
 from pyro_vae.inference.measure import measure
 from pyro_vae.inference.objectives import IWAE, objective_named
@@ -40,6 +40,7 @@ __all__ = [
     "fit",
     "fit_guide",
     "gap",
+    "gap_parts",
     "iwae_bound",
     "log_evidence",
     "log_weights",

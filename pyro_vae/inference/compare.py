@@ -152,9 +152,10 @@ class Comparison:
             for r in clear
         ]
         if len(clear) < len(reversals):
+            count, more = len(reversals) - len(clear), " more" if clear else ""
             lines.append(
-                f"ELBO and log p(x) disagree on the order of {len(reversals) - len(clear)} "
-                f"{'more ' if clear else ''}pairs, by less than two standard errors."
+                f"ELBO and log p(x) disagree on the order of {count}{more} "
+                f"pair{'s' if count > 1 else ''}, by less than two standard errors."
             )
         for name, row in self.table.iterrows():
             if row["unreliable"] > 0.05:

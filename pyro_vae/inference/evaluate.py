@@ -230,8 +230,8 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
     table: dict[str, tuple[float, float, float]] = {}
     for name in results.data_vars:
         values = results[name]
-        if str(name).endswith("_se") or str(name) == "khat":
-            continue
+        if f"{name}_se" not in results and name != "ess":
+            continue  # an error, a diagnostic, or what data they are
         errors = results.get(f"{name}_se")
         if "num_particles" in values.dims:
             for k in values["num_particles"].values:
