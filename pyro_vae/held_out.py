@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_vae import inference
 from pyro_vae.errors import DataError, RunError
+from pyro_vae.inference.checkpoint import Checkpoint
 from pyro_vae.inference.compare import attach, describe_data
 from pyro_vae.inference.inputs import count, take
 from pyro_vae.loading import load_data, load_model
@@ -42,10 +43,13 @@ def measure_run(
         Other arguments of ``measure_split``.
     """
     model, data = load_model(run), load_data(run, data_root=data_root)
-    results = measure_split(model, data, split=split, **settings)
-    results.attrs["seconds"] = float(run.metrics()["seconds"].iloc[-1])
-    results.attrs["asked"] = _asked(split=split, **settings)
+    asked = _asked(split=split, **settings)
+    trained = float(run.metrics()["seconds"].iloc[-1])
+    checkpoint = Checkpoint(run.path / "evidence.partial.nc", f"{asked} {trained!r}")
+    results = measure_split(model, data, split=split, checkpoint=checkpoint, **settings)
+    results.attrs.update(seconds=trained, asked=asked)
     run.write_results(results)
+    checkpoint.clear()
     return results
 
 

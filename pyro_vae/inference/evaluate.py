@@ -24,6 +24,7 @@ from pyro_vae.inference.inputs import count
 from pyro_vae.inference.weights import stream_log_weights
 
 if TYPE_CHECKING:
+    from pyro_vae.inference.checkpoint import Checkpoint
     from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.weights import LogWeights, Program
 
@@ -40,6 +41,7 @@ def reduce_weights(
     num_particles: int,
     *,
     progress: Callable[[int, int], None] | None = None,
+    checkpoint: Checkpoint | None = None,
     **engine: Any,
 ) -> xr.Dataset:
     """Stream the weights once, one datum at a time, and keep what the reductions make of them.
@@ -52,6 +54,8 @@ def reduce_weights(
         As for ``log_weights``.
     progress
         Called with the number of data done and their total.
+    checkpoint
+        Where to keep what is done, and to go on from; Ctrl-C loses nothing.
     **engine
         Other arguments of ``log_weights``: chunk_size, seed, memory_limit, ...
 
@@ -61,19 +65,23 @@ def reduce_weights(
         Dimension ``datum``, and ``num_particles`` for bounds that depend on it.
     """
     reductions = list(reductions)
-    rows: dict[str, list[np.ndarray]] = {}
-    weights = stream_log_weights(model, guide, x, num_particles, **engine)
-    for done, terms in enumerate(weights, start=1):
-        for reduction in reductions:
-            for name, estimate in reduction(terms).items():
-                if isinstance(estimate, Estimate):
-                    rows.setdefault(name, []).append(estimate.value.cpu().numpy())
-                    error = estimate.standard_error.cpu().numpy()
-                    rows.setdefault(f"{name}_se", []).append(error)
-                else:
-                    rows.setdefault(name, []).append(estimate)
-        if progress is not None:
-            progress(done, count(x))
+    rows = {} if checkpoint is None else checkpoint.load()
+    before = len(next(iter(rows.values()), []))
+    weights = stream_log_weights(model, guide, x, num_particles, start=before, **engine)
+    try:
+        for done, terms in enumerate(weights, start=before + 1):
+            # A datum's numbers are added all at once, so that an interruption finds whole rows.
+            for name, part in _reduce(reductions, terms).items():
+                rows.setdefault(name, []).append(part)
+            if checkpoint is not None:
+                checkpoint.save(rows)
+            if progress is not None:
+                progress(done, count(x))
+    except KeyboardInterrupt:
+        if checkpoint is not None:
+            whole = min(len(parts) for parts in rows.values()) if rows else 0
+            checkpoint.save({name: parts[:whole] for name, parts in rows.items()}, now=True)
+        raise
     variables: dict[str, Any] = {}
     for name, values in rows.items():
         stacked = np.stack(values, axis=-1)
@@ -93,6 +101,19 @@ def reduce_weights(
         if variable.name not in ("khat", "ess"):
             variable.attrs["units"] = "nats"
     return results
+
+
+def _reduce(reductions: Sequence[Reduction], terms: LogWeights) -> dict[str, np.ndarray]:
+    """What the reductions make of one datum's weights, an estimate and its error each a part."""
+    parts = {}
+    for reduction in reductions:
+        for name, estimate in reduction(terms).items():
+            if isinstance(estimate, Estimate):
+                parts[name] = estimate.value.cpu().numpy()
+                parts[f"{name}_se"] = estimate.standard_error.cpu().numpy()
+            else:
+                parts[name] = estimate
+    return parts
 
 
 def elbo_reduction(terms: LogWeights) -> dict[str, Estimate | np.ndarray]:

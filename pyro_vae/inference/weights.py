@@ -184,11 +184,13 @@ def stream_log_weights(
     enumerate_discrete: bool = False,
     vectorize_particles: bool = True,
     data_plate: str | None = None,
+    start: int = 0,
 ) -> Iterator[LogWeights]:
     """Terms of the log-weights, one datum at a time: shape ``(num_particles, 1)``, float64.
 
-    The arguments are those of ``log_weights``. The ``(K, B, D)`` log-likelihood terms never
-    lie in memory at once, and neither do the ``(K, B)`` weights.
+    The arguments are those of ``log_weights``; the first ``start`` data are passed over. The
+    ``(K, B, D)`` log-likelihood terms never lie in memory at once, and neither do the
+    ``(K, B)`` weights.
     """
     for name, value in (("num_particles", num_particles), ("chunk_size", chunk_size or 1)):
         if value < 1:
@@ -224,7 +226,8 @@ def stream_log_weights(
             datum = take(x, slice(row, row + 1))
             content = _digest(datum)
             seen[content] += 1
-            yield column(datum, seen[content])
+            if row >= start:
+                yield column(datum, seen[content])
 
     return columns()
 

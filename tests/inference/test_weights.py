@@ -7,12 +7,14 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+import xarray as xr
 from pyro import poutine
 from pyro.infer import RenyiELBO, Trace_ELBO
 from scipy import integrate, stats
 
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference import evaluate, iwae_bound, log_evidence, log_weights, summary
+from pyro_vae.inference.checkpoint import Checkpoint
 from pyro_vae.inference.weights import sample_log_weights, stream_log_weights
 from pyro_vae.models import VAE, MixtureModel
 from pyro_vae.models.likelihoods import Bernoulli, Normal
@@ -334,3 +336,36 @@ def test_summary_divides_sums_by_their_number():
     assert table.loc["elbo", "mean"] == pytest.approx(values.sum() / 7)
     assert table.loc["elbo", "mc_se"] == pytest.approx(np.sqrt((errors**2).sum()) / 7)
     assert table.loc["elbo", "sampling_se"] == pytest.approx(values.std(ddof=1) / np.sqrt(7))
+
+
+def test_an_interrupted_evaluation_goes_on_where_it_was(tmp_path):
+    oracle = LinearGaussian()
+    # Two equal data, each with draws of its own, on either side of the interruption.
+    x = oracle.draw(12)
+    x[9] = x[2]
+    whole = evaluate(oracle.model, oracle.guide, x, 60, iwae=(1, 5))
+    seen = []
+
+    def stop(done, total):
+        seen.append(done)
+        if done == 5:
+            raise KeyboardInterrupt
+
+    checkpoint = Checkpoint(tmp_path / "partial.nc", "this", interval=1e9)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(
+            oracle.model, oracle.guide, x, 60, iwae=(1, 5), progress=stop, checkpoint=checkpoint
+        )
+    seen.clear()
+    again = evaluate(
+        *(oracle.model, oracle.guide, x, 60),
+        iwae=(1, 5),
+        progress=lambda done, total: seen.append(done),
+        checkpoint=checkpoint,
+    )
+    assert seen == list(range(6, 13))
+    xr.testing.assert_identical(again, whole)
+    # Another key is another measurement, and a broken file is none.
+    assert Checkpoint(checkpoint.path, "other").load() == {}
+    checkpoint.path.write_bytes(b"broken")
+    assert checkpoint.load() == {}
