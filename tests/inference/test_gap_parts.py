@@ -40,7 +40,7 @@ def test_an_optimal_encoder_has_no_amortisation_gap():
         vae.encoder.mean.bias.copy_(-torch.tensor(ORACLE.A @ ORACLE.m))
         tril = torch.linalg.cholesky(exact.covariance_matrix[0])
         vae.encoder.covariance.copy_(
-            torch.cat([(tril.diagonal().exp() - 1).log(), tril[[1], [0]]])
+            torch.cat([(tril.diagonal().exp() - 1).log(), 2 * tril[[1], [0]]])
         )
     parts = gap_parts(vae, X, 200, steps=200)
     for name in ("gap", "approximation_gap", "amortisation_gap"):

@@ -67,7 +67,7 @@ def point_and_log_prob(guide, eta):
         log_prob = stats.norm(e[:2], s + softplus(e[2:])).logpdf(z).sum()
     elif isinstance(guide, FullCovarianceNormal):
         tril = np.diag(s + softplus(e[2:4]))
-        tril[1, 0] = e[4]
+        tril[1, 0] = e[4] / 2
         log_prob = stats.multivariate_normal(e[:2], tril @ tril.T).logpdf(z)
     elif isinstance(guide, LowRankNormal):
         factor = e[4:].reshape(2, -1)

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, final
 
 import pyro.distributions as dist
+import torch
 
 from pyro_vae.models import cholesky
 from pyro_vae.models.guides.base import LocationScaleGuide
@@ -38,7 +39,12 @@ class FullCovarianceNormal(LocationScaleGuide):
     def forward(self, eta: Tensor) -> TorchDistribution:
         """Distribution of z given ``(..., L (L + 3) / 2)``."""
         size = math.prod(self.event_shape)
-        loc, raw = eta.split([size, cholesky.num_entries(size)], dim=-1)
+        loc, raw_diagonal, lower = eta.split(
+            [size, size, cholesky.num_entries(size) - size], dim=-1
+        )
+        # Divided by L: else the first, random, encoder gives z a variance that grows with L,
+        # in which the decoder hears nothing, and training settles where q(z|x) = p(z).
+        raw = torch.cat([raw_diagonal, lower / size], dim=-1)
         scale_tril = cholesky.unpack(raw, size, self.min_scale)
         return dist.MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
 
