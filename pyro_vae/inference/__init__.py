@@ -15,6 +15,7 @@ from pyro_vae.inference.local import GuideFit, fit_guide
 from pyro_vae.inference.measure import measure
 from pyro_vae.inference.objectives import IWAE, objective_named
 from pyro_vae.inference.runs import Run
+from pyro_vae.inference.surgery import elbo_surgery
 from pyro_vae.inference.weights import (
     LogWeights,
     log_weights,
@@ -36,6 +37,7 @@ __all__ = [
     "describe_data",
     "effective_sample_size",
     "elbo",
+    "elbo_surgery",
     "evaluate",
     "fit",
     "fit_guide",

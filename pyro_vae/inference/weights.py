@@ -37,7 +37,14 @@ if TYPE_CHECKING:
 
     from pyro_vae.inference.inputs import Inputs
 
-__all__ = ["LogWeights", "Program", "log_weights", "sample_log_weights", "stream_log_weights"]
+__all__ = [
+    "LogWeights",
+    "Program",
+    "cross_log_guide",
+    "log_weights",
+    "sample_log_weights",
+    "stream_log_weights",
+]
 
 Program = Callable[..., Any]
 
@@ -291,6 +298,57 @@ def sample_log_weights(
             )
     terms = _block(model, guide_trace, x, num_particles, structure, None)
     return terms, _plate_scale(guide_trace, structure)
+
+
+def cross_log_guide(
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    num_particles: int,
+    *,
+    seed: int = 0,
+    enumerate_discrete: bool = False,
+    data_plate: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[LogWeights, Tensor]]:
+    """Terms for draws from each datum's guide, and those draws under every datum's guide.
+
+    Parameters
+    ----------
+    model, guide, x, num_particles, enumerate_discrete, data_plate
+        As for ``log_weights``.
+    seed
+        Seed of the draws, which are made for all the data at once.
+    progress
+        Called with the number of data done and their total.
+
+    Yields
+    ------
+    LogWeights
+        Terms of datum b, ``(num_particles, 1)``, in nats.
+    Tensor
+        log q(z_k | x_c) for z_k drawn from q(z | x_b) and every datum c, ``(num_particles, B)``.
+    """
+    check_inputs(x)
+    size, devices = count(x), _cuda_devices(x)
+    with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        structure = _structure(model, guide, take(x, slice(1)), enumerate_discrete, data_plate)
+        trace = _run(guide, x, structure, num_particles)
+        terms = _block(model, trace, x, num_particles, structure, None)
+    for row in range(size):
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            given = {}
+            for site in _latent(trace):
+                dim = structure.data_dim - site["fn"].event_dim
+                value = site["value"]
+                given[site["name"]] = value.narrow(dim, row, 1).expand(value.shape)
+            scored = _run(poutine.condition(guide, data=given), x, structure, num_particles)
+            sites = [scored.nodes[name] for name in given]
+            cross = _sum_sites(sites, structure, num_particles, size)
+        yield LogWeights(*(term[:, row : row + 1].double() for term in terms)), cross.double()
+        if progress is not None:
+            progress(row + 1, size)
 
 
 def _plate_scale(trace: Trace, structure: _Structure) -> float:
