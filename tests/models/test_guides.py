@@ -70,7 +70,7 @@ def point_and_log_prob(guide, eta):
         tril[1, 0] = e[4] / 2
         log_prob = stats.multivariate_normal(e[:2], tril @ tril.T).logpdf(z)
     elif isinstance(guide, LowRankNormal):
-        factor = e[4:].reshape(2, -1)
+        factor = e[4:].reshape(2, -1) / 2
         cov = factor @ factor.T + np.diag((s + softplus(e[2:4])) ** 2)
         log_prob = stats.multivariate_normal(e[:2], cov).logpdf(z)
     elif isinstance(guide, MixtureOfNormals):

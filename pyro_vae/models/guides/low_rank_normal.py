@@ -51,9 +51,11 @@ class LowRankNormal(LocationScaleGuide):
         """Distribution of z given ``(..., (2 + R) L)``."""
         size = math.prod(self.event_shape)
         loc, raw_scale, factor = eta.split([size, size, self.rank * size], dim=-1)
+        # Divided by L, so that it starts near the mean-field normal; see FullCovarianceNormal.
+        factor = factor.reshape(*factor.shape[:-1], size, self.rank) / size
         return dist.LowRankMultivariateNormal(
             loc,
-            factor.reshape(*factor.shape[:-1], size, self.rank),
+            factor,
             self.scale(raw_scale).square(),
             validate_args=False,
         )
