@@ -11,11 +11,20 @@ from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.priors import Prior
 
 ROOT = Path(__file__).parent.parent
+#: Settings that make a long example short.
+ARGUMENTS = {
+    "iwae_paper": [
+        *("--data", "digits", "--out", "{tmp}", "--epochs", "2", "--num-particles", "30"),
+        *("--limit", "20", "--steps", "100"),
+    ]
+}
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
-def test_example_runs(path, capsys, registries):
+def test_example_runs(path, capsys, registries, monkeypatch, tmp_path):
+    arguments = [part.format(tmp=tmp_path) for part in ARGUMENTS.get(path.stem, [])]
+    monkeypatch.setattr("sys.argv", [str(path), *arguments])
     runpy.run_path(str(path), run_name="__main__")
     assert "gap" in capsys.readouterr().out
 
