@@ -18,6 +18,7 @@ import pyro
 import torch
 from pyro import poutine
 from pyro.distributions.util import scale_and_mask
+from pyro.poutine import Trace
 from pyro.poutine.util import prune_subsample_sites
 from torch.overrides import TorchFunctionMode
 
@@ -32,12 +33,21 @@ from pyro_vae.inference.inputs import (
 )
 
 if TYPE_CHECKING:
-    from pyro.poutine import Trace
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from pyro_vae.inference.inputs import Inputs
 
-__all__ = ["LogWeights", "Program", "log_weights", "sample_log_weights", "stream_log_weights"]
+__all__ = [
+    "Draws",
+    "LogWeights",
+    "Program",
+    "log_weights",
+    "sample_log_weights",
+    "stream_draws",
+    "stream_log_weights",
+]
 
 Program = Callable[..., Any]
 
@@ -72,7 +82,22 @@ class LogWeights(NamedTuple):
         return self.log_likelihood + self.log_prior - self.log_guide
 
 
-class _Structure(NamedTuple):
+class Draws(NamedTuple):
+    """Particles of the guide with their weights.
+
+    Attributes
+    ----------
+    values
+        Value of every site of the guide, ``(K, B, *inner plates, *event shape)``.
+    terms
+        Terms of their log-weights, ``(K, B)``.
+    """
+
+    values: dict[str, Tensor]
+    terms: LogWeights
+
+
+class Structure(NamedTuple):
     """What one run of a pair shows of its plates and sites."""
 
     data_dim: int
@@ -190,6 +215,39 @@ def stream_log_weights(
     The arguments are those of ``log_weights``. The ``(K, B, D)`` log-likelihood terms never
     lie in memory at once, and neither do the ``(K, B)`` weights.
     """
+    draws = stream_draws(
+        model,
+        guide,
+        x,
+        num_particles,
+        chunk_size,
+        seed=seed,
+        memory_limit=memory_limit,
+        enumerate_discrete=enumerate_discrete,
+        vectorize_particles=vectorize_particles,
+        data_plate=data_plate,
+    )
+    return (part.terms for part in draws)
+
+
+def stream_draws(
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    num_particles: int,
+    chunk_size: int | None = None,
+    *,
+    seed: int = 0,
+    memory_limit: int = MEMORY_LIMIT,
+    enumerate_discrete: bool = False,
+    vectorize_particles: bool = True,
+    data_plate: str | None = None,
+) -> Iterator[Draws]:
+    """Particles of the guide and their weights, one datum at a time: those of ``log_weights``.
+
+    The arguments are those of ``log_weights``; every tensor has shape ``(num_particles, 1,
+    ...)``. A discrete site that is summed out has no draws.
+    """
     for name, value in (("num_particles", num_particles), ("chunk_size", chunk_size or 1)):
         if value < 1:
             raise ValueError(f"{name} got {value}: it must be at least 1")
@@ -197,14 +255,14 @@ def stream_log_weights(
     first, devices = take(x, slice(1)), _cuda_devices(x)
     with torch.no_grad(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        structure = _structure(model, guide, first, enumerate_discrete, data_plate)
+        structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
         if chunk_size is None and vectorize_particles:
             per_particle = _bytes_per_particle(model, guide, first, structure)
             chunk_size = max(1, int(memory_limit // max(per_particle, 1)))
 
     # Gradients are off for a column at a time: not for whoever consumes the columns.
     @torch.no_grad()
-    def column(datum: Inputs, occurrence: int) -> LogWeights:
+    def column(datum: Inputs, occurrence: int) -> Draws:
         blocks = []
         for start in range(0, num_particles, _BLOCK):
             size = min(_BLOCK, num_particles - start)
@@ -212,13 +270,15 @@ def stream_log_weights(
                 torch.manual_seed(_stream_seed(datum, occurrence, seed, start))
                 if vectorize_particles:
                     trace = _run(guide, datum, structure, size)
-                    block = _block(model, trace, datum, size, structure, chunk_size)
+                    terms = _block(model, trace, datum, size, structure, chunk_size)
+                    block = Draws(values_of(_latent(trace), structure, size, 1), terms)
                 else:
                     block = _loop(model, guide, datum, size, structure)
             blocks.append(block)
-        return LogWeights(*(torch.cat(terms).double() for terms in zip(*blocks, strict=True)))
+        joined = _concatenate(blocks)
+        return Draws(joined.values, LogWeights(*(part.double() for part in joined.terms)))
 
-    def columns() -> Iterator[LogWeights]:
+    def columns() -> Iterator[Draws]:
         seen: Counter[bytes] = Counter()
         for row in range(count(x)):
             datum = take(x, slice(row, row + 1))
@@ -278,7 +338,7 @@ def sample_log_weights(
     """
     with torch.no_grad(), torch.random.fork_rng(devices=_cuda_devices(x)):
         first = take(x, slice(1))
-        structure = _structure(model, guide, first, enumerate_discrete, data_plate)
+        structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
     guide_trace = _run(guide, x, structure, num_particles)
     for site in _latent(guide_trace):
         if not site["fn"].has_rsample:
@@ -290,7 +350,7 @@ def sample_log_weights(
     return terms, _plate_scale(guide_trace, structure)
 
 
-def _plate_scale(trace: Trace, structure: _Structure) -> float:
+def _plate_scale(trace: Trace, structure: Structure) -> float:
     """N / B of the data plate."""
     for site in _latent(trace):
         for frame in site["cond_indep_stack"]:
@@ -304,7 +364,7 @@ def _block(
     guide_trace: Trace,
     x: Inputs,
     num_particles: int,
-    structure: _Structure,
+    structure: Structure,
     chunk_size: int | None,
 ) -> LogWeights:
     """Terms for the K particles of a guide trace; the model takes ``chunk_size`` at a time."""
@@ -321,21 +381,99 @@ def _block(
 
 
 def _loop(
-    model: Program, guide: Program, x: Inputs, num_particles: int, structure: _Structure
-) -> LogWeights:
-    """Terms for K particles, each a run of its own."""
-    runs = [
-        _block(model, _run(guide, x, structure, 1), x, 1, structure, None)
-        for _ in range(num_particles)
-    ]
-    return LogWeights(*(torch.cat(terms) for terms in zip(*runs, strict=True)))
+    model: Program, guide: Program, x: Inputs, num_particles: int, structure: Structure
+) -> Draws:
+    """K particles, each a run of its own."""
+    runs = []
+    for _ in range(num_particles):
+        trace = _run(guide, x, structure, 1)
+        terms = _block(model, trace, x, 1, structure, None)
+        runs.append(Draws(values_of(_latent(trace), structure, 1, count(x)), terms))
+    return _concatenate(runs)
+
+
+def _concatenate(blocks: list[Draws]) -> Draws:
+    values = {name: torch.cat([b.values[name] for b in blocks]) for name in blocks[0].values}
+    terms = zip(*(block.terms for block in blocks), strict=True)
+    return Draws(values, LogWeights(*(torch.cat(parts) for parts in terms)))
+
+
+def values_of(
+    sites: list[dict[str, Any]], structure: Structure, num_particles: int, num_data: int
+) -> dict[str, Tensor]:
+    """Values by site, ``(K, B, *inner plates, *event shape)``, from however they lie in a trace."""
+    values = {}
+    for site in sites:
+        order, inner = _axes(site, structure)
+        value, event_dim = site["value"], site["fn"].event_dim
+        missing = -structure.particle_dim - (value.dim() - event_dim)
+        value = value.reshape((1,) * missing + tuple(value.shape)).permute(order)
+        rest = value.shape[2 : 2 + inner] + value.shape[value.dim() - event_dim :]
+        values[site["name"]] = value.expand(num_particles, num_data, *value.shape[2:]).reshape(
+            num_particles, num_data, *rest
+        )
+    return values
+
+
+def _as_traced(value: Tensor, site: dict[str, Any], structure: Structure) -> Tensor:
+    """The inverse of ``values_of``: a value ``(K, B, ...)`` laid out as a trace has it."""
+    order, inner = _axes(site, structure)
+    absent = -structure.particle_dim - 2 - inner
+    value = value.reshape(*value.shape[: 2 + inner], *(1,) * absent, *value.shape[2 + inner :])
+    value = value.permute([order.index(axis) for axis in range(len(order))])
+    return value if value.shape[0] > 1 else value[0]
+
+
+def _axes(site: dict[str, Any], structure: Structure) -> tuple[list[int], int]:
+    """Axes of a traced value in the order particles, data, inner plates, no plate, event."""
+    size = -structure.particle_dim
+    taken = {structure.particle_dim, structure.data_dim}
+    inner = sorted({f.dim for f in site["cond_indep_stack"] if f.vectorized} - taken)
+    absent = [dim for dim in range(-size, 0) if dim not in taken and dim not in inner]
+    plates = [size + dim for dim in (structure.particle_dim, structure.data_dim, *inner, *absent)]
+    return [*plates, *range(size, size + site["fn"].event_dim)], len(inner)
+
+
+def run_at(
+    model: Program,
+    x: Inputs,
+    values: Mapping[str, Tensor],
+    structure: Structure,
+    *,
+    draw_observed: bool = False,
+) -> Trace:
+    """Trace of a model with given values of its latent sites.
+
+    Parameters
+    ----------
+    model, x
+        Pyro program and data of B rows.
+    values
+        Value of every latent site, ``(K, B, *inner plates, *event shape)``.
+    structure
+        What ``structure_of`` returned for the pair.
+    draw_observed
+        Draw the observed sites from p(x | z), where otherwise they are ``x``.
+    """
+    num_particles = len(next(iter(values.values())))
+    sites = {site["name"]: site for site in _samples(_trace(model, take(x, slice(1))))}
+    given = Trace()
+    for name, value in values.items():
+        laid_out = _as_traced(value, sites[name], structure)
+        given.add_node(
+            name, name=name, type="sample", is_observed=False, value=laid_out, infer={}
+        )
+    program = poutine.replay(model, trace=given)
+    if draw_observed:
+        program = poutine.uncondition(program)
+    return _run(program, x, structure, num_particles)
 
 
 def _trace(program: Program, x: Inputs) -> Trace:
     return poutine.trace(lambda: run_program(program, x)).get_trace()
 
 
-def _run(program: Program, x: Inputs, structure: _Structure, num_particles: int) -> Trace:
+def _run(program: Program, x: Inputs, structure: Structure, num_particles: int) -> Trace:
     """Trace of a program inside a plate of particles to the left of its own plates."""
 
     def vectorised(x: Inputs) -> None:
@@ -350,7 +488,7 @@ def _run(program: Program, x: Inputs, structure: _Structure, num_particles: int)
 
 
 def _model_terms(
-    model: Program, x: Inputs, guide_trace: Trace, structure: _Structure, num_particles: int
+    model: Program, x: Inputs, guide_trace: Trace, structure: Structure, num_particles: int
 ) -> tuple[Tensor, Tensor]:
     """Terms log p(x | z_k) and log p(z_k), discrete sites summed out exactly."""
     program = poutine.replay(model, trace=guide_trace)
@@ -379,7 +517,7 @@ def _sum_out(log_prob: Tensor) -> Tensor:
 
 
 def _sum_sites(
-    sites: list[dict[str, Any]], structure: _Structure, num_particles: int, num_data: int
+    sites: list[dict[str, Any]], structure: Structure, num_particles: int, num_data: int
 ) -> Tensor:
     """Sum of the unscaled log-probabilities of the sites, ``(..., K, B)``."""
     total = torch.zeros(num_particles, num_data)
@@ -398,7 +536,7 @@ def _sum_sites(
     return total
 
 
-def _slice_particles(trace: Trace, structure: _Structure, start: int, stop: int) -> Trace:
+def _slice_particles(trace: Trace, structure: Structure, start: int, stop: int) -> Trace:
     """The trace with the particles from ``start`` to ``stop`` alone."""
     piece = trace.copy()
     for site in _latent(trace):
@@ -426,9 +564,9 @@ def _observed(trace: Trace) -> list[dict[str, Any]]:
     return [site for site in _samples(trace) if site["is_observed"]]
 
 
-def _structure(
+def structure_of(
     model: Program, guide: Program, x: Inputs, enumerate_discrete: bool, data_plate: str | None
-) -> _Structure:
+) -> Structure:
     """Run the pair once and read off its plates and sites; refuse what cannot be weighted."""
     guide_trace = prune_subsample_sites(_trace(guide, x))
     model_trace = prune_subsample_sites(_trace(poutine.replay(model, trace=guide_trace), x))
@@ -457,7 +595,7 @@ def _structure(
                 f"discrete site {site['name']!r} lies in a plate inside the data plate: it "
                 "cannot be summed out here; put it in the guide, or marginalise it by hand"
             )
-    return _Structure(plates[0][name], nesting, frozenset(summed_out))
+    return Structure(plates[0][name], nesting, frozenset(summed_out))
 
 
 def _data_plate(
@@ -505,7 +643,7 @@ class _CountBytes(TorchFunctionMode):
         return out
 
 
-def _bytes_per_particle(model: Program, guide: Program, x: Inputs, structure: _Structure) -> float:
+def _bytes_per_particle(model: Program, guide: Program, x: Inputs, structure: Structure) -> float:
     """Bytes that one more particle adds to the tensors made in one pass, freed ones included.
 
     An upper bound of the peak, taken as a difference so that weights do not count.
