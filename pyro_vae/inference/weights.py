@@ -271,7 +271,7 @@ def stream_draws(
                 if vectorize_particles:
                     trace = _run(guide, datum, structure, size)
                     terms = _block(model, trace, datum, size, structure, chunk_size)
-                    block = Draws(values_of(_latent(trace), structure, size, 1), terms)
+                    block = Draws(values_of(latent_sites(trace), structure, size, 1), terms)
                 else:
                     block = _loop(model, guide, datum, size, structure)
             blocks.append(block)
@@ -340,7 +340,7 @@ def sample_log_weights(
         first = take(x, slice(1))
         structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
     guide_trace = _run(guide, x, structure, num_particles)
-    for site in _latent(guide_trace):
+    for site in latent_sites(guide_trace):
         if not site["fn"].has_rsample:
             raise ProgramError(
                 f"guide site {site['name']!r} is not reparameterised, so its draws have no "
@@ -352,7 +352,7 @@ def sample_log_weights(
 
 def _plate_scale(trace: Trace, structure: Structure) -> float:
     """N / B of the data plate."""
-    for site in _latent(trace):
+    for site in latent_sites(trace):
         for frame in site["cond_indep_stack"]:
             if frame.dim == structure.data_dim:
                 return float((frame.full_size or frame.size) / frame.size)
@@ -368,7 +368,7 @@ def _block(
     chunk_size: int | None,
 ) -> LogWeights:
     """Terms for the K particles of a guide trace; the model takes ``chunk_size`` at a time."""
-    log_guide = _sum_sites(_latent(guide_trace), structure, num_particles, count(x))
+    log_guide = sum_sites(latent_sites(guide_trace), structure, num_particles, count(x))
     parts = []
     for start in range(0, num_particles, chunk_size or num_particles):
         stop = min(start + (chunk_size or num_particles), num_particles)
@@ -388,7 +388,7 @@ def _loop(
     for _ in range(num_particles):
         trace = _run(guide, x, structure, 1)
         terms = _block(model, trace, x, 1, structure, None)
-        runs.append(Draws(values_of(_latent(trace), structure, 1, count(x)), terms))
+        runs.append(Draws(values_of(latent_sites(trace), structure, 1, count(x)), terms))
     return _concatenate(runs)
 
 
@@ -440,6 +440,7 @@ def run_at(
     values: Mapping[str, Tensor],
     structure: Structure,
     *,
+    num_particles: int | None = None,
     draw_observed: bool = False,
 ) -> Trace:
     """Trace of a model with given values of its latent sites.
@@ -449,14 +450,17 @@ def run_at(
     model, x
         Pyro program and data of B rows.
     values
-        Value of every latent site, ``(K, B, *inner plates, *event shape)``.
+        Values of latent sites, ``(K, B, *inner plates, *event shape)``; others are drawn.
     structure
         What ``structure_of`` returned for the pair.
+    num_particles
+        Number K, needed only where no values are given.
     draw_observed
         Draw the observed sites from p(x | z), where otherwise they are ``x``.
     """
-    num_particles = len(next(iter(values.values())))
-    sites = {site["name"]: site for site in _samples(_trace(model, take(x, slice(1))))}
+    if num_particles is None:
+        num_particles = len(next(iter(values.values())))
+    sites = {site["name"]: site for site in _samples(trace_of(model, take(x, slice(1))))}
     given = Trace()
     for name, value in values.items():
         laid_out = _as_traced(value, sites[name], structure)
@@ -469,8 +473,8 @@ def run_at(
     return _run(program, x, structure, num_particles)
 
 
-def _trace(program: Program, x: Inputs) -> Trace:
-    return poutine.trace(lambda: run_program(program, x)).get_trace()
+def trace_of(program: Program, x: Inputs) -> Trace:
+    return prune_subsample_sites(poutine.trace(lambda: run_program(program, x)).get_trace())
 
 
 def _run(program: Program, x: Inputs, structure: Structure, num_particles: int) -> Trace:
@@ -500,8 +504,8 @@ def _model_terms(
         program = poutine.enum(program, first_available_dim=structure.particle_dim - 1)
     trace = _run(program, x, structure, num_particles)
     size = count(x)
-    log_prior = _sum_sites(_latent(trace), structure, num_particles, size)
-    log_likelihood = _sum_sites(_observed(trace), structure, num_particles, size)
+    log_prior = sum_sites(latent_sites(trace), structure, num_particles, size)
+    log_likelihood = sum_sites(observed_sites(trace), structure, num_particles, size)
     if structure.summed_out:
         # log p(z) = log sum_d p(z, d);  log p(x | z) = log sum_d p(x, z, d) - log p(z)
         log_joint = _sum_out(log_prior + log_likelihood)
@@ -516,7 +520,7 @@ def _sum_out(log_prob: Tensor) -> Tensor:
     return log_prob.flatten(0, -3).logsumexp(0) if log_prob.dim() > 2 else log_prob
 
 
-def _sum_sites(
+def sum_sites(
     sites: list[dict[str, Any]], structure: Structure, num_particles: int, num_data: int
 ) -> Tensor:
     """Sum of the unscaled log-probabilities of the sites, ``(..., K, B)``."""
@@ -539,7 +543,7 @@ def _sum_sites(
 def _slice_particles(trace: Trace, structure: Structure, start: int, stop: int) -> Trace:
     """The trace with the particles from ``start`` to ``stop`` alone."""
     piece = trace.copy()
-    for site in _latent(trace):
+    for site in latent_sites(trace):
         value = site["value"]
         dim = structure.particle_dim - site["fn"].event_dim
         if value.dim() >= -dim and value.shape[dim] > 1:
@@ -556,11 +560,11 @@ def _samples(trace: Trace) -> list[dict[str, Any]]:
     ]
 
 
-def _latent(trace: Trace) -> list[dict[str, Any]]:
+def latent_sites(trace: Trace) -> list[dict[str, Any]]:
     return [site for site in _samples(trace) if not site["is_observed"]]
 
 
-def _observed(trace: Trace) -> list[dict[str, Any]]:
+def observed_sites(trace: Trace) -> list[dict[str, Any]]:
     return [site for site in _samples(trace) if site["is_observed"]]
 
 
@@ -568,10 +572,10 @@ def structure_of(
     model: Program, guide: Program, x: Inputs, enumerate_discrete: bool, data_plate: str | None
 ) -> Structure:
     """Run the pair once and read off its plates and sites; refuse what cannot be weighted."""
-    guide_trace = prune_subsample_sites(_trace(guide, x))
-    model_trace = prune_subsample_sites(_trace(poutine.replay(model, trace=guide_trace), x))
-    in_guide = {site["name"] for site in _latent(guide_trace)}
-    in_model = {site["name"] for site in _latent(model_trace)}
+    guide_trace = trace_of(guide, x)
+    model_trace = trace_of(poutine.replay(model, trace=guide_trace), x)
+    in_guide = {site["name"] for site in latent_sites(guide_trace)}
+    in_model = {site["name"] for site in latent_sites(model_trace)}
     for name in sorted(in_guide - in_model):
         raise ProgramError(
             f"latent site {name!r} is in the guide but not in the model: give both the same sites"
@@ -583,9 +587,9 @@ def structure_of(
                 f"latent site {name!r} is in the model but not in the guide: add it to the "
                 "guide, or, if it is discrete, sum it out with enumerate_discrete=True"
             )
-    if not _observed(model_trace):
+    if not observed_sites(model_trace):
         raise ProgramError("the model has no observed site: condition one on x with obs=x")
-    sites = _samples(model_trace) + _latent(guide_trace)
+    sites = _samples(model_trace) + latent_sites(guide_trace)
     plates = [{f.name: f.dim for f in site["cond_indep_stack"] if f.vectorized} for site in sites]
     name = _data_plate(sites, plates, data_plate)
     nesting = max(-dim for plate in plates for dim in plate.values())
