@@ -4,6 +4,9 @@ import pyro
 import pytest
 import torch
 
+# The models of the tests are small: threads would wait for each other longer than they work.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True)
 def _strict_surroundings():

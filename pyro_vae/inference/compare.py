@@ -105,7 +105,7 @@ class Comparison:
         elbo_rank = table["elbo"].rank(ascending=False, method="min").astype(int)
         table.insert(list(table.columns).index("elbo") + 1, "elbo_rank", elbo_rank)
         position = list(table.columns).index("p_value") + 1
-        table.insert(position, "p_holm", _holm(table["p_value"].to_numpy()))
+        table.insert(position, "p_holm", holm(table["p_value"].to_numpy()))
         return table
 
     def paired(self, a: str, b: str, *, of: str = "log_evidence") -> Difference:
@@ -397,7 +397,7 @@ def _rest(total: float, part: float) -> float:
     return math.sqrt(max(total**2 - part**2, 0.0))
 
 
-def _holm(p_values: np.ndarray) -> np.ndarray:
+def holm(p_values: np.ndarray) -> np.ndarray:
     """Holm's (1979) adjusted p-values; NaN stays."""
     adjusted = np.full(len(p_values), math.nan)
     order = [i for i in np.argsort(p_values) if not math.isnan(p_values[i])]

@@ -22,6 +22,7 @@ __all__ = [
     "KHAT_LIMIT",
     "active_directions",
     "active_units",
+    "az",
     "effective_sample_size",
     "pareto_khat",
 ]

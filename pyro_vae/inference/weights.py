@@ -18,6 +18,7 @@ import pyro
 import torch
 from pyro import poutine
 from pyro.distributions.util import scale_and_mask
+from pyro.poutine import Trace
 from pyro.poutine.util import prune_subsample_sites
 from torch.overrides import TorchFunctionMode
 
@@ -32,17 +33,20 @@ from pyro_vae.inference.inputs import (
 )
 
 if TYPE_CHECKING:
-    from pyro.poutine import Trace
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from pyro_vae.inference.inputs import Inputs
 
 __all__ = [
+    "Draws",
     "LogWeights",
     "Program",
     "cross_log_guide",
     "log_weights",
     "sample_log_weights",
+    "stream_draws",
     "stream_log_weights",
 ]
 
@@ -79,7 +83,22 @@ class LogWeights(NamedTuple):
         return self.log_likelihood + self.log_prior - self.log_guide
 
 
-class _Structure(NamedTuple):
+class Draws(NamedTuple):
+    """Particles of the guide with their weights.
+
+    Attributes
+    ----------
+    values
+        Value of every site of the guide, ``(K, B, *inner plates, *event shape)``.
+    terms
+        Terms of their log-weights, ``(K, B)``.
+    """
+
+    values: dict[str, Tensor]
+    terms: LogWeights
+
+
+class Structure(NamedTuple):
     """What one run of a pair shows of its plates and sites."""
 
     data_dim: int
@@ -199,6 +218,41 @@ def stream_log_weights(
     ``(K, B, D)`` log-likelihood terms never lie in memory at once, and neither do the
     ``(K, B)`` weights.
     """
+    draws = stream_draws(
+        model,
+        guide,
+        x,
+        num_particles,
+        chunk_size,
+        seed=seed,
+        memory_limit=memory_limit,
+        enumerate_discrete=enumerate_discrete,
+        vectorize_particles=vectorize_particles,
+        data_plate=data_plate,
+        start=start,
+    )
+    return (part.terms for part in draws)
+
+
+def stream_draws(
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    num_particles: int,
+    chunk_size: int | None = None,
+    *,
+    seed: int = 0,
+    memory_limit: int = MEMORY_LIMIT,
+    enumerate_discrete: bool = False,
+    vectorize_particles: bool = True,
+    data_plate: str | None = None,
+    start: int = 0,
+) -> Iterator[Draws]:
+    """Particles of the guide and their weights, one datum at a time: those of ``log_weights``.
+
+    The arguments are those of ``stream_log_weights``; every tensor has shape ``(num_particles, 1,
+    ...)``. A discrete site that is summed out has no draws.
+    """
     for name, value in (("num_particles", num_particles), ("chunk_size", chunk_size or 1)):
         if value < 1:
             raise ValueError(f"{name} got {value}: it must be at least 1")
@@ -206,28 +260,30 @@ def stream_log_weights(
     first, devices = take(x, slice(1)), _cuda_devices(x)
     with torch.no_grad(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        structure = _structure(model, guide, first, enumerate_discrete, data_plate)
+        structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
         if chunk_size is None and vectorize_particles:
             per_particle = _bytes_per_particle(model, guide, first, structure)
             chunk_size = max(1, int(memory_limit // max(per_particle, 1)))
 
     # Gradients are off for a column at a time: not for whoever consumes the columns.
     @torch.no_grad()
-    def column(datum: Inputs, occurrence: int) -> LogWeights:
+    def column(datum: Inputs, occurrence: int) -> Draws:
         blocks = []
-        for start in range(0, num_particles, _BLOCK):
-            size = min(_BLOCK, num_particles - start)
+        for offset in range(0, num_particles, _BLOCK):
+            size = min(_BLOCK, num_particles - offset)
             with torch.random.fork_rng(devices=devices):
-                torch.manual_seed(_stream_seed(datum, occurrence, seed, start))
+                torch.manual_seed(_stream_seed(datum, occurrence, seed, offset))
                 if vectorize_particles:
                     trace = _run(guide, datum, structure, size)
-                    block = _block(model, trace, datum, size, structure, chunk_size)
+                    terms = _block(model, trace, datum, size, structure, chunk_size)
+                    block = Draws(values_of(latent_sites(trace), structure, size, 1), terms)
                 else:
                     block = _loop(model, guide, datum, size, structure)
             blocks.append(block)
-        return LogWeights(*(torch.cat(terms).double() for terms in zip(*blocks, strict=True)))
+        joined = _concatenate(blocks)
+        return Draws(joined.values, LogWeights(*(part.double() for part in joined.terms)))
 
-    def columns() -> Iterator[LogWeights]:
+    def columns() -> Iterator[Draws]:
         seen: Counter[bytes] = Counter()
         for row in range(count(x)):
             datum = take(x, slice(row, row + 1))
@@ -288,9 +344,9 @@ def sample_log_weights(
     """
     with torch.no_grad(), torch.random.fork_rng(devices=_cuda_devices(x)):
         first = take(x, slice(1))
-        structure = _structure(model, guide, first, enumerate_discrete, data_plate)
+        structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
     guide_trace = _run(guide, x, structure, num_particles)
-    for site in _latent(guide_trace):
+    for site in latent_sites(guide_trace):
         if not site["fn"].has_rsample:
             raise ProgramError(
                 f"guide site {site['name']!r} is not reparameterised, so its draws have no "
@@ -333,27 +389,27 @@ def cross_log_guide(
     size, devices = count(x), _cuda_devices(x)
     with torch.no_grad(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        structure = _structure(model, guide, take(x, slice(1)), enumerate_discrete, data_plate)
+        structure = structure_of(model, guide, take(x, slice(1)), enumerate_discrete, data_plate)
         trace = _run(guide, x, structure, num_particles)
         terms = _block(model, trace, x, num_particles, structure, None)
     for row in range(size):
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
             given = {}
-            for site in _latent(trace):
+            for site in latent_sites(trace):
                 dim = structure.data_dim - site["fn"].event_dim
                 value = site["value"]
                 given[site["name"]] = value.narrow(dim, row, 1).expand(value.shape)
             scored = _run(poutine.condition(guide, data=given), x, structure, num_particles)
             sites = [scored.nodes[name] for name in given]
-            cross = _sum_sites(sites, structure, num_particles, size)
+            cross = sum_sites(sites, structure, num_particles, size)
         yield LogWeights(*(term[:, row : row + 1].double() for term in terms)), cross.double()
         if progress is not None:
             progress(row + 1, size)
 
 
-def _plate_scale(trace: Trace, structure: _Structure) -> float:
+def _plate_scale(trace: Trace, structure: Structure) -> float:
     """N / B of the data plate."""
-    for site in _latent(trace):
+    for site in latent_sites(trace):
         for frame in site["cond_indep_stack"]:
             if frame.dim == structure.data_dim:
                 return float((frame.full_size or frame.size) / frame.size)
@@ -365,11 +421,11 @@ def _block(
     guide_trace: Trace,
     x: Inputs,
     num_particles: int,
-    structure: _Structure,
+    structure: Structure,
     chunk_size: int | None,
 ) -> LogWeights:
     """Terms for the K particles of a guide trace; the model takes ``chunk_size`` at a time."""
-    log_guide = _sum_sites(_latent(guide_trace), structure, num_particles, count(x))
+    log_guide = sum_sites(latent_sites(guide_trace), structure, num_particles, count(x))
     parts = []
     for start in range(0, num_particles, chunk_size or num_particles):
         stop = min(start + (chunk_size or num_particles), num_particles)
@@ -382,21 +438,101 @@ def _block(
 
 
 def _loop(
-    model: Program, guide: Program, x: Inputs, num_particles: int, structure: _Structure
-) -> LogWeights:
-    """Terms for K particles, each a run of its own."""
-    runs = [
-        _block(model, _run(guide, x, structure, 1), x, 1, structure, None)
-        for _ in range(num_particles)
-    ]
-    return LogWeights(*(torch.cat(terms) for terms in zip(*runs, strict=True)))
+    model: Program, guide: Program, x: Inputs, num_particles: int, structure: Structure
+) -> Draws:
+    """K particles, each a run of its own."""
+    runs = []
+    for _ in range(num_particles):
+        trace = _run(guide, x, structure, 1)
+        terms = _block(model, trace, x, 1, structure, None)
+        runs.append(Draws(values_of(latent_sites(trace), structure, 1, count(x)), terms))
+    return _concatenate(runs)
 
 
-def _trace(program: Program, x: Inputs) -> Trace:
-    return poutine.trace(lambda: run_program(program, x)).get_trace()
+def _concatenate(blocks: list[Draws]) -> Draws:
+    values = {name: torch.cat([b.values[name] for b in blocks]) for name in blocks[0].values}
+    terms = zip(*(block.terms for block in blocks), strict=True)
+    return Draws(values, LogWeights(*(torch.cat(parts) for parts in terms)))
 
 
-def _run(program: Program, x: Inputs, structure: _Structure, num_particles: int) -> Trace:
+def values_of(
+    sites: list[dict[str, Any]], structure: Structure, num_particles: int, num_data: int
+) -> dict[str, Tensor]:
+    """Values by site as they lie in a trace, brought to ``(K, B, *inner plates, *event shape)``."""
+    values = {}
+    for site in sites:
+        order, inner = _axes(site, structure)
+        value, event_dim = site["value"], site["fn"].event_dim
+        missing = -structure.particle_dim - (value.dim() - event_dim)
+        value = value.reshape((1,) * missing + tuple(value.shape)).permute(order)
+        rest = value.shape[2 : 2 + inner] + value.shape[value.dim() - event_dim :]
+        values[site["name"]] = value.expand(num_particles, num_data, *value.shape[2:]).reshape(
+            num_particles, num_data, *rest
+        )
+    return values
+
+
+def _as_traced(value: Tensor, site: dict[str, Any], structure: Structure) -> Tensor:
+    """The inverse of ``values_of``: a value ``(K, B, ...)`` laid out as a trace has it."""
+    order, inner = _axes(site, structure)
+    absent = -structure.particle_dim - 2 - inner
+    value = value.reshape(*value.shape[: 2 + inner], *(1,) * absent, *value.shape[2 + inner :])
+    value = value.permute([order.index(axis) for axis in range(len(order))])
+    return value if value.shape[0] > 1 else value[0]
+
+
+def _axes(site: dict[str, Any], structure: Structure) -> tuple[list[int], int]:
+    """Axes of a traced value in the order particles, data, inner plates, no plate, event."""
+    size = -structure.particle_dim
+    taken = {structure.particle_dim, structure.data_dim}
+    inner = sorted({f.dim for f in site["cond_indep_stack"] if f.vectorized} - taken)
+    absent = [dim for dim in range(-size, 0) if dim not in taken and dim not in inner]
+    plates = [size + dim for dim in (structure.particle_dim, structure.data_dim, *inner, *absent)]
+    return [*plates, *range(size, size + site["fn"].event_dim)], len(inner)
+
+
+def run_at(
+    model: Program,
+    x: Inputs,
+    values: Mapping[str, Tensor],
+    structure: Structure,
+    *,
+    num_particles: int | None = None,
+    draw_observed: bool = False,
+) -> Trace:
+    """Trace of a model with given values of its latent sites.
+
+    Parameters
+    ----------
+    model, x
+        Pyro program and data of B rows.
+    values
+        Values of latent sites, ``(K, B, *inner plates, *event shape)``; others are drawn.
+    structure
+        What ``structure_of`` returned for the pair.
+    num_particles
+        Number K, needed only where no values are given.
+    draw_observed
+        Draw the observed sites from p(x | z), where otherwise they are ``x``.
+    """
+    if num_particles is None:
+        num_particles = len(next(iter(values.values())))
+    sites = {site["name"]: site for site in _samples(trace_of(model, take(x, slice(1))))}
+    given = Trace()
+    for name, value in values.items():
+        laid_out = _as_traced(value, sites[name], structure)
+        given.add_node(name, name=name, type="sample", is_observed=False, value=laid_out, infer={})
+    program = poutine.replay(model, trace=given)
+    if draw_observed:
+        program = poutine.uncondition(program)
+    return _run(program, x, structure, num_particles)
+
+
+def trace_of(program: Program, x: Inputs) -> Trace:
+    return prune_subsample_sites(poutine.trace(lambda: run_program(program, x)).get_trace())
+
+
+def _run(program: Program, x: Inputs, structure: Structure, num_particles: int) -> Trace:
     """Trace of a program inside a plate of particles to the left of its own plates."""
 
     def vectorised(x: Inputs) -> None:
@@ -411,7 +547,7 @@ def _run(program: Program, x: Inputs, structure: _Structure, num_particles: int)
 
 
 def _model_terms(
-    model: Program, x: Inputs, guide_trace: Trace, structure: _Structure, num_particles: int
+    model: Program, x: Inputs, guide_trace: Trace, structure: Structure, num_particles: int
 ) -> tuple[Tensor, Tensor]:
     """Terms log p(x | z_k) and log p(z_k), discrete sites summed out exactly."""
     program = poutine.replay(model, trace=guide_trace)
@@ -423,8 +559,8 @@ def _model_terms(
         program = poutine.enum(program, first_available_dim=structure.particle_dim - 1)
     trace = _run(program, x, structure, num_particles)
     size = count(x)
-    log_prior = _sum_sites(_latent(trace), structure, num_particles, size)
-    log_likelihood = _sum_sites(_observed(trace), structure, num_particles, size)
+    log_prior = sum_sites(latent_sites(trace), structure, num_particles, size)
+    log_likelihood = sum_sites(observed_sites(trace), structure, num_particles, size)
     if structure.summed_out:
         # log p(z) = log sum_d p(z, d);  log p(x | z) = log sum_d p(x, z, d) - log p(z)
         log_joint = _sum_out(log_prior + log_likelihood)
@@ -439,8 +575,8 @@ def _sum_out(log_prob: Tensor) -> Tensor:
     return log_prob.flatten(0, -3).logsumexp(0) if log_prob.dim() > 2 else log_prob
 
 
-def _sum_sites(
-    sites: list[dict[str, Any]], structure: _Structure, num_particles: int, num_data: int
+def sum_sites(
+    sites: list[dict[str, Any]], structure: Structure, num_particles: int, num_data: int
 ) -> Tensor:
     """Sum of the unscaled log-probabilities of the sites, ``(..., K, B)``."""
     total = torch.zeros(num_particles, num_data)
@@ -459,10 +595,10 @@ def _sum_sites(
     return total
 
 
-def _slice_particles(trace: Trace, structure: _Structure, start: int, stop: int) -> Trace:
+def _slice_particles(trace: Trace, structure: Structure, start: int, stop: int) -> Trace:
     """The trace with the particles from ``start`` to ``stop`` alone."""
     piece = trace.copy()
-    for site in _latent(trace):
+    for site in latent_sites(trace):
         value = site["value"]
         dim = structure.particle_dim - site["fn"].event_dim
         if value.dim() >= -dim and value.shape[dim] > 1:
@@ -479,22 +615,22 @@ def _samples(trace: Trace) -> list[dict[str, Any]]:
     ]
 
 
-def _latent(trace: Trace) -> list[dict[str, Any]]:
+def latent_sites(trace: Trace) -> list[dict[str, Any]]:
     return [site for site in _samples(trace) if not site["is_observed"]]
 
 
-def _observed(trace: Trace) -> list[dict[str, Any]]:
+def observed_sites(trace: Trace) -> list[dict[str, Any]]:
     return [site for site in _samples(trace) if site["is_observed"]]
 
 
-def _structure(
+def structure_of(
     model: Program, guide: Program, x: Inputs, enumerate_discrete: bool, data_plate: str | None
-) -> _Structure:
+) -> Structure:
     """Run the pair once and read off its plates and sites; refuse what cannot be weighted."""
-    guide_trace = prune_subsample_sites(_trace(guide, x))
-    model_trace = prune_subsample_sites(_trace(poutine.replay(model, trace=guide_trace), x))
-    in_guide = {site["name"] for site in _latent(guide_trace)}
-    in_model = {site["name"] for site in _latent(model_trace)}
+    guide_trace = trace_of(guide, x)
+    model_trace = trace_of(poutine.replay(model, trace=guide_trace), x)
+    in_guide = {site["name"] for site in latent_sites(guide_trace)}
+    in_model = {site["name"] for site in latent_sites(model_trace)}
     for name in sorted(in_guide - in_model):
         raise ProgramError(
             f"latent site {name!r} is in the guide but not in the model: give both the same sites"
@@ -506,9 +642,9 @@ def _structure(
                 f"latent site {name!r} is in the model but not in the guide: add it to the "
                 "guide, or, if it is discrete, sum it out with enumerate_discrete=True"
             )
-    if not _observed(model_trace):
+    if not observed_sites(model_trace):
         raise ProgramError("the model has no observed site: condition one on x with obs=x")
-    sites = _samples(model_trace) + _latent(guide_trace)
+    sites = _samples(model_trace) + latent_sites(guide_trace)
     plates = [{f.name: f.dim for f in site["cond_indep_stack"] if f.vectorized} for site in sites]
     name = _data_plate(sites, plates, data_plate)
     nesting = max(-dim for plate in plates for dim in plate.values())
@@ -518,7 +654,7 @@ def _structure(
                 f"discrete site {site['name']!r} lies in a plate inside the data plate: it "
                 "cannot be summed out here; put it in the guide, or marginalise it by hand"
             )
-    return _Structure(plates[0][name], nesting, frozenset(summed_out))
+    return Structure(plates[0][name], nesting, frozenset(summed_out))
 
 
 def _data_plate(
@@ -566,7 +702,7 @@ class _CountBytes(TorchFunctionMode):
         return out
 
 
-def _bytes_per_particle(model: Program, guide: Program, x: Inputs, structure: _Structure) -> float:
+def _bytes_per_particle(model: Program, guide: Program, x: Inputs, structure: Structure) -> float:
     """Bytes that one more particle adds to the tensors made in one pass, freed ones included.
 
     An upper bound of the peak, taken as a difference so that weights do not count.

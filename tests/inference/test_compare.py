@@ -13,7 +13,7 @@ from torch import nn
 from pyro_vae.data import Dataset
 from pyro_vae.errors import ComparisonError
 from pyro_vae.inference import active_directions, active_units, compare, measure
-from pyro_vae.inference.compare import _holm, compare_results, describe_data, paired_difference
+from pyro_vae.inference.compare import compare_results, describe_data, holm, paired_difference
 from pyro_vae.models import VAE, LinearVAE, MixtureModel
 from pyro_vae.models.likelihoods import Bernoulli, Normal
 from tests.oracles import LinearGaussian
@@ -223,10 +223,10 @@ def test_one_model_alone_and_a_limit():
 
 def test_holm_by_hand():
     """Sorted 0.01, 0.02, 0.04 of three: 3 x 0.01, 2 x 0.02, 1 x 0.04."""
-    got = _holm(np.array([math.nan, 0.04, 0.01, 0.02]))
+    got = holm(np.array([math.nan, 0.04, 0.01, 0.02]))
     np.testing.assert_allclose(got[1:], [0.04, 0.03, 0.04])
     assert math.isnan(got[0])
-    np.testing.assert_allclose(_holm(np.array([0.6, 0.9])), [1.0, 1.0])
+    np.testing.assert_allclose(holm(np.array([0.6, 0.9])), [1.0, 1.0])
 
 
 def test_active_units_and_directions():
