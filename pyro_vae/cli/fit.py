@@ -78,7 +78,7 @@ def fit(
     scale: Annotated[
         str | None,
         typer.Option(
-            help="Sigma of the normal likelihood: a number, shared, per-feature, or latent "
+            help="Sigma of a likelihood that has one: a number, shared, per-feature, or latent "
             "(a function of z)."
         ),
     ] = None,

@@ -131,12 +131,12 @@ class Recipe:
         text = self.likelihood or _DEFAULT_LIKELIHOODS[data.kind]
         if self.scale is not None:
             name, settings = parse_call(text)
-            if name != "normal" or "scale" in settings:
+            if settings:
                 raise SettingError(
-                    f"--scale belongs to --likelihood normal, not to {text}: write settings in "
-                    "brackets, as in 'student-t(scale=latent)'"
+                    f"--scale {self.scale} beside --likelihood {text!r}: write all its settings "
+                    "in brackets, as in 'student-t(df=4, scale=latent)'"
                 )
-            text = f"normal(scale={self.scale})"
+            text = f"{name}(scale={self.scale})"
         likelihood = Likelihood.parse(text, lambda part: part.settings_for(data.maximum))
         if data.kind not in likelihood.kinds:
             raise SettingError(

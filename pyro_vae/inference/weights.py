@@ -458,7 +458,7 @@ def _concatenate(blocks: list[Draws]) -> Draws:
 def values_of(
     sites: list[dict[str, Any]], structure: Structure, num_particles: int, num_data: int
 ) -> dict[str, Tensor]:
-    """Values by site as they lie in a trace, brought to ``(K, B, *inner plates, *event shape)``."""
+    """Values by site, from how they lie in a trace to ``(K, B, *inner plates, *event shape)``."""
     values = {}
     for site in sites:
         order, inner = _axes(site, structure)

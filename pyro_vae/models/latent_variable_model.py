@@ -78,11 +78,10 @@ class LatentVariableModel(nn.Module):
 
     def _units(self) -> str:
         """The line of ``description`` on units."""
-        kind = (
-            "log p(x) is the log of a probability mass"
-            if self.measure == "counting"
-            else "log p(x) is the log of a density: it depends on the units of x"
-        )
+        kind = {
+            "counting": "log p(x) is the log of a probability mass",
+            "lebesgue": "log p(x) is the log of a density: it depends on the units of x",
+        }.get(self.measure, f"log p(x) is under the measure {self.measure}")
         return f"  units      nats per datum; {kind}"
 
 

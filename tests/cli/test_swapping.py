@@ -26,6 +26,10 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "own_parts.py"
         ("--prior", "categorical-normal(num_components=3)", "--objective", "iwae-3"),
         ("--prior", "vamp-prior(num_components=5)", "--guide", "inverse-autoregressive-flow"),
         ("--model", "hierarchical-vae"),
+        (
+            *("--data", "iris", "--likelihood"),
+            "per-column(columns=[normal, student-t(df=4, scale=latent), laplace, gamma])",
+        ),
         ("--model", "linear-vae", "--values", "unit-interval", "--likelihood", "normal"),
         ("--network", "dense(residual=true)", "--unamortised"),
     ],
@@ -42,6 +46,8 @@ def test_fit_evaluate_report_and_sample(tmp_path, arguments):
         summary["elbo"]["mean"] + summary["gap"]["mean"], abs=1e-3
     )
     assert printed["exact"] == int("linear-vae" in arguments)
+    if "--data" in arguments:
+        assert printed["base_measure"] == "lebesgue"
     if "--unamortised" not in arguments:
         run("sample", folder, "--count", 3)
     run("report", folder)
@@ -169,7 +175,11 @@ def test_parts_of_ones_own_by_import(tmp_path):
         (("--prior", "vamp"), "Did you mean 'vamp-prior'"),
         (("--prior", "categorical-normal", "--objective", "mean-field-elbo"), "closed form"),
         (("--objective", "iwea-5"), "Did you mean 'iwae'"),
-        (("--scale", "latent"), "--scale belongs to"),
+        (("--scale", "latent"), "binomial has no setting 'scale'"),
+        (
+            ("--values", "unit-interval", "--scale", "0.1", "--likelihood", "student-t(df=4)"),
+            "all its settings in brackets",
+        ),
         (("--model", "linear-vae"), "normal likelihood, not binomial"),
         (("--unamortised", "--prior", "vamp-prior"), "made of the guide"),
         (("--network", "convolutional", "--data", "wine", "--standardise"), "convolutions need"),

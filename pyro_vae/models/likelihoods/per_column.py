@@ -77,7 +77,8 @@ class PerColumn(Likelihood):
     Parameters
     ----------
     columns
-        One likelihood per column, each an object of its own, or as ``to_config`` gives it.
+        One likelihood per column: an object of its own, its name with settings as in
+        ``"student-t(df=4)"``, or what ``to_config`` gives.
 
     Raises
     ------
@@ -95,9 +96,9 @@ class PerColumn(Likelihood):
     remedy = "Change the column, or its likelihood."
     kinds = ("real", "counts", "unit-interval", "binary")
 
-    def __init__(self, columns: Sequence[Likelihood | dict[str, Any]]) -> None:
+    def __init__(self, columns: Sequence[Likelihood | str | dict[str, Any]]) -> None:
         super().__init__()
-        parts = [c if isinstance(c, Likelihood) else Likelihood.from_config(c) for c in columns]
+        parts = [_column(given) for given in columns]
         if not parts:
             raise ValueError("columns is empty: give one likelihood for each column of the table")
         if len({id(part) for part in parts}) < len(parts):
@@ -216,3 +217,9 @@ class PerColumn(Likelihood):
         cells = x.split(1, dim=-1)
         pairs = zip(self._parts(), cells, strict=True)
         return torch.cat([getattr(column, method)(cell) for column, cell in pairs], dim=-1)
+
+
+def _column(given: Likelihood | str | dict[str, Any]) -> Likelihood:
+    if isinstance(given, Likelihood):
+        return given
+    return Likelihood.parse(given) if isinstance(given, str) else Likelihood.from_config(given)
