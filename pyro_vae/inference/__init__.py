@@ -6,6 +6,7 @@ from pyro_vae.inference.diagnostics import (
     active_units,
     effective_sample_size,
     pareto_khat,
+    pareto_smoothed,
 )
 from pyro_vae.inference.evaluate import elbo, evaluate, iwae_bound, summary
 from pyro_vae.inference.evidence import log_evidence
@@ -14,6 +15,7 @@ from pyro_vae.inference.gap import gap, gap_parts
 from pyro_vae.inference.local import GuideFit, fit_guide
 from pyro_vae.inference.measure import measure
 from pyro_vae.inference.objectives import IWAE, objective_named
+from pyro_vae.inference.proposals import widened
 from pyro_vae.inference.runs import Run
 from pyro_vae.inference.surgery import elbo_surgery
 from pyro_vae.inference.weights import (
@@ -49,7 +51,9 @@ __all__ = [
     "measure",
     "objective_named",
     "pareto_khat",
+    "pareto_smoothed",
     "sample_log_weights",
     "stream_log_weights",
     "summary",
+    "widened",
 ]

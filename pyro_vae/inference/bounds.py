@@ -15,7 +15,16 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Estimate", "elbo_of", "gap_of", "iwae_of", "log_evidence_of", "mean_of"]
+__all__ = [
+    "Estimate",
+    "elbo_of",
+    "gap_of",
+    "iwae_of",
+    "jackknife_of",
+    "log_evidence_of",
+    "mean_of",
+    "renyi_of",
+]
 
 
 class Estimate(NamedTuple):
@@ -94,6 +103,44 @@ def log_evidence_of(log_weights: Tensor) -> Estimate:
         return Estimate(value, torch.full_like(value, math.nan))
     ratio = torch.exp(log_weights - value)  # w_k / mean(w), whose mean is 1
     return Estimate(value, ratio.std(0) / math.sqrt(count))
+
+
+def jackknife_of(log_weights: Tensor) -> Estimate:
+    """Log p(x) with the first-order bias of log mean(w) taken off by the jackknife.
+
+    J = K L_K - (K - 1) mean_i L_(-i), where L_(-i) is the estimate without particle i (Nowozin,
+    2018, "Debiasing evidence approximations: on importance-weighted autoencoders and jackknife
+    variational inference"). The bias falls from order 1 / K to 1 / K^2, and its sign is no
+    longer known: this is not a bound. Where one weight carries the sum, the correction is as
+    large as what it corrects. The standard error is the jackknife's own.
+    """
+    count = len(log_weights)
+    total = log_weights.logsumexp(0)
+    if count == 1:
+        return Estimate(total, torch.full_like(total, math.nan))
+    without = total + torch.log1p(-torch.exp(log_weights - total))
+    # Without the largest the difference cancels: sum the others afresh.
+    largest = log_weights.argmax(0, keepdim=True)
+    others = log_weights.scatter(0, largest, -math.inf).logsumexp(0, keepdim=True)
+    without = without.scatter(0, largest, others) - math.log(count - 1)
+    mean = without.mean(0)
+    value = count * (total - math.log(count)) - (count - 1) * mean
+    error = ((count - 1) / count * ((without - mean) ** 2).sum(0)).sqrt()
+    return Estimate(value, error)
+
+
+def renyi_of(log_weights: Tensor, alpha: float) -> Estimate:
+    """Variational Renyi bound L_a = log E_q[w^(1 - a)] / (1 - a).
+
+    Li & Turner (2016), arXiv 1602.02311. It falls as a rises: log p(x) at 0, the ELBO at 1; a
+    lower bound for a > 0, an upper bound for a < 0, and at a = -1 the chi upper bound CUBO_2 =
+    log E_q[w^2] / 2 (Dieng et al., 2017, arXiv 1611.00328). The estimate is low for a < 1 in
+    expectation, so for a < 0 it may stay below log p(x) while the particles are few.
+    """
+    if alpha == 1:
+        return elbo_of(log_weights)
+    value, error = log_evidence_of((1 - alpha) * log_weights)
+    return Estimate(value / (1 - alpha), error / abs(1 - alpha))
 
 
 def gap_of(log_weights: Tensor) -> Estimate:

@@ -25,6 +25,7 @@ __all__ = [
     "az",
     "effective_sample_size",
     "pareto_khat",
+    "pareto_smoothed",
 ]
 
 #: A latent unit is active where its posterior mean varies more than this over the data.
@@ -71,16 +72,37 @@ def pareto_khat(log_weights: Tensor) -> np.ndarray:
         Shape ``(B,)``; NaN where K < 25, or where the weights are equal to rounding (the guide
         is the posterior, and there is no tail to fit).
     """
+    return pareto_smoothed(log_weights)[1]
+
+
+def pareto_smoothed(log_weights: Tensor) -> tuple[Tensor, np.ndarray]:
+    """Log-weights with the largest replaced by quantiles of a Pareto tail, and k-hat.
+
+    Vehtari et al. (2024), arXiv 1507.02646. The variance falls, at the price of a small bias
+    of unknown sign; no weight rises above the largest that was drawn.
+
+    Parameters
+    ----------
+    log_weights
+        Shape ``(K, B)``, in nats.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(K, B)``, float64, not normalised; as given where k-hat is NaN.
+    ndarray
+        k-hat, as ``pareto_khat`` gives it.
+    """
     columns = log_weights.detach().double().cpu().numpy().T
-    khat = np.full(len(columns), math.nan)
-    if columns.shape[1] < _FEWEST_DRAWS:
-        return khat
-    spread = np.ptp(columns, axis=1)
-    # Rounding in the evaluation of log p(x, z) - log q(z), not a tail.
-    scale = np.abs(columns).max(axis=1) * np.finfo(np.float32).eps
-    for row in np.flatnonzero(spread > 10 * scale):
-        khat[row] = float(az.psislw(columns[row])[1])
-    return khat
+    smoothed, khat = columns.copy(), np.full(len(columns), math.nan)
+    if columns.shape[1] >= _FEWEST_DRAWS:
+        spread = np.ptp(columns, axis=1)
+        # Rounding in the evaluation of log p(x, z) - log q(z), not a tail.
+        scale = np.abs(columns).max(axis=1) * np.finfo(np.float32).eps
+        for row in np.flatnonzero(spread > 10 * scale):
+            smoothed[row], shape = az.psislw(columns[row], normalize=False)
+            khat[row] = float(shape)
+    return torch.from_numpy(smoothed.T.copy()).to(log_weights.device), khat
 
 
 def active_units(means: Tensor, threshold: float = ACTIVE_VARIANCE) -> int:

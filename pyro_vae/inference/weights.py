@@ -10,6 +10,7 @@ log-sum-exp, and what comes out would no longer be a bound.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -55,6 +56,10 @@ Program = Callable[..., Any]
 #: Particles drawn from the guide in one call: a constant, so that the draws, hence the
 #: estimates, do not depend on how the model's evaluation is cut into chunks.
 _BLOCK = 8192
+
+#: Particles drawn from the prior in one call, a constant for the same reason: the model runs
+#: up to its likelihood to draw them, whatever ``memory_limit`` is.
+_PRIOR_BLOCK = 256
 
 #: Memory, in bytes, that evaluating one chunk of particles may take, unless given.
 MEMORY_LIMIT = 2**25
@@ -122,6 +127,7 @@ def log_weights(
     enumerate_discrete: bool = False,
     vectorize_particles: bool = True,
     data_plate: str | None = None,
+    prior_share: float = 0.0,
 ) -> Tensor:
     """Log-weights of importance sampling with the guide, for any Pyro pair.
 
@@ -151,6 +157,11 @@ def log_weights(
         particle, for programs that do not broadcast.
     data_plate
         Name of the plate over data, needed only where several plates hold every site.
+    prior_share
+        Share a of the particles that come from the prior: the proposal is the mixture
+        (1 - a) q(z | x) + a p(z) over all the sites of a datum together, so no weight is above
+        p(x | z) / a (Hesterberg, 1995, "Weighted average importance sampling and defensive
+        mixture distributions"). The guide must know its density wherever the prior draws.
 
     Returns
     -------
@@ -164,7 +175,7 @@ def log_weights(
     DataError
         If ``x`` is empty.
     ValueError
-        If a number of particles is not positive.
+        If a number of particles is not positive, or a share not in [0, 1).
 
     Examples
     --------
@@ -193,6 +204,7 @@ def log_weights(
             enumerate_discrete=enumerate_discrete,
             vectorize_particles=vectorize_particles,
             data_plate=data_plate,
+            prior_share=prior_share,
         )
     ]
     return torch.cat(columns, dim=1)
@@ -210,6 +222,8 @@ def stream_log_weights(
     enumerate_discrete: bool = False,
     vectorize_particles: bool = True,
     data_plate: str | None = None,
+    prior_share: float = 0.0,
+    more: Callable[[LogWeights], int] | None = None,
     start: int = 0,
 ) -> Iterator[LogWeights]:
     """Terms of the log-weights, one datum at a time: shape ``(num_particles, 1)``, float64.
@@ -217,6 +231,10 @@ def stream_log_weights(
     The arguments are those of ``log_weights``; the first ``start`` data are passed over. The
     ``(K, B, D)`` log-likelihood terms never lie in memory at once, and neither do the
     ``(K, B)`` weights.
+
+    ``more``, given a datum's terms, says how many particles to add to them, and is asked again
+    until it says 0: K may then differ from one datum to the next. Later particles have seeds
+    of their own, so a datum's still depend on nothing but the seed, the datum and the sizes.
     """
     draws = stream_draws(
         model,
@@ -229,6 +247,8 @@ def stream_log_weights(
         enumerate_discrete=enumerate_discrete,
         vectorize_particles=vectorize_particles,
         data_plate=data_plate,
+        prior_share=prior_share,
+        more=more,
         start=start,
     )
     return (part.terms for part in draws)
@@ -246,6 +266,8 @@ def stream_draws(
     enumerate_discrete: bool = False,
     vectorize_particles: bool = True,
     data_plate: str | None = None,
+    prior_share: float = 0.0,
+    more: Callable[[LogWeights], int] | None = None,
     start: int = 0,
 ) -> Iterator[Draws]:
     """Particles of the guide and their weights, one datum at a time: those of ``log_weights``.
@@ -256,6 +278,10 @@ def stream_draws(
     for name, value in (("num_particles", num_particles), ("chunk_size", chunk_size or 1)):
         if value < 1:
             raise ValueError(f"{name} got {value}: it must be at least 1")
+    if not 0 <= prior_share < 1:
+        raise ValueError(
+            f"prior_share got {prior_share}: it must be at least 0 and below 1, such as 0.1"
+        )
     check_inputs(x)
     first, devices = take(x, slice(1)), _cuda_devices(x)
     with torch.no_grad(), torch.random.fork_rng(devices=devices):
@@ -265,23 +291,35 @@ def stream_draws(
             per_particle = _bytes_per_particle(model, guide, first, structure)
             chunk_size = max(1, int(memory_limit // max(per_particle, 1)))
 
+    def block(datum: Inputs, size: int) -> Draws:
+        if not vectorize_particles:
+            return _concatenate([particles(datum, 1, None) for _ in range(size)])
+        return particles(datum, size, chunk_size)
+
+    def particles(datum: Inputs, size: int, chunk_size: int | None) -> Draws:
+        trace = _run(guide, datum, structure, size)
+        if prior_share:
+            trace = _with_prior_draws(model, guide, trace, datum, size, structure, prior_share)
+        terms = _block(model, trace, datum, size, structure, chunk_size)
+        if prior_share:
+            terms = _mixed(terms, prior_share)
+        return Draws(values_of(latent_sites(trace), structure, size, 1), terms)
+
     # Gradients are off for a column at a time: not for whoever consumes the columns.
     @torch.no_grad()
     def column(datum: Inputs, occurrence: int) -> Draws:
-        blocks = []
-        for offset in range(0, num_particles, _BLOCK):
-            size = min(_BLOCK, num_particles - offset)
+        blocks: list[Draws] = []
+        done, stop = 0, num_particles
+        while done < stop:
+            size = min(_BLOCK, stop - done)
             with torch.random.fork_rng(devices=devices):
-                torch.manual_seed(_stream_seed(datum, occurrence, seed, offset))
-                if vectorize_particles:
-                    trace = _run(guide, datum, structure, size)
-                    terms = _block(model, trace, datum, size, structure, chunk_size)
-                    block = Draws(values_of(latent_sites(trace), structure, size, 1), terms)
-                else:
-                    block = _loop(model, guide, datum, size, structure)
-            blocks.append(block)
-        joined = _concatenate(blocks)
-        return Draws(joined.values, LogWeights(*(part.double() for part in joined.terms)))
+                torch.manual_seed(_stream_seed(datum, occurrence, seed, done))
+                blocks.append(block(datum, size))
+            done += size
+            if done == stop and more is not None:
+                blocks = [_concatenate(blocks)]
+                stop += more(blocks[0].terms)
+        return _concatenate(blocks)
 
     def columns() -> Iterator[Draws]:
         seen: Counter[bytes] = Counter()
@@ -437,22 +475,49 @@ def _block(
     return LogWeights(log_likelihood, log_prior, log_guide)
 
 
-def _loop(
-    model: Program, guide: Program, x: Inputs, num_particles: int, structure: Structure
-) -> Draws:
-    """K particles, each a run of its own."""
-    runs = []
-    for _ in range(num_particles):
-        trace = _run(guide, x, structure, 1)
-        terms = _block(model, trace, x, 1, structure, None)
-        runs.append(Draws(values_of(latent_sites(trace), structure, 1, count(x)), terms))
-    return _concatenate(runs)
+def _mixed(terms: LogWeights, prior_share: float) -> LogWeights:
+    """Terms whose proposal is log [(1 - a) q(z | x) + a p(z)]."""
+    log_guide = torch.logaddexp(
+        math.log1p(-prior_share) + terms.log_guide, math.log(prior_share) + terms.log_prior
+    )
+    return terms._replace(log_guide=log_guide)
+
+
+def _with_prior_draws(
+    model: Program,
+    guide: Program,
+    guide_trace: Trace,
+    x: Inputs,
+    num_particles: int,
+    structure: Structure,
+    prior_share: float,
+) -> Trace:
+    """The guide's trace with some particles from the prior, in all their sites together."""
+    chosen = torch.nonzero(torch.rand(num_particles) < prior_share).squeeze(1)
+    merged = guide_trace.copy()
+    for site in latent_sites(guide_trace):
+        merged.nodes[site["name"]] = {**site, "value": site["value"].clone()}
+    for part in chosen.split(_PRIOR_BLOCK) if len(chosen) else ():
+        drawn = _run(model, x, structure, len(part))
+        for site in latent_sites(merged):
+            value = site["value"]
+            dim = structure.particle_dim - site["fn"].event_dim
+            if num_particles == 1:
+                value = value.unsqueeze(0)
+                dim = 0
+            shape = [*value.shape]
+            shape[dim] = len(part)
+            new = drawn.nodes[site["name"]]["value"].to(value).reshape(shape)
+            value.index_copy_(dim, part.to(value.device), new)
+    # The guide once more, since a site's density may depend on the values of those before it.
+    return _run(poutine.replay(guide, trace=merged), x, structure, num_particles)
 
 
 def _concatenate(blocks: list[Draws]) -> Draws:
+    """All the particles of the blocks, their terms in float64."""
     values = {name: torch.cat([b.values[name] for b in blocks]) for name in blocks[0].values}
     terms = zip(*(block.terms for block in blocks), strict=True)
-    return Draws(values, LogWeights(*(torch.cat(parts) for parts in terms)))
+    return Draws(values, LogWeights(*(torch.cat(parts).double() for parts in terms)))
 
 
 def values_of(

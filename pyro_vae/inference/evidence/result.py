@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Bound", "evidence_result"]
 
-#: In expectation: ``exact`` is log p(x) itself; ``lower`` and ``upper`` are stochastic bounds.
-Bound = Literal["exact", "lower", "upper"]
+#: In expectation: ``exact`` is log p(x) itself; ``lower`` and ``upper`` are stochastic bounds;
+#: ``neither`` has a bias of unknown sign.
+Bound = Literal["exact", "lower", "upper", "neither"]
 
 
 def evidence_result(
@@ -60,6 +61,8 @@ def evidence_result(
         {name: ("datum", np.asarray(part, dtype=float)) for name, part in variables.items()},
         coords={"datum": np.arange(len(value))},
     )
+    for name in ("log_evidence", "log_evidence_se"):
+        results[name].attrs["units"] = "nats"
     results.attrs.update(
         units="nats per datum",
         estimator=estimator,
