@@ -22,6 +22,7 @@ __all__ = [
     "KHAT_LIMIT",
     "active_directions",
     "active_units",
+    "az",  # for whoever else needs it without its announcement
     "effective_sample_size",
     "pareto_khat",
 ]

@@ -133,9 +133,7 @@ def posterior_samples(
     return results.assign_attrs(attributes, num_particles=num_particles)
 
 
-def resample(
-    draws: Draws, num_samples: int, generator: torch.Generator | None = None
-) -> Draws:
+def resample(draws: Draws, num_samples: int, generator: torch.Generator | None = None) -> Draws:
     """Draw particles in proportion to their weights, by strata (Kitagawa, 1996).
 
     Particle k is chosen ``num_samples * w_k / sum(w)`` times in expectation, and with far less

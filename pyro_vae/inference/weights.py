@@ -401,7 +401,7 @@ def _concatenate(blocks: list[Draws]) -> Draws:
 def values_of(
     sites: list[dict[str, Any]], structure: Structure, num_particles: int, num_data: int
 ) -> dict[str, Tensor]:
-    """Values by site, ``(K, B, *inner plates, *event shape)``, from however they lie in a trace."""
+    """Values by site, ``(K, B, *inner plates, *event shape)``, as a trace has them or not."""
     values = {}
     for site in sites:
         order, inner = _axes(site, structure)
@@ -464,9 +464,7 @@ def run_at(
     given = Trace()
     for name, value in values.items():
         laid_out = _as_traced(value, sites[name], structure)
-        given.add_node(
-            name, name=name, type="sample", is_observed=False, value=laid_out, infer={}
-        )
+        given.add_node(name, name=name, type="sample", is_observed=False, value=laid_out, infer={})
     program = poutine.replay(model, trace=given)
     if draw_observed:
         program = poutine.uncondition(program)

@@ -13,7 +13,7 @@ from torch import nn
 from pyro_vae.data import Dataset
 from pyro_vae.errors import ComparisonError
 from pyro_vae.inference import active_directions, active_units, compare, measure
-from pyro_vae.inference.compare import holm, compare_results, describe_data, paired_difference
+from pyro_vae.inference.compare import compare_results, describe_data, holm, paired_difference
 from pyro_vae.models import VAE, LinearVAE, MixtureModel
 from pyro_vae.models.likelihoods import Bernoulli, Normal
 from tests.oracles import LinearGaussian
