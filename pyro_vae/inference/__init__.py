@@ -1,5 +1,7 @@
 """What is done with any (model, guide) pair, ours or the user's: train, weigh, measure, rank."""
 
+from pyro_vae.inference.arviz_data import to_inference_data
+from pyro_vae.inference.calibration import calibration_sentences, sbc_ranks
 from pyro_vae.inference.compare import Comparison, compare, compare_results, describe_data
 from pyro_vae.inference.diagnostics import (
     active_directions,
@@ -12,9 +14,18 @@ from pyro_vae.inference.evaluate import elbo, evaluate, iwae_bound, summary
 from pyro_vae.inference.evidence import log_evidence
 from pyro_vae.inference.fit import FitResult, fit
 from pyro_vae.inference.gap import gap, gap_parts
+from pyro_vae.inference.latents import latent_report
 from pyro_vae.inference.local import GuideFit, fit_guide
 from pyro_vae.inference.measure import measure
 from pyro_vae.inference.objectives import IWAE, objective_named
+from pyro_vae.inference.posterior import posterior_samples
+from pyro_vae.inference.predictive import (
+    log_likelihood,
+    posterior_predictive,
+    predictive_p_values,
+    prior_draws,
+    simulator,
+)
 from pyro_vae.inference.proposals import widened
 from pyro_vae.inference.runs import Run
 from pyro_vae.inference.surgery import elbo_surgery
@@ -34,6 +45,7 @@ __all__ = [
     "Run",
     "active_directions",
     "active_units",
+    "calibration_sentences",
     "compare",
     "compare_results",
     "describe_data",
@@ -46,14 +58,23 @@ __all__ = [
     "gap",
     "gap_parts",
     "iwae_bound",
+    "latent_report",
     "log_evidence",
+    "log_likelihood",
     "log_weights",
     "measure",
     "objective_named",
     "pareto_khat",
     "pareto_smoothed",
+    "posterior_predictive",
+    "posterior_samples",
+    "predictive_p_values",
+    "prior_draws",
     "sample_log_weights",
+    "sbc_ranks",
+    "simulator",
     "stream_log_weights",
     "summary",
+    "to_inference_data",
     "widened",
 ]

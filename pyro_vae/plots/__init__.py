@@ -1,6 +1,7 @@
 """Figures of results: arrays, data sets and tables in, a matplotlib figure out."""
 
 from pyro_vae.plots.bounds import iwae_against_k
+from pyro_vae.plots.calibration import posterior_predictive_checks, sbc_histograms
 from pyro_vae.plots.comparison import model_comparison
 from pyro_vae.plots.gap import gap_per_datum
 from pyro_vae.plots.images import image_grid, interpolation, prior_samples, reconstructions
@@ -14,7 +15,9 @@ __all__ = [
     "iwae_against_k",
     "latent_scatter",
     "model_comparison",
+    "posterior_predictive_checks",
     "prior_samples",
     "reconstructions",
+    "sbc_histograms",
     "training_curves",
 ]
