@@ -11,7 +11,7 @@ from pyro_vae.inference.diagnostics import (
     pareto_smoothed,
 )
 from pyro_vae.inference.evaluate import elbo, evaluate, iwae_bound, summary
-from pyro_vae.inference.evidence import log_evidence
+from pyro_vae.inference.evidence import ais, bdmc, log_evidence, quadrature
 from pyro_vae.inference.fit import FitResult, fit
 from pyro_vae.inference.gap import gap, gap_parts
 from pyro_vae.inference.latents import latent_report
@@ -45,6 +45,8 @@ __all__ = [
     "Run",
     "active_directions",
     "active_units",
+    "ais",
+    "bdmc",
     "calibration_sentences",
     "compare",
     "compare_results",
@@ -70,6 +72,7 @@ __all__ = [
     "posterior_samples",
     "predictive_p_values",
     "prior_draws",
+    "quadrature",
     "sample_log_weights",
     "sbc_ranks",
     "simulator",

@@ -100,7 +100,9 @@ def pareto_smoothed(log_weights: Tensor) -> tuple[Tensor, np.ndarray]:
         # Rounding in the evaluation of log p(x, z) - log q(z), not a tail.
         scale = np.abs(columns).max(axis=1) * np.finfo(np.float32).eps
         for row in np.flatnonzero(spread > 10 * scale):
-            smoothed[row], shape = az.psislw(columns[row], normalize=False)
+            # A tail that spans all of float64 overflows in the fit, which then says so.
+            with np.errstate(over="ignore", invalid="ignore"):
+                smoothed[row], shape = az.psislw(columns[row], normalize=False)
             khat[row] = float(shape)
     return torch.from_numpy(smoothed.T.copy()).to(log_weights.device), khat
 

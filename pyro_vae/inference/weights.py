@@ -297,7 +297,7 @@ def stream_draws(
         return particles(datum, size, chunk_size)
 
     def particles(datum: Inputs, size: int, chunk_size: int | None) -> Draws:
-        trace = _run(guide, datum, structure, size)
+        trace = run_in_plate(guide, datum, structure, size)
         if prior_share:
             trace = _with_prior_draws(model, guide, trace, datum, size, structure, prior_share)
         terms = _block(model, trace, datum, size, structure, chunk_size)
@@ -383,7 +383,7 @@ def sample_log_weights(
     with torch.no_grad(), torch.random.fork_rng(devices=_cuda_devices(x)):
         first = take(x, slice(1))
         structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
-    guide_trace = _run(guide, x, structure, num_particles)
+    guide_trace = run_in_plate(guide, x, structure, num_particles)
     for site in latent_sites(guide_trace):
         if not site["fn"].has_rsample:
             raise ProgramError(
@@ -428,7 +428,7 @@ def cross_log_guide(
     with torch.no_grad(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         structure = structure_of(model, guide, take(x, slice(1)), enumerate_discrete, data_plate)
-        trace = _run(guide, x, structure, num_particles)
+        trace = run_in_plate(guide, x, structure, num_particles)
         terms = _block(model, trace, x, num_particles, structure, None)
     for row in range(size):
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
@@ -437,7 +437,9 @@ def cross_log_guide(
                 dim = structure.data_dim - site["fn"].event_dim
                 value = site["value"]
                 given[site["name"]] = value.narrow(dim, row, 1).expand(value.shape)
-            scored = _run(poutine.condition(guide, data=given), x, structure, num_particles)
+            scored = run_in_plate(
+                poutine.condition(guide, data=given), x, structure, num_particles
+            )
             sites = [scored.nodes[name] for name in given]
             cross = sum_sites(sites, structure, num_particles, size)
         yield LogWeights(*(term[:, row : row + 1].double() for term in terms)), cross.double()
@@ -470,7 +472,7 @@ def _block(
         piece = guide_trace
         if stop - start < num_particles:
             piece = _slice_particles(guide_trace, structure, start, stop)
-        parts.append(_model_terms(model, x, piece, structure, stop - start))
+        parts.append(model_terms(model, x, piece, structure, stop - start))
     log_likelihood, log_prior = (torch.cat(terms) for terms in zip(*parts, strict=True))
     return LogWeights(log_likelihood, log_prior, log_guide)
 
@@ -498,7 +500,7 @@ def _with_prior_draws(
     for site in latent_sites(guide_trace):
         merged.nodes[site["name"]] = {**site, "value": site["value"].clone()}
     for part in chosen.split(_PRIOR_BLOCK) if len(chosen) else ():
-        drawn = _run(model, x, structure, len(part))
+        drawn = run_in_plate(model, x, structure, len(part))
         for site in latent_sites(merged):
             value = site["value"]
             dim = structure.particle_dim - site["fn"].event_dim
@@ -510,7 +512,7 @@ def _with_prior_draws(
             new = drawn.nodes[site["name"]]["value"].to(value).reshape(shape)
             value.index_copy_(dim, part.to(value.device), new)
     # The guide once more, since a site's density may depend on the values of those before it.
-    return _run(poutine.replay(guide, trace=merged), x, structure, num_particles)
+    return run_in_plate(poutine.replay(guide, trace=merged), x, structure, num_particles)
 
 
 def _concatenate(blocks: list[Draws]) -> Draws:
@@ -583,21 +585,38 @@ def run_at(
     if num_particles is None:
         num_particles = len(next(iter(values.values())))
     sites = {site["name"]: site for site in _samples(trace_of(model, take(x, slice(1))))}
+    program = poutine.replay(model, trace=given_trace(values, sites, structure))
+    if draw_observed:
+        program = poutine.uncondition(program)
+    return run_in_plate(program, x, structure, num_particles)
+
+
+def given_trace(
+    values: Mapping[str, Tensor], sites: Mapping[str, dict[str, Any]], structure: Structure
+) -> Trace:
+    """Trace to replay a program against: values ``(K, B, ...)`` of sites, laid out as it does.
+
+    Parameters
+    ----------
+    values
+        Values by name of the site.
+    sites
+        The sites as a run of the program on one datum has them.
+    structure
+        What ``structure_of`` returned for the pair.
+    """
     given = Trace()
     for name, value in values.items():
         laid_out = _as_traced(value, sites[name], structure)
         given.add_node(name, name=name, type="sample", is_observed=False, value=laid_out, infer={})
-    program = poutine.replay(model, trace=given)
-    if draw_observed:
-        program = poutine.uncondition(program)
-    return _run(program, x, structure, num_particles)
+    return given
 
 
 def trace_of(program: Program, x: Inputs) -> Trace:
     return prune_subsample_sites(poutine.trace(lambda: run_program(program, x)).get_trace())
 
 
-def _run(program: Program, x: Inputs, structure: Structure, num_particles: int) -> Trace:
+def run_in_plate(program: Program, x: Inputs, structure: Structure, num_particles: int) -> Trace:
     """Trace of a program inside a plate of particles to the left of its own plates."""
 
     def vectorised(x: Inputs) -> None:
@@ -611,7 +630,7 @@ def _run(program: Program, x: Inputs, structure: Structure, num_particles: int) 
     return prune_subsample_sites(poutine.trace(vectorised).get_trace(x))
 
 
-def _model_terms(
+def model_terms(
     model: Program, x: Inputs, guide_trace: Trace, structure: Structure, num_particles: int
 ) -> tuple[Tensor, Tensor]:
     """Terms log p(x | z_k) and log p(z_k), discrete sites summed out exactly."""
@@ -622,7 +641,7 @@ def _model_terms(
             lambda site: {"enumerate": "parallel"} if site["name"] in structure.summed_out else {},
         )
         program = poutine.enum(program, first_available_dim=structure.particle_dim - 1)
-    trace = _run(program, x, structure, num_particles)
+    trace = run_in_plate(program, x, structure, num_particles)
     size = count(x)
     log_prior = sum_sites(latent_sites(trace), structure, num_particles, size)
     log_likelihood = sum_sites(observed_sites(trace), structure, num_particles, size)
@@ -774,8 +793,8 @@ def _bytes_per_particle(model: Program, guide: Program, x: Inputs, structure: St
     """
     totals = []
     for num_particles in (2, 10):
-        trace = _run(guide, x, structure, num_particles)
+        trace = run_in_plate(guide, x, structure, num_particles)
         with _CountBytes() as counted:
-            _model_terms(model, x, trace, structure, num_particles)
+            model_terms(model, x, trace, structure, num_particles)
         totals.append(counted.total)
     return (totals[1] - totals[0]) / 8

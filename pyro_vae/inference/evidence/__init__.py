@@ -1,5 +1,7 @@
-"""Estimators of log p(x), one a file."""
+"""Estimates of log p(x), one method a file, one form of result."""
 
+from pyro_vae.inference.evidence.ais import ais, bdmc
 from pyro_vae.inference.evidence.importance import log_evidence
+from pyro_vae.inference.evidence.quadrature import quadrature
 
-__all__ = ["log_evidence"]
+__all__ = ["ais", "bdmc", "log_evidence", "quadrature"]

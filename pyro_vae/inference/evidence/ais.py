@@ -1,0 +1,369 @@
+"""Log p(x) by annealed importance sampling with Hamiltonian transitions, and bidirectionally.
+
+Neal (2001), "Annealed importance sampling"; for decoders, Wu, Burda, Salakhutdinov & Grosse
+(2017), arXiv 1611.04273; the bidirectional sandwich, Grosse, Ghahramani & Adams (2015), arXiv
+1511.02543. The path from a start distribution f_0 (the prior, or the guide) to f_T(z) =
+p(x, z) is f_t = f_0^(1 - b_t) p(x, z)^(b_t).
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyro
+import torch
+import xarray as xr
+
+from pyro_vae.errors import UnknownNameError
+from pyro_vae.inference.bounds import log_evidence_of
+from pyro_vae.inference.diagnostics import effective_sample_size
+from pyro_vae.inference.evidence.result import evidence_result
+from pyro_vae.inference.inputs import check_inputs, count, device_of, take
+from pyro_vae.inference.latent_space import LatentSpace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
+
+    from pyro_vae.inference.inputs import Inputs
+    from pyro_vae.inference.weights import Program
+
+__all__ = ["ais", "bdmc"]
+
+Start = Literal["prior", "guide"]
+
+#: The logarithm of a step size grows by this after an acceptance (Wu et al. take 0.02), or by
+#: more on a path too short for it to get anywhere: by a total of so much over the path.
+_GROWTH, _REACH = 0.02, 6.0
+
+
+def ais(
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    *,
+    num_temperatures: int = 500,
+    num_chains: int = 16,
+    start: Start = "guide",
+    schedule: Literal["sigmoid", "linear"] = "sigmoid",
+    num_leapfrog: int = 10,
+    target_acceptance: float = 0.65,
+    step_size: float = 0.1,
+    seed: int = 0,
+    batch_size: int = 100,
+    enumerate_discrete: bool = False,
+    data_plate: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """Log p(x) by annealed importance sampling, vectorised over data and chains.
+
+    The step size of each datum at each temperature is adapted in a warm-up run that is thrown
+    away, and frozen: the measured run is a valid Markov chain at every temperature, and
+    exp(log w) an unbiased estimate of p(x).
+
+    Parameters
+    ----------
+    model, guide, x, enumerate_discrete, data_plate
+        As for ``log_weights``; the guide's sites are continuous.
+    num_temperatures
+        Number T of steps of the path, one Hamiltonian transition each.
+    num_chains
+        Chains per datum.
+    start
+        Start of the path: ``"prior"`` or ``"guide"``, which needs far fewer temperatures.
+    schedule
+        Spacing of the temperatures b_t: ``"sigmoid"``, close at both ends, or ``"linear"``.
+    num_leapfrog
+        Leapfrog steps of a transition.
+    target_acceptance
+        Acceptance rate that the warm-up steers each datum to.
+    step_size
+        Where the warm-up starts.
+    seed
+        Seed of the draws; those of a datum depend on its batch too.
+    batch_size
+        Data that go through the path together.
+    progress
+        Called with the number of temperatures done, over all batches and the warm-up, and
+        their total.
+
+    Returns
+    -------
+    Dataset
+        ``log_evidence``, a stochastic lower bound, with its standard error over chains, the
+        effective number of chains ``ess`` and the ``acceptance`` rate, dimension ``datum``.
+
+    Raises
+    ------
+    ProgramError
+        If a latent site is discrete and not summed out.
+    UnknownNameError
+        If the start or the schedule is unknown.
+    ValueError
+        If a number is out of range.
+    """
+    path = _Path(num_temperatures, num_leapfrog, start, schedule)
+    _check(num_chains, target_acceptance, step_size)
+    check_inputs(x)
+    began = time.perf_counter()
+    columns: dict[str, list[Tensor]] = {"value": [], "error": [], "ess": [], "acceptance": []}
+    batches = range(0, count(x), batch_size)
+    total = 2 * num_temperatures * len(batches)
+    for number, first in enumerate(batches):
+        part = take(x, slice(first, first + batch_size))
+        tick = _ticker(progress, 2 * num_temperatures * number, total)
+        with _seeded(part, seed, number):
+            space = LatentSpace(
+                model, guide, part, enumerate_discrete=enumerate_discrete, data_plate=data_plate
+            )
+            steps = _warm_up(space, path, num_chains, step_size, target_acceptance, tick)
+            u = space.draw(num_chains, prior=start == "prior")
+            log_weights, acceptance = _forward(space, path, u, steps, tick)
+        estimate = log_evidence_of(log_weights.double())
+        columns["value"].append(estimate.value)
+        columns["error"].append(estimate.standard_error)
+        columns["ess"].append(effective_sample_size(log_weights.double()))
+        columns["acceptance"].append(acceptance)
+    arrays = {name: torch.cat(parts).cpu().numpy() for name, parts in columns.items()}
+    return evidence_result(
+        arrays["value"],
+        arrays["error"],
+        estimator=f"annealed importance sampling from the {start}",
+        bound="lower",
+        num_particles=num_chains,
+        seconds=time.perf_counter() - began,
+        seed=seed,
+        extra={name: arrays[name] for name in ("ess", "acceptance")},
+        num_temperatures=num_temperatures,
+        num_leapfrog=num_leapfrog,
+    )
+
+
+def bdmc(
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    latents: dict[str, Tensor],
+    *,
+    num_temperatures: int = 500,
+    num_chains: int = 16,
+    start: Start = "prior",
+    schedule: Literal["sigmoid", "linear"] = "sigmoid",
+    num_leapfrog: int = 10,
+    target_acceptance: float = 0.65,
+    step_size: float = 0.1,
+    seed: int = 0,
+    enumerate_discrete: bool = False,
+    data_plate: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """Lower and upper bound on log p(x) of data simulated from the model, and their difference.
+
+    The z that made x is an exact draw from p(z | x), so the path can be run backwards from it:
+    the chains' weights then estimate 1 / p(x) without bias, and give an upper bound.
+
+    Parameters
+    ----------
+    model, guide, enumerate_discrete, data_plate
+        As for ``log_weights``.
+    x
+        Data drawn from the model.
+    latents
+        The values of the latent sites that made them, ``(B, *site shape)`` each.
+    num_temperatures, num_chains, start, schedule, num_leapfrog, target_acceptance, step_size
+        As for ``ais``.
+    seed, progress
+        As for ``ais``; all the data go through the path together.
+
+    Returns
+    -------
+    Dataset
+        ``lower`` and ``upper`` with ``_se``, and ``difference``, the certificate: in
+        expectation it is at least the error of either. Dimension ``datum``, in nats.
+    """
+    path = _Path(num_temperatures, num_leapfrog, start, schedule)
+    _check(num_chains, target_acceptance, step_size)
+    check_inputs(x)
+    tick = _ticker(progress, 0, 3 * num_temperatures)
+    with _seeded(x, seed, 0):
+        space = LatentSpace(
+            model, guide, x, enumerate_discrete=enumerate_discrete, data_plate=data_plate
+        )
+        steps = _warm_up(space, path, num_chains, step_size, target_acceptance, tick)
+        u = space.draw(num_chains, prior=start == "prior")
+        forward, acceptance = _forward(space, path, u, steps, tick)
+        exact = space.flatten({name: value.unsqueeze(0) for name, value in latents.items()})
+        backward = _backward(space, path, exact.expand_as(u).clone(), steps, tick)
+    lower = log_evidence_of(forward.double())
+    inverse = log_evidence_of(backward.double())
+    variables = {
+        "lower": lower.value,
+        "lower_se": lower.standard_error,
+        "upper": -inverse.value,
+        "upper_se": inverse.standard_error,
+        "difference": -inverse.value - lower.value,
+        "acceptance": acceptance,
+    }
+    results = xr.Dataset(
+        {name: ("datum", value.cpu().numpy()) for name, value in variables.items()},
+        coords={"datum": np.arange(count(x))},
+    )
+    results.attrs.update(units="nats per datum", num_temperatures=num_temperatures, seed=seed)
+    return results
+
+
+@dataclass(frozen=True)
+class _Path:
+    """The intermediate distributions and how a transition moves between them."""
+
+    num_temperatures: int
+    num_leapfrog: int
+    start: str
+    schedule: str
+
+    def __post_init__(self) -> None:
+        for name in ("num_temperatures", "num_leapfrog"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} got {getattr(self, name)}: it must be at least 1")
+        for name, allowed in (("start", ("guide", "prior")), ("schedule", ("linear", "sigmoid"))):
+            if getattr(self, name) not in allowed:
+                raise UnknownNameError(f"{name} of the path", getattr(self, name), allowed)
+
+    def temperatures(self) -> list[float]:
+        """b_0 = 0 to b_T = 1."""
+        shares = torch.linspace(0, 1, self.num_temperatures + 1, dtype=torch.double)
+        if self.schedule == "sigmoid":
+            # Wu et al. (2017): sigmoid(4 (2 t / T - 1)), scaled to run from 0 to 1.
+            shares = torch.sigmoid(4 * (2 * shares - 1))
+            shares = (shares - shares[0]) / (shares[-1] - shares[0])
+        return shares.tolist()
+
+    def ends(self, space: LatentSpace, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Log f_0 and log f_T in the unconstrained coordinates, each ``(K, B)``."""
+        found = space.densities(u)
+        target = found.log_prior + found.log_likelihood + found.log_det
+        begin = found.log_prior if self.start == "prior" else space.log_guide(u)
+        return begin + found.log_det, target
+
+    def transition(
+        self, space: LatentSpace, u: Tensor, temperature: float, step: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One Hamiltonian transition at a temperature; the new u, and what was accepted."""
+
+        def energy(v: Tensor) -> tuple[Tensor, Tensor]:
+            v = v.detach().requires_grad_()
+            begin, target = self.ends(space, v)
+            log_density = (1 - temperature) * begin + temperature * target
+            (gradient,) = torch.autograd.grad(log_density.sum(), v)
+            return log_density.detach(), gradient
+
+        momentum = torch.randn_like(u)
+        before, gradient = energy(u)
+        v, p = u, momentum + 0.5 * step * gradient
+        for index in range(self.num_leapfrog):
+            v = v + step * p
+            after, gradient = energy(v)
+            p = p + (step if index < self.num_leapfrog - 1 else 0.5 * step) * gradient
+        change = after - before - 0.5 * (p.square().sum(-1) - momentum.square().sum(-1))
+        # A trajectory that diverged has no finite energy, and is refused.
+        log_u = torch.log(torch.rand_like(change))
+        accepted = torch.isfinite(change) & (log_u < change)
+        return torch.where(accepted.unsqueeze(-1), v, u), accepted
+
+
+def _warm_up(
+    space: LatentSpace,
+    path: _Path,
+    num_chains: int,
+    step_size: float,
+    target: float,
+    tick: Callable[[], None],
+) -> list[Tensor]:
+    """Step size of every datum at every temperature, from a run that is thrown away."""
+    u = space.draw(num_chains, prior=path.start == "prior")
+    step = torch.full((1, u.shape[1], 1), step_size).to(u)
+    growth = max(_GROWTH, _REACH / path.num_temperatures)
+    steps = []
+    for temperature in path.temperatures()[1:]:
+        steps.append(step)
+        u, accepted = path.transition(space, u, temperature, step)
+        share = accepted.to(u).mean(0).reshape(1, -1, 1)
+        # At the target rate growth after acceptances and shrinking after rejections cancel.
+        step = step * torch.exp(growth * (share - target) / (1 - target))
+        tick()
+    return steps
+
+
+def _forward(
+    space: LatentSpace, path: _Path, u: Tensor, steps: list[Tensor], tick: Callable[[], None]
+) -> tuple[Tensor, Tensor]:
+    """Log-weights of chains from f_0 to f_T, ``(K, B)``, and the acceptance rate, ``(B,)``."""
+    log_weights = torch.zeros(u.shape[:2]).to(u)
+    accepted = torch.zeros(u.shape[1]).to(u)
+    temperatures = path.temperatures()
+    for t, step in enumerate(steps, start=1):
+        with torch.no_grad():
+            begin, target = path.ends(space, u)
+        # log f_t(z) - log f_(t-1)(z) = (b_t - b_(t-1)) (log p(x, z) - log f_0(z))
+        log_weights = log_weights + (temperatures[t] - temperatures[t - 1]) * (target - begin)
+        u, here = path.transition(space, u, temperatures[t], step)
+        accepted += here.to(u).mean(0)
+        tick()
+    return log_weights, accepted / len(steps)
+
+
+def _backward(
+    space: LatentSpace, path: _Path, u: Tensor, steps: list[Tensor], tick: Callable[[], None]
+) -> Tensor:
+    """Log-weights of chains from f_T to f_0, whose mean is 1 / p(x)."""
+    log_weights = torch.zeros(u.shape[:2]).to(u)
+    temperatures = path.temperatures()
+    for t in range(len(steps), 0, -1):
+        u, _ = path.transition(space, u, temperatures[t], steps[t - 1])
+        with torch.no_grad():
+            begin, target = path.ends(space, u)
+        log_weights = log_weights - (temperatures[t] - temperatures[t - 1]) * (target - begin)
+        tick()
+    return log_weights
+
+
+def _check(num_chains: int, target_acceptance: float, step_size: float) -> None:
+    if num_chains < 2:
+        raise ValueError(f"num_chains got {num_chains}: it must be 2 or more, for an error")
+    if not 0 < target_acceptance < 1:
+        raise ValueError(f"target_acceptance got {target_acceptance}: it must be between 0 and 1")
+    if not step_size > 0:
+        raise ValueError(f"step_size got {step_size}: it must be positive")
+
+
+@contextmanager
+def _seeded(x: Inputs, seed: int, batch: int) -> Iterator[None]:
+    """Random state of its own, which leaves the caller's alone, and no validation.
+
+    A trajectory that diverges leaves every support on its way; it is refused at its end.
+    """
+    device = device_of(x)
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        pyro.validation_enabled(False),
+    ):
+        torch.manual_seed(seed * 1_000_003 + batch)
+        yield
+
+
+def _ticker(
+    progress: Callable[[int, int], None] | None, done: int, total: int
+) -> Callable[[], None]:
+    state = [done]
+
+    def tick() -> None:
+        state[0] += 1
+        if progress is not None:
+            progress(state[0], total)
+
+    return tick
