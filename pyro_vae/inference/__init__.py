@@ -12,9 +12,11 @@ from pyro_vae.inference.evaluate import elbo, evaluate, iwae_bound, summary
 from pyro_vae.inference.evidence import log_evidence
 from pyro_vae.inference.fit import FitResult, fit
 from pyro_vae.inference.gap import gap
+from pyro_vae.inference.ladder import ladder
 from pyro_vae.inference.local import GuideFit, fit_guide
 from pyro_vae.inference.measure import measure
 from pyro_vae.inference.objectives import IWAE, objective_named
+from pyro_vae.inference.planner import ParticlePlan, interval, plan_particles, reach
 from pyro_vae.inference.proposals import widened
 from pyro_vae.inference.runs import Run
 from pyro_vae.inference.weights import (
@@ -30,6 +32,7 @@ __all__ = [
     "FitResult",
     "GuideFit",
     "LogWeights",
+    "ParticlePlan",
     "Run",
     "active_directions",
     "active_units",
@@ -42,13 +45,17 @@ __all__ = [
     "fit",
     "fit_guide",
     "gap",
+    "interval",
     "iwae_bound",
+    "ladder",
     "log_evidence",
     "log_weights",
     "measure",
     "objective_named",
     "pareto_khat",
     "pareto_smoothed",
+    "plan_particles",
+    "reach",
     "sample_log_weights",
     "stream_log_weights",
     "summary",
