@@ -14,10 +14,12 @@ from pyro_vae.inference.evaluate import elbo, evaluate, iwae_bound, summary
 from pyro_vae.inference.evidence import ais, bdmc, log_evidence, quadrature
 from pyro_vae.inference.fit import FitResult, fit
 from pyro_vae.inference.gap import gap, gap_parts
+from pyro_vae.inference.ladder import ladder
 from pyro_vae.inference.latents import latent_report
 from pyro_vae.inference.local import GuideFit, fit_guide
 from pyro_vae.inference.measure import measure
 from pyro_vae.inference.objectives import IWAE, objective_named
+from pyro_vae.inference.planner import ParticlePlan, interval, plan_particles, reach
 from pyro_vae.inference.posterior import posterior_samples
 from pyro_vae.inference.predictive import (
     log_likelihood,
@@ -42,6 +44,7 @@ __all__ = [
     "FitResult",
     "GuideFit",
     "LogWeights",
+    "ParticlePlan",
     "Run",
     "active_directions",
     "active_units",
@@ -59,7 +62,9 @@ __all__ = [
     "fit_guide",
     "gap",
     "gap_parts",
+    "interval",
     "iwae_bound",
+    "ladder",
     "latent_report",
     "log_evidence",
     "log_likelihood",
@@ -68,11 +73,13 @@ __all__ = [
     "objective_named",
     "pareto_khat",
     "pareto_smoothed",
+    "plan_particles",
     "posterior_predictive",
     "posterior_samples",
     "predictive_p_values",
     "prior_draws",
     "quadrature",
+    "reach",
     "sample_log_weights",
     "sbc_ranks",
     "simulator",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTIVE_VARIANCE",
+    "FEWEST_DRAWS",
     "KHAT_LIMIT",
     "active_directions",
     "active_units",
@@ -35,7 +36,7 @@ ACTIVE_VARIANCE = 0.01
 KHAT_LIMIT = 0.7
 
 #: The tail fit needs at least five points beyond the cut at a fifth of the draws.
-_FEWEST_DRAWS = 25
+FEWEST_DRAWS = 25
 
 
 def effective_sample_size(log_weights: Tensor) -> Tensor:
@@ -95,7 +96,7 @@ def pareto_smoothed(log_weights: Tensor) -> tuple[Tensor, np.ndarray]:
     """
     columns = log_weights.detach().double().cpu().numpy().T
     smoothed, khat = columns.copy(), np.full(len(columns), math.nan)
-    if columns.shape[1] >= _FEWEST_DRAWS:
+    if columns.shape[1] >= FEWEST_DRAWS:
         spread = np.ptp(columns, axis=1)
         # Rounding in the evaluation of log p(x, z) - log q(z), not a tail.
         scale = np.abs(columns).max(axis=1) * np.finfo(np.float32).eps

@@ -5,10 +5,12 @@ from pyro_vae.plots.calibration import posterior_predictive_checks, sbc_histogra
 from pyro_vae.plots.comparison import model_comparison
 from pyro_vae.plots.gap import gap_per_datum
 from pyro_vae.plots.images import image_grid, interpolation, prior_samples, reconstructions
+from pyro_vae.plots.ladder import bound_ladder
 from pyro_vae.plots.latent import latent_scatter
 from pyro_vae.plots.training import training_curves
 
 __all__ = [
+    "bound_ladder",
     "gap_per_datum",
     "image_grid",
     "interpolation",

@@ -43,6 +43,30 @@ def test_iwae_against_k_shows_the_means(results):
     assert any(f"gap {gap:.2f} nats" in text.get_text() for text in ax.texts)
 
 
+def test_ladder_shows_every_bound():
+    ks, rng = [1, 10, 100], np.random.default_rng(1)
+    over_k = (("num_particles", "datum"), np.sort(rng.normal(-8, 1, (3, 20)), axis=0))
+    over_alpha = (("alpha", "datum"), rng.normal(-8, 1, (2, 20)))
+    variables = {"iwae": over_k, "renyi": over_alpha, "asymptote": over_k}
+    variables |= {name: ("datum", rng.normal(-6, 1, 20)) for name in ("cubo", "log_evidence")}
+    ladder = xr.Dataset(variables, coords={"num_particles": ks, "alpha": [0.25, 0.5]})
+    for name in ("iwae", "renyi", "cubo", "log_evidence"):
+        ladder[f"{name}_se"] = xr.full_like(ladder[name], 0.3)
+    figure = plots.bound_ladder(ladder, exact=-6.5)
+    (ax,) = figure.axes
+    heights = {line.get_label().split(":")[0]: line.get_ydata() for line in ax.lines}
+    np.testing.assert_allclose(heights["log p(x)"], ladder["log_evidence"].mean())
+    np.testing.assert_allclose(heights["CUBO$_2$, an upper bound"], ladder["cubo"].mean())
+    (iwae,) = [line for line in ax.lines if line.get_label().startswith("IWAE")]
+    np.testing.assert_allclose(iwae.get_ydata(), ladder["iwae"].mean("datum"))
+    assert sum(line.get_linestyle() == "--" for line in ax.lines) == 1
+    # Two standard errors of a mean over 20: 2 * 0.3 / sqrt(20) to either side.
+    band = ax.collections[0].get_paths()[0].get_extents()
+    assert band.height == pytest.approx(4 * 0.3 / np.sqrt(20))
+    assert (ax.get_xscale(), len(ax.texts)) == ("log", 2)
+    assert "nats" in ax.get_ylabel()
+
+
 def test_gap_counts_the_unreliable(results):
     left, right = plots.gap_per_datum(results).axes
     assert sum(patch.get_height() for patch in left.patches) == 50
