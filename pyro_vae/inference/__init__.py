@@ -26,6 +26,7 @@ from pyro_vae.inference.predictive import (
     simulator,
 )
 from pyro_vae.inference.runs import Run
+from pyro_vae.inference.verify import Report, verify
 from pyro_vae.inference.weights import (
     LogWeights,
     log_weights,
@@ -39,6 +40,7 @@ __all__ = [
     "FitResult",
     "GuideFit",
     "LogWeights",
+    "Report",
     "Run",
     "active_directions",
     "active_units",
@@ -70,4 +72,5 @@ __all__ = [
     "stream_log_weights",
     "summary",
     "to_inference_data",
+    "verify",
 ]

@@ -111,7 +111,7 @@ def _double(value: float) -> Tensor:
 
 
 def _conjugate() -> KnownModel:
-    """z ~ N(0, 1), x | z ~ N(z, 1); guide N(0.3 x, 0.9^2), posterior N(x / 2, 1 / 2)."""
+    """Story z ~ N(0, 1), x | z ~ N(z, 1); guide N(0.3 x, 0.9^2), posterior N(x / 2, 1 / 2)."""
     return _one_dimensional(
         "conjugate normal",
         dist.Normal(_double(0.0), 1.0),
@@ -123,7 +123,7 @@ def _conjugate() -> KnownModel:
 
 
 def _mixture() -> KnownModel:
-    """z ~ 0.3 N(-1.5, 0.6^2) + 0.7 N(1, 0.8^2), x | z ~ N(z, 1)."""
+    """Story z ~ 0.3 N(-1.5, 0.6^2) + 0.7 N(1, 0.8^2), x | z ~ N(z, 1)."""
     shares = torch.tensor([0.3, 0.7], dtype=torch.double)
     parts = dist.Normal(
         torch.tensor([-1.5, 1.0], dtype=torch.double),
@@ -139,7 +139,7 @@ def _mixture() -> KnownModel:
 
 
 def _bernoulli() -> KnownModel:
-    """z ~ N(0, 1), x_j | z ~ Bernoulli(logit = 2 z + b_j), three features."""
+    """Story z ~ N(0, 1), x_j | z ~ Bernoulli(logit = 2 z + b_j), three features."""
     bias = torch.tensor([-1.0, 0.0, 0.5], dtype=torch.double)
     x = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.double)] * 3)
     return _one_dimensional(
@@ -152,15 +152,15 @@ def _bernoulli() -> KnownModel:
 
 
 def _linear_gaussian() -> KnownModel:
-    """z ~ N(0, I_2), x | z ~ N(W z, I_3), all in closed form; guide of the posterior's means."""
-    W = torch.tensor([[1.0, 0.4], [-0.3, 0.8], [0.5, -0.6]], dtype=torch.double)
+    """Story z ~ N(0, I_2), x | z ~ N(W z, I_3); the guide has the posterior's means."""
+    weight = torch.tensor([[1.0, 0.4], [-0.3, 0.8], [0.5, -0.6]], dtype=torch.double)
     identity = torch.eye(2, dtype=torch.double)
-    covariance = torch.linalg.inv(identity + W.T @ W)
-    to_mean = W @ covariance
+    covariance = torch.linalg.inv(identity + weight.T @ weight)
+    to_mean = weight @ covariance
     scale = 1.2 / torch.linalg.inv(covariance).diagonal().sqrt()
     x = torch.stack([_X, _X.flip(0) * 0.5, 1 - _X**2 / 4], dim=-1)
     marginal = dist.MultivariateNormal(
-        torch.zeros(3, dtype=torch.double), torch.eye(3, dtype=torch.double) + W @ W.T
+        torch.zeros(3, dtype=torch.double), torch.eye(3, dtype=torch.double) + weight @ weight.T
     )
     log_px = marginal.log_prob(x)
     # KL(N(m, T) || N(m, S)) = (tr(S^-1 T) - 2 + log |S| - log |T|) / 2
@@ -170,7 +170,7 @@ def _linear_gaussian() -> KnownModel:
     return KnownModel(
         "linear-Gaussian",
         dist.Normal(torch.zeros(2, dtype=torch.double), 1.0).to_event(1),
-        lambda z: dist.Normal(z @ W.T, 1.0).to_event(1),
+        lambda z: dist.Normal(z @ weight.T, 1.0).to_event(1),
         lambda x: dist.Normal(x @ to_mean, scale).to_event(1),
         x,
         log_px,
@@ -180,7 +180,7 @@ def _linear_gaussian() -> KnownModel:
 
 
 def _binary() -> KnownModel:
-    """z in {0, 1}^3, x | z ~ N(w . z, 1), summed over the eight values of z."""
+    """Three binary z: z in {0, 1}^3, x | z ~ N(w . z, 1), summed over the eight values of z."""
     w = torch.tensor([1.0, -2.0, 0.5], dtype=torch.double)
     share = torch.tensor([0.5, 0.3, 0.8], dtype=torch.double)
     prior = dist.Bernoulli(share).to_event(1)

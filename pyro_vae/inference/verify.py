@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from pyro.infer import ELBO
@@ -35,6 +35,9 @@ FALSE_ALARM = 1e-4
 
 #: Evaluations of each quantity, and copies of the data in each.
 _CALLS, _COPIES = 24, 37
+
+#: Repeats of an estimate per datum.
+_REPEATS = 100
 
 #: Numbers of particles that few chunk sizes divide.
 _AWKWARD = (1, 7, 100, 130, 257, 1000)
@@ -164,115 +167,191 @@ def verify(subject: ELBO | Estimator, *, num_particles: int = 5, seed: int = 0) 
     return Report(name, checks, seed)
 
 
-# Objectives --------------------------------------------------------------------------------
-
-
 def _check_objective(objective: ELBO, num_particles: int) -> list[Check]:
     checks = []
+    several = f"with {num_particles} particles the expected value is"
     for known in known_models():
-        at = _Objective(objective, known)
-        one, several = at(1), at(num_particles)
+        test = _Tests(known)
         log_px, elbo = float(known.log_px.sum()), float(known.elbo.sum())
+        one = _values(objective, known, 1)
+        many = _values(objective, known, num_particles)
+        sentence = "with one particle the expected value is the ELBO, summed over data"
         checks += [
-            _equal(
-                "one particle",
-                known,
-                one,
-                elbo,
-                "with one particle the expected value is the ELBO, summed over data",
-            ),
-            _below(
-                "lower bound",
-                known,
-                several,
-                log_px,
-                f"with {num_particles} particles the expected value is at most log p(x)",
-            ),
-            _above(
-                "never looser",
-                known,
-                several,
-                elbo,
-                f"with {num_particles} particles the expected value is at least the ELBO",
-            ),
+            test.equal("one particle", one, elbo, sentence),
+            test.at_most("lower bound", many, log_px, f"{several} at most log p(x)"),
+            test.at_least("never looser", many, elbo, f"{several} at least the ELBO"),
         ]
         if known.exact_posterior is not None:
-            checks.append(
-                _equal(
-                    "tight at the posterior",
-                    known,
-                    at(num_particles, exact=True),
-                    log_px,
-                    "where the guide is the posterior, every bound is log p(x)",
-                )
-            )
+            exact = _values(objective, known, num_particles, exact=True)
+            sentence = "where the guide is the posterior, every bound is log p(x)"
+            checks.append(test.equal("tight at the posterior", exact, log_px, sentence))
+    return checks + _check_composition(objective, num_particles)
+
+
+def _check_composition(objective: ELBO, num_particles: int) -> list[Check]:
+    """How the value on all data is made of those on some."""
     known = known_models()[0]
-    at = _Objective(objective, known)
-    first, second = slice(0, 4), slice(4, 8)
-    for name, k, sentence in (
-        ("sum over data", 1, "the value on all data is the sum of those on two halves"),
-        (
+    test = _Tests(known)
+    rows = torch.arange(len(known.x))
+    halves = rows.chunk(2)
+    one, many = (_values(objective, known, k) for k in (1, num_particles))
+    in_parts, many_in_parts = (
+        sum(_values(objective, known, k, half) for half in halves) for k in (1, num_particles)
+    )
+    backwards = _values(objective, known, num_particles, rows.flip(0))
+    subsampled = [_values(objective, known, num_particles, h, subsampled=True) for h in halves]
+    return [
+        test.equal(
+            "sum over data",
+            one - in_parts,
+            0.0,
+            "the value on all data is the sum of those on two halves",
+        ),
+        test.equal(
             "independent data",
-            num_particles,
+            many - many_in_parts,
+            0.0,
             f"so it is with {num_particles} particles: weights are each datum's own",
         ),
-    ):
-        parts = at(k, rows=first) + at(k, rows=second)
-        checks.append(_equal(name, known, at(k) - parts, 0.0, sentence))
-    backwards = at(num_particles, rows=slice(None, None, -1))
-    checks.append(
-        _equal(
+        test.equal(
             "order of the data",
-            known,
-            at(num_particles) - backwards,
+            many - backwards,
             0.0,
             "the value does not depend on the order of the data",
-        )
-    )
-    halves = [at(num_particles, rows=rows, subsampled=True) for rows in (first, second)]
-    checks.append(
-        _equal(
+        ),
+        test.equal(
             "scale outside the logarithm",
-            known,
-            (halves[0] + halves[1]) / 2 - at(num_particles),
+            (subsampled[0] + subsampled[1]) / 2 - many,
             0.0,
             "averaged over subsamples, the value in a subsampled plate is that on all data",
-        )
-    )
+        ),
+    ]
+
+
+def _values(
+    objective: ELBO,
+    known: KnownModel,
+    num_particles: int,
+    rows: Tensor | None = None,
+    *,
+    exact: bool = False,
+    subsampled: bool = False,
+) -> Tensor:
+    """Independent values of an objective, each the mean over copies of the data, ``(_CALLS,)``."""
+    x = known.x if rows is None else known.x[rows]
+    # Copies of a datum stand together: a short last batch holds other data than the first.
+    x = x.repeat_interleave(_COPIES, dim=0)
+    size = len(known.x) * _COPIES if subsampled else None
+    model, guide = known.model(size), known.guide(size, exact=exact)
+    objective = _with_particles(objective, num_particles)
+    values = [-objective.loss(model, guide, x) / _COPIES for _ in range(_CALLS)]
+    return torch.tensor(values, dtype=torch.double)
+
+
+def _with_particles(objective: ELBO, num_particles: int) -> ELBO:
+    """The same objective with another number of particles."""
+    twin = copy.copy(objective)
+    if objective.vectorize_particles and objective.num_particles == 1 < num_particles:
+        twin.max_plate_nesting += 1  # as ELBO's constructor makes room for a plate of particles
+    twin.num_particles = num_particles
+    return twin
+
+
+def _check_estimator(estimator: Estimator, num_particles: int) -> list[Check]:
+    checks = []
+    for known in known_models(discrete=True):
+        test = _Tests(known)
+        size = len(known.x)
+        x = known.x.repeat_interleave(_REPEATS, dim=0)
+        estimate = torch.as_tensor(estimator(known.model(), known.guide(), x, num_particles))
+        shape = tuple(estimate.shape)
+        good = shape == (len(x),) and bool(estimate.isfinite().all())
+        sentence = f"{len(x)} data give {len(x)} finite numbers (here shape {shape})"
+        checks.append(test.exactly("one number per datum", float(good), 1.0, sentence))
+        if not good:
+            continue
+        # Independent repeats ``(R,)`` of what is summed over data.
+        estimate = estimate.double().reshape(size, _REPEATS)
+        ratio = (estimate - known.log_px.unsqueeze(-1)).exp().mean(0)
+        total = estimate.sum(0)
+        log_px, elbo = float(known.log_px.sum()), float(known.elbo.sum())
+        few = f"with {num_particles} particles"
+        nearer = abs(total.mean() - log_px) < abs(total.mean() + log_px)
+        checks += [
+            test.exactly("sign", float(nearer), 1.0, "estimates are near log p(x), not minus it"),
+            test.equal("unbiased", ratio, 1.0, f"exp(estimate) / p(x) is 1 on average, {few}"),
+            test.at_most("lower bound", total, log_px, f"on average at most log p(x), {few}"),
+            test.at_least("never looser", total, elbo, f"on average at least the ELBO, {few}"),
+        ]
+        if known.exact_posterior is not None:
+            checks += _check_exact(estimator, known)
     return checks
 
 
-class _Objective:
-    """Evaluations of an objective on one known model."""
+def _check_exact(estimator: Estimator, known: KnownModel) -> list[Check]:
+    """Where the guide is the posterior, every weight is p(x): no noise to hide behind."""
+    test = _Tests(known)
+    model, guide = known.model(), known.guide(exact=True)
+    errors = {
+        k: float((estimator(model, guide, known.x, k).double() - known.log_px).mean())
+        for k in _AWKWARD
+    }
+    worst = max(errors, key=lambda k: abs(errors[k]))
+    flipped = estimator(model, guide, known.x.flip(0), 7).double().flip(0)
+    return [
+        test.exactly(
+            "number of particles",
+            errors[worst],
+            0.0,
+            f"exact at the posterior with {', '.join(map(str, _AWKWARD))} particles "
+            f"(worst: {worst}), whatever divides them",
+        ),
+        test.exactly(
+            "order of the data",
+            float((flipped - known.log_px).abs().max()),
+            0.0,
+            "each datum keeps its own estimate when the order changes",
+        ),
+    ]
 
-    def __init__(self, objective: ELBO, known: KnownModel) -> None:
-        self.objective = objective
-        self.known = known
 
-    def __call__(
+@dataclass(frozen=True)
+class _Tests:
+    """Comparisons of independent values with a number, at the level of the whole report."""
+
+    known: KnownModel
+
+    def equal(self, name: str, values: Tensor, expected: float, sentence: str) -> Check:
+        return self._compare(name, values, expected, sentence, below=True, above=True)
+
+    def at_most(self, name: str, values: Tensor, expected: float, sentence: str) -> Check:
+        return self._compare(name, values, expected, sentence, above=True)
+
+    def at_least(self, name: str, values: Tensor, expected: float, sentence: str) -> Check:
+        return self._compare(name, values, expected, sentence, below=True)
+
+    def exactly(self, name: str, value: float, expected: float, sentence: str) -> Check:
+        passed = abs(value - expected) <= _ROUNDING
+        return Check(name, self.known.name, sentence, passed, value, expected, math.nan)
+
+    def _compare(
         self,
-        num_particles: int,
+        name: str,
+        values: Tensor,
+        expected: float,
+        sentence: str,
         *,
-        rows: slice | None = None,
-        exact: bool = False,
-        subsampled: bool = False,
-    ) -> Tensor:
-        """Independent values, each the mean over copies of the data, ``(_CALLS,)``."""
-        x = self.known.x
-        if rows is not None:
-            x = x[
-                torch.arange(len(x))[:: rows.step or 1]
-                if rows.step != -1
-                else torch.arange(len(x) - 1, -1, -1)
-            ][rows if rows.step is None else slice(None)]
-        size = len(self.known.x) * _COPIES if subsampled else None
-        model, guide = self.known.model(size), self.known.guide(size, exact=exact)
-        # One after the other, so that a short last batch holds other data than the first.
-        x = x.repeat_interleave(_COPIES, dim=0)
-        objective = copy.copy(self.objective)
-        objective.num_particles = num_particles
-        values = [-objective.loss(model, guide, x) / _COPIES for _ in range(_CALLS)]
-        return torch.tensor(values, dtype=torch.double)
-
-
-# Estimators --------------------------------------------------------------------------------
+        below: bool = False,
+        above: bool = False,
+    ) -> Check:
+        """Student's t test; ``below`` and ``above`` say which departures fail."""
+        value = float(values.mean())
+        error = float(values.std()) / math.sqrt(len(values))
+        level = FALSE_ALARM / _TESTS / (below + above)
+        allowed = float(stats.t(len(values) - 1).isf(level)) * error
+        allowed += _ROUNDING * max(1.0, abs(expected))
+        departure = value - expected
+        # Not a number is no pass.
+        passed = (departure <= allowed or not above) and (departure >= -allowed or not below)
+        passed = passed and math.isfinite(value)
+        return Check(name, self.known.name, sentence, passed, value, expected, error)

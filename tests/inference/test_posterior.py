@@ -187,7 +187,8 @@ def ranks_of(guide, **settings):
 def test_calibration_of_the_exact_posterior_is_uniform():
     ranks = ranks_of(ORACLE.exact_guide)
     assert ranks["rank"].dims == ("source", "simulation", "latent")
-    assert (ranks["rank"] >= 0).all() and (ranks["rank"] <= 99).all()
+    assert ranks["rank"].values.min() >= 0
+    assert ranks["rank"].values.max() <= 99
     assert (ranks["p_value"] > 1e-4).all()
     assert (np.abs(ranks["shift"]) < STANDARD_ERRORS).all()
     assert (np.abs(ranks["spread"]) < STANDARD_ERRORS).all()
