@@ -137,6 +137,37 @@ def test_several_sites_in_nested_plates_with_named_inputs():
     assert hmc["b"].shape == (1, 4, 2, 3)
 
 
+def test_draws_find_their_way_back_from_plates_in_any_order():
+    """Data in the last dimension, inner plates two and three to its left."""
+
+    def model(x):
+        with pyro.plate("data", x.shape[0], dim=-1):
+            with pyro.plate("rows", 2, dim=-3):
+                b = pyro.sample("b", dist.Normal(0.0, 1.0))
+            with pyro.plate("columns", 4, dim=-2):
+                c = pyro.sample("c", dist.Normal(0.0, 1.0))
+            pyro.sample(
+                "x", dist.Normal(b.sum(-3, keepdim=True) + c.sum(-2, keepdim=True), 1.0), obs=x
+            )
+
+    def guide(x):
+        with pyro.plate("data", x.shape[0], dim=-1):
+            with pyro.plate("rows", 2, dim=-3):
+                pyro.sample("b", dist.Normal(0.0, 1.0))
+            with pyro.plate("columns", 4, dim=-2):
+                pyro.sample("c", dist.Normal(0.0, 1.0))
+
+    x = torch.tensor([0.5, -1.0, 2.0])
+    samples = posterior_samples(model, guide, x, 7, num_particles=50)
+    assert samples["b"].shape == (1, 7, 3, 2)
+    assert samples["c"].shape == (1, 7, 3, 4)
+    mean = samples["b"].sum("b_latent_0") + samples["c"].sum("c_latent_0")
+    expected = stats.norm(mean.values, 1).logpdf(x.numpy())
+    got = log_likelihood(model, guide, x, samples)["x"]
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    np.testing.assert_allclose(samples["log_weights"], expected, atol=1e-5)
+
+
 def test_inference_data_has_its_groups_and_names():
     idata = to_inference_data(ORACLE.model, ORACLE.guide, X, 40, num_particles=400)
     assert set(idata.groups()) == {
