@@ -31,6 +31,7 @@ from pyro_vae.inference.predictive import (
 from pyro_vae.inference.proposals import widened
 from pyro_vae.inference.runs import Run
 from pyro_vae.inference.surgery import elbo_surgery
+from pyro_vae.inference.verify import Report, verify
 from pyro_vae.inference.weights import (
     LogWeights,
     log_weights,
@@ -45,6 +46,7 @@ __all__ = [
     "GuideFit",
     "LogWeights",
     "ParticlePlan",
+    "Report",
     "Run",
     "active_directions",
     "active_units",
@@ -86,5 +88,6 @@ __all__ = [
     "stream_log_weights",
     "summary",
     "to_inference_data",
+    "verify",
     "widened",
 ]
