@@ -58,6 +58,14 @@ class TrainableProgram(Protocol):
         """Guide q(z | x)."""
 
 
+@runtime_checkable
+class Scheduled(Protocol):
+    """An objective that changes over the training."""
+
+    def at(self, share: float) -> None:
+        """Take the form that belongs to a share of the training done, in [0, 1)."""
+
+
 @dataclass(frozen=True)
 class FitResult:
     """What training did.
@@ -270,6 +278,8 @@ def fit(
         try:
             while state.epoch < epochs:
                 rate = learning_rate * multiplier(state.epoch / epochs)
+                if isinstance(objective, Scheduled):
+                    objective.at(state.epoch / epochs)
                 train_elbo = loop.train_epoch(state.epoch, rate)
                 validation_elbo = loop.validation_bound()
                 last_good = _snapshot(model)

@@ -391,7 +391,7 @@ def sample_log_weights(
                 "gradient: train with Trace_ELBO, or sum it out with enumerate_discrete=True"
             )
     terms = _block(model, guide_trace, x, num_particles, structure, None)
-    return terms, _plate_scale(guide_trace, structure)
+    return terms, plate_scale(guide_trace, structure)
 
 
 def cross_log_guide(
@@ -447,7 +447,7 @@ def cross_log_guide(
             progress(row + 1, size)
 
 
-def _plate_scale(trace: Trace, structure: Structure) -> float:
+def plate_scale(trace: Trace, structure: Structure) -> float:
     """N / B of the data plate."""
     for site in latent_sites(trace):
         for frame in site["cond_indep_stack"]:

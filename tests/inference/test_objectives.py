@@ -1,6 +1,8 @@
 """Objectives: their values against the engine's weights, their gradients against autograd."""
 
+import contextlib
 import math
+from unittest import mock
 
 import pyro
 import pyro.distributions as dist
@@ -10,8 +12,22 @@ from pyro.infer import SVI, RenyiELBO, Trace_ELBO, TraceEnum_ELBO, TraceMeanFiel
 from torch import nn
 
 from pyro_vae.errors import ProgramError, SettingError, UnknownNameError
-from pyro_vae.inference.objectives import IWAE, OBJECTIVES, objective_name, objective_named
+from pyro_vae.inference import fit
+from pyro_vae.inference.objectives import (
+    IWAE,
+    OBJECTIVES,
+    STL,
+    BetaELBO,
+    DReG,
+    FreeBits,
+    RenyiBound,
+    ReweightedWakeSleep,
+    objective_name,
+    objective_named,
+)
+from pyro_vae.inference.weights import sample_log_weights
 from pyro_vae.models import VAE, Covariates
+from pyro_vae.models.guides import FullCovarianceNormal
 from tests.oracles import LinearGaussian
 from tests.tolerances import STANDARD_ERRORS
 
@@ -202,7 +218,199 @@ def test_enumeration_and_unknown_names():
         objective_named("mean-field-elbo", enumerate_discrete=True)
     with pytest.raises(UnknownNameError, match="Did you mean 'iwae'"):
         objective_named("iwea-5")
-    assert set(OBJECTIVES) == {"elbo", "iwae", "mean-field-elbo"}
+    assert {"elbo", "iwae", "mean-field-elbo", "dreg", "stl", "rws"} < set(OBJECTIVES)
     assert objective_name(RenyiELBO(alpha=0.5)) == "RenyiELBO"
     with pytest.raises(ValueError, match="num_particles got 0"):
         IWAE(0)
+
+
+def gradient_draws(objective, toy, x, repeats):
+    """Independent draws of the gradient with respect to (a, b, s), shape (repeats, 3)."""
+    draws = []
+    for _ in range(repeats):
+        loss = objective.differentiable_loss(toy.model, toy.guide, x)
+        draws.append(torch.stack(torch.autograd.grad(loss, list(toy.parameters()))))
+    return torch.stack(draws)
+
+
+def difference_in_errors(one, other):
+    error = (one.var(0) / len(one) + other.var(0) / len(other)).sqrt()
+    return ((one.mean(0) - other.mean(0)) / error).abs()
+
+
+@pytest.mark.parametrize(
+    ("objective", "reference"),
+    [(DReG(3), IWAE(3)), (STL(2), Trace_ELBO()), (RenyiBound(3, alpha=0.0), IWAE(3))],
+    ids=["dreg", "stl", "renyi"],
+)
+def test_gradient_has_the_same_mean(objective, reference):
+    torch.manual_seed(3)
+    toy = Toy()
+    x = X[::4]
+    ours = gradient_draws(objective, toy, x, 1500)
+    theirs = gradient_draws(reference, toy, x, 1500)
+    assert (difference_in_errors(ours, theirs) < STANDARD_ERRORS).all()
+
+
+def test_sticking_the_landing_has_no_variance_at_the_posterior():
+    toy = Toy()
+    with torch.no_grad():
+        toy.b.fill_(0.5)
+        toy.s.fill_(0.5**0.5)
+    for objective in (STL(1), DReG(4)):
+        guide = gradient_draws(objective, toy, X, 20)[:, 1:]
+        assert guide.abs().max() < 1e-9
+    assert gradient_draws(IWAE(4), toy, X, 20)[:, 1:].std(0).min() > 1e-3
+
+
+def test_signal_to_noise_falls_with_k_for_iwae_and_rises_for_dreg():
+    """Rainforth et al. (2018): as K^(-1/2) for the guide under IWAE; Tucker et al. (2019)."""
+    torch.manual_seed(4)
+    toy = Toy()
+    with torch.no_grad():
+        toy.b.fill_(0.45)
+        toy.s.fill_(0.8)
+
+    def snr(kind, k):
+        draws = gradient_draws(kind(k), toy, X[-2:-1], 1500)[:, 1]
+        return float(draws.mean().abs() / draws.std())
+
+    assert snr(IWAE, 64) < 0.6 * snr(IWAE, 4)
+    assert snr(DReG, 64) > 1.5 * snr(DReG, 4)
+
+
+def test_values_between_the_bounds():
+    torch.manual_seed(5)
+    toy, x = Toy(), X.repeat(200)
+
+    def value(objective):
+        torch.manual_seed(6)
+        return -objective.loss(toy.model, toy.guide, x)
+
+    assert value(BetaELBO(beta=1.0)) == pytest.approx(value(STL(1)), rel=1e-6)
+    assert value(RenyiBound(5, alpha=1.0)) == pytest.approx(value(STL(5)), rel=1e-6)
+    assert value(RenyiBound(5, alpha=0.0)) == pytest.approx(value(DReG(5)), rel=1e-6)
+    assert value(ReweightedWakeSleep(5)) == pytest.approx(value(DReG(5)), rel=1e-6)
+    orders = [value(RenyiBound(5, alpha=alpha)) for alpha in (0.9, 0.5, 0.0)]
+    assert orders == sorted(orders)
+    torch.manual_seed(6)
+    terms, _ = sample_log_weights(toy.model, toy.guide, x, 1)
+    assert value(BetaELBO(beta=0.0)) == pytest.approx(terms.log_likelihood.sum().item(), rel=1e-6)
+    kl = (terms.log_guide - terms.log_prior).sum().item()
+    difference = value(BetaELBO(beta=0.0)) - value(BetaELBO(beta=3.0))
+    assert difference == pytest.approx(3 * kl, rel=1e-6)
+
+
+def test_wake_phase_gradient_is_that_of_self_normalised_importance_sampling():
+    toy, x, k = Toy(), X[:1], 6
+    torch.manual_seed(7)
+    state = torch.get_rng_state()
+    loss = ReweightedWakeSleep(k).differentiable_loss(toy.model, toy.guide, x)
+    got = torch.autograd.grad(loss, list(toy.parameters()))
+    torch.set_rng_state(state)
+    with torch.no_grad():
+        z = (toy.b * x + toy.s * torch.normal(torch.zeros(k, 1, dtype=torch.double), 1)).detach()
+    log_p = dist.Normal(0, 1).log_prob(z) + dist.Normal(toy.a * z, 1.0).log_prob(x)
+    log_q = dist.Normal(toy.b * x, toy.s).log_prob(z)
+    share = (log_p - log_q).detach().softmax(0)
+    expected = torch.autograd.grad(-(share * (log_p + log_q)).sum(), list(toy.parameters()))
+    for ours, theirs in zip(got, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_free_bits():
+    vae = VAE((4,), 3, encoder=(8,), decoder=(8,))
+    x = (torch.arange(80) % 3 == 0).float().reshape(20, 4)
+    with torch.no_grad():
+        q = vae.posterior(x)
+        kl = torch.distributions.kl_divergence(q.base_dist, vae.prior().base_dist).mean(0)
+
+    def value(objective):
+        torch.manual_seed(1)
+        return -objective.loss(vae.model, vae.guide, x) / 20
+
+    free = value(FreeBits(nats=0.0))
+    torch.manual_seed(1)
+    elbo = -TraceMeanField_ELBO().loss(vae.model, vae.guide, x) / 20
+    assert free == pytest.approx(elbo, rel=1e-5)
+    floor = float(kl.median())
+    assert free - value(FreeBits(nats=floor)) == pytest.approx(
+        float(kl.clamp_min(floor).sum() - kl.sum()), rel=1e-3
+    )
+    dense = VAE((4,), 2, guide=FullCovarianceNormal())
+    with pytest.raises(ProgramError, match="independent over dimensions"):
+        FreeBits().loss(dense.model, dense.guide, x)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "weights"),
+    [
+        ("constant", [2.0, 2.0, 2.0, 2.0]),
+        ("linear", [0.0, 1.0, 2.0, 2.0]),
+        ("cyclical", [0.0, 2.0, 0.0, 2.0]),
+    ],
+)
+def test_schedules_of_beta(schedule, weights):
+    objective = BetaELBO(beta=2.0, schedule=schedule, share=0.5, cycles=2)
+    got = []
+    for share in (0.0, 0.25, 0.5, 0.75):
+        objective.at(share)
+        got.append(objective.weight)
+    assert got == weights
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("dreg-8", "stl", "rws-4", "renyi(num_particles=8, alpha=0.5)"),
+        *("beta-elbo(beta=4.0)", "beta-elbo(beta=1.0, schedule=linear, share=0.3)"),
+        "free-bits(nats=0.2)",
+    ],
+)
+def test_every_objective_trains_by_its_name_and_resumes(name, tmp_path):
+    x = (torch.arange(160) % 3 == 0).float().reshape(40, 4)
+    assert objective_name(objective_named(name)) == name
+
+    def trained(epochs_at_once):
+        vae = VAE((4,), 2, encoder=(6,), decoder=(6,))
+        folder = tmp_path / str(epochs_at_once)
+        schedule = {"epochs": 4, "batch_size": 20, "run": folder, "progress": False}
+        if epochs_at_once:
+            fit(vae, x, name, **schedule)
+            return vae
+        with (
+            mock.patch.object(BetaELBO, "at", autospec=True, side_effect=stop_at_half(BetaELBO.at))
+            if "beta" in name
+            else contextlib.nullcontext()
+        ):
+            fit(vae, x, name, **schedule)
+        again = VAE((4,), 2, encoder=(6,), decoder=(6,))
+        fit(again, x, name, resume=True, **schedule)
+        return again
+
+    one, two = trained(True), trained(False)
+    for key, value in one.state_dict().items():
+        assert torch.equal(value, two.state_dict()[key]), key
+
+
+def stop_at_half(original):
+    def at(self, share):
+        if share == 0.5:
+            raise KeyboardInterrupt
+        original(self, share)
+
+    return at
+
+
+def test_bad_settings():
+    for make, message in (
+        (lambda: BetaELBO(beta=-1.0), "beta got -1"),
+        (lambda: BetaELBO(schedule="sine"), "schedule of beta 'sine'"),
+        (lambda: BetaELBO(share=0.0), "share got 0"),
+        (lambda: RenyiBound(alpha=math.inf), "alpha got inf"),
+        (lambda: FreeBits(nats=-0.1), "nats got -0.1"),
+        (lambda: objective_named("iwae(k=3)"), "cannot be made"),
+        (lambda: objective_named("free-bits", enumerate_discrete=True), "discrete site"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()

@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO, TraceMeanField_ELBO
 
 from pyro_vae.errors import SettingError, UnknownNameError
+from pyro_vae.inference.objectives.at_draws import STL, DReG, ReweightedWakeSleep
 from pyro_vae.inference.objectives.iwae import IWAE
+from pyro_vae.inference.objectives.tempered import BetaELBO, FreeBits, RenyiBound
 from pyro_vae.inference.objectives.weighted import WeightedObjective
+from pyro_vae.spelling import parse_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyro.infer import ELBO
 
-__all__ = ["IWAE", "OBJECTIVES", "WeightedObjective", "objective_name", "objective_named"]
+__all__ = [
+    "IWAE",
+    "OBJECTIVES",
+    "STL",
+    "BetaELBO",
+    "DReG",
+    "FreeBits",
+    "RenyiBound",
+    "ReweightedWakeSleep",
+    "WeightedObjective",
+    "objective_name",
+    "objective_named",
+]
 
 
-def _elbo(num_particles: int, enumerate_discrete: bool) -> ELBO:
+def _elbo(num_particles: int = 1, enumerate_discrete: bool = False) -> ELBO:
     kind = TraceEnum_ELBO if enumerate_discrete else Trace_ELBO
     return kind(num_particles, max_plate_nesting=1, vectorize_particles=num_particles > 1)
 
 
-def _mean_field(num_particles: int, enumerate_discrete: bool) -> ELBO:
+def _mean_field(num_particles: int = 1, enumerate_discrete: bool = False) -> ELBO:
     if enumerate_discrete:
         raise SettingError(
             "objective 'mean-field-elbo' needs KL(q(z|x) || p(z)) in closed form, and a prior "
@@ -35,32 +50,38 @@ def _mean_field(num_particles: int, enumerate_discrete: bool) -> ELBO:
     )
 
 
-def _iwae(num_particles: int, enumerate_discrete: bool) -> ELBO:
-    return IWAE(num_particles, enumerate_discrete=enumerate_discrete)
+def _free_bits(enumerate_discrete: bool = False, **settings: Any) -> ELBO:
+    if enumerate_discrete:
+        raise SettingError(
+            "objective 'free-bits' needs the KL of each latent dimension, and a prior with a "
+            "discrete site has none: take 'beta-elbo(schedule=linear)'"
+        )
+    return FreeBits(**settings)
 
 
-#: Objectives by name, each made from a number of particles and whether to sum discrete sites.
-OBJECTIVES: dict[str, Callable[[int, bool], ELBO]] = {
+#: Objectives by name, each made from its settings and whether to sum discrete sites out.
+OBJECTIVES: dict[str, Callable[..., ELBO]] = {
     "elbo": _elbo,
-    "iwae": _iwae,
     "mean-field-elbo": _mean_field,
+    "free-bits": _free_bits,
+    **{own.name: own for own in (IWAE, DReG, STL, BetaELBO, RenyiBound, ReweightedWakeSleep)},
 }
 
-_TYPES = {
+_PYROS = {
     Trace_ELBO: "elbo",
     TraceEnum_ELBO: "elbo",
     TraceMeanField_ELBO: "mean-field-elbo",
-    IWAE: "iwae",
 }
 
 
 def objective_named(name: str, *, enumerate_discrete: bool = False) -> ELBO:
-    """Make an objective from its name, with the number of particles behind it: ``iwae-50``.
+    """Make an objective from its name: ``iwae-50``, or ``beta-elbo(beta=4, schedule=linear)``.
 
     Parameters
     ----------
     name
-        One of ``OBJECTIVES``, and a number of particles after a hyphen if not one.
+        One of ``OBJECTIVES``, with a number of particles after a hyphen, or its settings in
+        brackets, where they are not the defaults.
     enumerate_discrete
         Sum out the discrete sites of the model.
 
@@ -69,18 +90,30 @@ def objective_named(name: str, *, enumerate_discrete: bool = False) -> ELBO:
     UnknownNameError
         If there is no objective of that name.
     SettingError
-        If the objective cannot sum out discrete sites.
+        If the objective has no such setting, or cannot sum out discrete sites.
     """
-    match = re.fullmatch(r"(.+?)(?:-(\d+))?", name)
-    stem, count = (match[1], match[2]) if match else (name, None)
+    stem, settings = parse_call(name)
+    match = re.fullmatch(r"(.+?)-(\d+)", stem)
+    if match and match[1] in OBJECTIVES:
+        stem, settings = match[1], {"num_particles": int(match[2]), **settings}
     if stem not in OBJECTIVES:
         raise UnknownNameError("objective", name, OBJECTIVES)
-    return OBJECTIVES[stem](int(count or 1), enumerate_discrete)
+    try:
+        return OBJECTIVES[stem](**settings, enumerate_discrete=enumerate_discrete)
+    except TypeError as error:
+        raise SettingError(f"objective {name!r} cannot be made: {error}") from error
 
 
 def objective_name(objective: ELBO) -> str:
     """Name of an objective, as ``objective_named`` takes it; else the name of its class."""
-    stem = _TYPES.get(type(objective))
+    own = isinstance(objective, WeightedObjective)
+    stem = getattr(objective, "name", None) if own else _PYROS.get(type(objective))
     if stem is None:
         return type(objective).__name__
-    return stem if objective.num_particles == 1 else f"{stem}-{objective.num_particles}"
+    settings = dict(objective.settings) if isinstance(objective, WeightedObjective) else {}
+    count = objective.num_particles
+    if not settings:
+        return stem if count == 1 else f"{stem}-{count}"
+    if count != 1:
+        settings = {"num_particles": count, **settings}
+    return f"{stem}({', '.join(f'{key}={value}' for key, value in settings.items())})"

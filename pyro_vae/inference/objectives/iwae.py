@@ -31,6 +31,8 @@ class IWAE(WeightedObjective):
     raises the weights to the power N / B, and is no bound.
     """
 
+    name = "iwae"
+
     @property
     def formula(self) -> ObjectiveFormula:
         """Formula of the bound."""

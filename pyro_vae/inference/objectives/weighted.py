@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from pyro.infer import ELBO
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.weights import LogWeights, Program
 
-__all__ = ["WeightedObjective"]
+__all__ = ["WeightedObjective", "inputs_of"]
 
 
 class WeightedObjective(ELBO):
@@ -37,11 +37,19 @@ class WeightedObjective(ELBO):
         Sum out the discrete latent sites of the model that the guide does not have.
     """
 
-    def __init__(self, num_particles: int, *, enumerate_discrete: bool = False) -> None:
+    #: Name on the command line.
+    name: ClassVar[str]
+
+    def __init__(self, num_particles: int = 1, *, enumerate_discrete: bool = False) -> None:
         if not isinstance(num_particles, int) or num_particles < 1:
             raise ValueError(f"num_particles got {num_particles!r}: it must be a positive integer")
         super().__init__(num_particles=num_particles)
         self.enumerate_discrete = enumerate_discrete
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Constructor arguments other than the number of particles, for the name."""
+        return {}
 
     @property
     @abstractmethod
@@ -60,7 +68,7 @@ class WeightedObjective(ELBO):
         self, model: Program, guide: Program, *args: Any, **kwargs: Any
     ) -> Tensor:
         """Minus the objective, summed over the data, with its gradient."""
-        x = _inputs(model, args, kwargs)
+        x = inputs_of(model, args, kwargs)
         terms, scale = sample_log_weights(
             model, guide, x, self.num_particles, enumerate_discrete=self.enumerate_discrete
         )
@@ -78,7 +86,7 @@ class WeightedObjective(ELBO):
         return torch_item(loss)
 
 
-def _inputs(model: Program, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Inputs:
+def inputs_of(model: Program, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Inputs:
     """The arguments of the programs as the engine takes them: one tensor, or tensors by name."""
     if len(args) == 1 and not kwargs:
         return args[0]
