@@ -100,7 +100,7 @@ def ladder(
     for done, terms in enumerate(
         stream_log_weights(model, guide, x, num_particles, **engine), start=1
     ):
-        for name, value in _rungs(terms.log_weights, ks, alphas).items():
+        for name, value in _rungs(terms.log_weights.cpu(), ks, alphas).items():
             rows.setdefault(name, []).append(value)
         if progress is not None:
             progress(done, count(x))
@@ -145,7 +145,7 @@ def complete_iwae(log_weights: Tensor, ks: Sequence[int]) -> tuple[Tensor, Tenso
     ValueError
         If a k is not between 1 and K.
     """
-    log_weights = log_weights.double()
+    log_weights = log_weights.double().cpu()
     total = len(log_weights)
     if not all(1 <= k <= total for k in ks):
         raise ValueError(

@@ -78,6 +78,25 @@ def test_defensive_mixture_is_over_the_sites_together(settings):
     assert (log_guide >= math.log(0.4) + log_prior - 1e-6).all()
 
 
+def test_the_guide_is_weighed_at_the_values_that_were_drawn():
+    """q(a | b) of a particle from the prior has that particle's b, not the guide's own."""
+    runs = []
+
+    def recorded(x):
+        with pyro.plate("data", len(x)):
+            b = pyro.sample("b", dist.Normal(0.8 * x, 0.6))
+            runs.append((pyro.sample("a", dist.Normal(b / 2, 0.8)), b))
+
+    x = torch.tensor([0.4])
+    (terms,) = stream_log_weights(two_sites_model, recorded, x, 50, prior_share=0.4)
+    a, b = runs[-1]
+    log_guide = dist.Normal(0.8 * x, 0.6).log_prob(b) + dist.Normal(b / 2, 0.8).log_prob(a)
+    log_prior = dist.Normal(0.0, 1.0).log_prob(a) + dist.Normal(a, 1.0).log_prob(b)
+    mixture = torch.logaddexp(math.log(0.6) + log_guide, math.log(0.4) + log_prior)
+    torch.testing.assert_close(terms.log_prior, log_prior.double())
+    torch.testing.assert_close(terms.log_guide, mixture.double())
+
+
 def test_share_of_prior_draws():
     """Draws that only the prior can have made come as often as they should."""
 
@@ -219,6 +238,9 @@ def test_renyi_bounds_of_log_normal_weights():
     for alpha in (-1.0, 0.0, 0.25, 0.5, 0.75, 1.0):
         value, error = renyi_of(weights, alpha)
         assert abs(float(value) + alpha * 0.16 / 2) < STANDARD_ERRORS * float(error), alpha
+        value, error = renyi_of(weights.reshape(100, 400), alpha)
+        # A standard deviation of 400 runs is known to 1 / sqrt(800).
+        assert abs(float(value.std() / error.mean()) - 1) < STANDARD_ERRORS / math.sqrt(800), alpha
 
 
 def test_particles_are_added_until_the_error_is_small_enough():
