@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import torch
 import xarray as xr
-from pyro import poutine
 from pyro.infer import MCMC, NUTS
 from pyro.infer.autoguide.initialization import init_to_sample
 
@@ -91,7 +90,7 @@ def posterior_samples(
     UnknownNameError
         If there is no such method.
     ProgramError
-        If NUTS meets a discrete site that is not summed out.
+        If NUTS meets a discrete site, or the guide has no site to draw.
     """
     if method not in get_args(Method):
         raise UnknownNameError("method", method, get_args(Method))
@@ -183,23 +182,19 @@ def _nuts(
         structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
         sites = latent_sites(trace_of(model, x))
     discrete = {s["name"] for s in sites if s["fn"].support.is_discrete}
-    if discrete - structure.summed_out:
+    if discrete:
+        # Summed out in parallel, it would give a site below it one value for each of its states.
         raise ProgramError(
-            f"latent site {min(discrete)!r} is discrete, and NUTS needs gradients: sum it out "
-            "with enumerate_discrete=True and no such site in the guide, or take "
-            "method='importance'"
+            f"latent site {min(discrete)!r} is discrete, and NUTS needs gradients: take "
+            "method='importance', or marginalise it in the model, as with MixtureSameFamily"
         )
-    program = poutine.infer_config(
-        model, lambda site: {"enumerate": "parallel"} if site["name"] in discrete else {}
-    )
     chains: list[dict[str, Tensor]] = []
     diverging = np.zeros((num_chains, num_samples), dtype=bool)
-    kept = [site for site in sites if site["name"] not in discrete]
     for chain in range(num_chains):
         with torch.random.fork_rng():
             torch.manual_seed(seed * num_chains + chain)
             kernel = NUTS(
-                program,
+                model,
                 max_plate_nesting=structure.max_plate_nesting,
                 init_strategy=init_to_sample(),
             )
@@ -210,7 +205,7 @@ def _nuts(
                 mcmc.run(**x)
         drawn = mcmc.get_samples()
         # A sample lies as its trace does, with the draws to the left.
-        stacked = [{**site, "value": _pad(drawn[site["name"]], site, structure)} for site in kept]
+        stacked = [{**site, "value": _pad(drawn[site["name"]], site, structure)} for site in sites]
         chains.append(values_of(stacked, structure, num_samples, count(x)))
         diverging[chain, mcmc.diagnostics()["divergences"]["chain 0"]] = True
     values = {name: torch.stack([chain[name] for chain in chains]) for name in chains[0]}
