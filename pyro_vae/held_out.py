@@ -7,13 +7,14 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from pyro_vae import inference
-from pyro_vae.errors import DataError, RunError
-from pyro_vae.inference.checkpoint import Checkpoint
+from pyro_vae.errors import DataError, ProgramError, RunError
+from pyro_vae.inference.checkpoint import Checkpoint, in_blocks
 from pyro_vae.inference.compare import attach, describe_data
 from pyro_vae.inference.inputs import count, take
 from pyro_vae.loading import load_data, load_model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
     from pyro_vae.inference import Run
     from pyro_vae.models import LatentVariableModel
 
-__all__ = ["measure_run", "measure_split", "measure_summary", "measured_run"]
+__all__ = [
+    "certify_run",
+    "gap_of_run",
+    "measure_run",
+    "measure_split",
+    "measure_summary",
+    "measured_run",
+]
 
 
 def measure_run(
@@ -51,6 +59,83 @@ def measure_run(
     run.write_results(results)
     checkpoint.clear()
     return results
+
+
+def certify_run(
+    run: Run,
+    estimators: Sequence[str],
+    *,
+    data_root: Path | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **numbers: Any,
+) -> inference.Certificate:
+    """Estimates of log p(x) of a run by several methods, kept in it as ``evidence-NAME.nc``.
+
+    Parameters
+    ----------
+    run, data_root, split, limit
+        As for ``measure_run``.
+    estimators
+        Names out of ``inference.certify.ESTIMATORS``.
+    progress
+        Called with the number of data done, over all the estimators, and their total.
+    **numbers
+        Particles, temperatures, chains and seed, as for ``inference.estimate``.
+    """
+    model, data = load_model(run), load_data(run, data_root=data_root)
+    x = _held_out(model, data, split, limit)
+    found, left_out = {}, {}
+    for index, name in enumerate(estimators):
+        key = json.dumps([name, split, limit, numbers], sort_keys=True)
+        checkpoint = Checkpoint(run.path / f"evidence-{name}.partial.nc", key)
+
+        def tell(done: int, total: int, index: int = index) -> None:
+            if progress is not None:
+                progress(index * total + done, len(estimators) * total)
+
+        def block(part: Any, name: str = name) -> xr.Dataset:
+            return inference.estimate(name, model, part, **numbers)
+
+        try:
+            found[name] = in_blocks(block, x, checkpoint, progress=tell)
+        except ProgramError as error:
+            left_out[name] = str(error)
+            continue
+        run.write_results(found[name], f"evidence-{name}.nc")
+        checkpoint.clear()
+    return inference.Certificate(found, left_out)
+
+
+def gap_of_run(
+    run: Run,
+    *,
+    data_root: Path | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    **settings: Any,
+) -> xr.Dataset:
+    """The gap of a run in its parts, kept in it as ``gap.nc``; see ``inference.gap_parts``."""
+    model, data = load_model(run), load_data(run, data_root=data_root)
+    if not hasattr(model, "unamortised"):
+        raise ProgramError(
+            f"the gap of {run.path.name} has no parts: its model has no guide with an encoder"
+        )
+    parts = inference.gap_parts(model, _held_out(model, data, split, limit), **settings)
+    run.write_results(parts, "gap.nc")
+    return parts
+
+
+def _held_out(model: LatentVariableModel, data: Dataset, split: str, limit: int | None) -> Any:
+    """What a model takes of a split, its first so many rows."""
+    x: Any = getattr(data, split)
+    if model.inputs:
+        x = data.inputs(split, model.inputs)
+    x = take(x, slice(limit))
+    if count(x) == 0:
+        raise DataError(f"the {split} split of {data.name} is empty: choose another")
+    return x
 
 
 def measured_run(run: Run, **settings: Any) -> xr.Dataset:
@@ -102,12 +187,7 @@ def measure_split(
     DataError
         If the split is empty.
     """
-    if model.inputs:
-        x: Any = take(data.inputs(split, model.inputs), slice(limit))
-    else:
-        x = getattr(data, split)[:limit]
-    if count(x) == 0:
-        raise DataError(f"the {split} split of {data.name} is empty: choose another")
+    x = _held_out(model, data, split, limit)
     results = attach(inference.measure(model, x, **settings), describe_data(data, x))
     results.attrs.update(data=data.name, split=str(split))
     return results

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "models": {"errors", "formulas", "networks", "spelling"},
     "data": {"errors"},
     # Never a concrete model: inference serves any pair.
-    "inference": {"data", "errors", "formulas"},
+    "inference": {"data", "errors", "formulas", "spelling"},
     "plots": {"errors"},
     "loading": {"data", "errors", "inference", "models"},
     "held_out": {"data", "errors", "inference", "loading", "models"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,7 +11,13 @@ from rich.console import Console
 from pyro_vae import inference
 from pyro_vae.cli.options import DataRoot, Json, Limit, MemoryMB, Particles, RunFolder, Seed
 from pyro_vae.cli.output import measuring, print_json, print_summary
-from pyro_vae.held_out import measure_run, measure_summary
+from pyro_vae.errors import UnknownNameError
+from pyro_vae.held_out import certify_run, gap_of_run, measure_run, measure_summary
+from pyro_vae.inference.certify import ESTIMATORS
+from pyro_vae.spelling import split_list
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["evaluate"]
 
@@ -30,14 +36,34 @@ def evaluate(
     particles: Particles = 5000,
     limit: Limit = None,
     seed: Seed = 0,
+    estimator: Annotated[
+        str,
+        typer.Option(
+            help=f"Further estimates of log p(x), with commas between: {', '.join(ESTIMATORS)}."
+        ),
+    ] = "",
+    temperatures: Annotated[
+        int, typer.Option(min=1, help="Steps of annealed importance sampling.")
+    ] = 200,
+    chains: Annotated[
+        int, typer.Option(min=2, help="Chains per datum of annealed importance sampling.")
+    ] = 16,
+    gap: Annotated[
+        bool, typer.Option("--gap", help="Take the gap apart: guide family, and encoder.")
+    ] = False,
     memory_mb: MemoryMB = 32,
     data_root: DataRoot = None,
     as_json: Json = False,
 ) -> None:
     """Measure a run: ELBO, IWAE bounds, log p(x) with errors, and the gap, per datum.
 
-    The results per datum are kept in the run as evidence.nc.
+    The results per datum are kept in the run as evidence.nc. Stopped, the same command goes on
+    where it was.
     """
+    names = split_list(estimator)
+    for name in names:
+        if name not in ESTIMATORS:
+            raise UnknownNameError("estimator", name, ESTIMATORS)
     opened = inference.Run.open(run)
     with measuring(f"measuring {run.name}", show=not as_json) as progress:
         results = measure_run(
@@ -50,10 +76,37 @@ def evaluate(
             data_root=data_root,
             progress=progress,
         )
+    where: dict[str, Any] = {"split": str(split), "limit": limit, "data_root": data_root}
+    certificate = parts = None
+    if names:
+        with measuring("other estimators", show=not as_json) as progress:
+            certificate = certify_run(
+                opened,
+                names,
+                num_particles=particles,
+                num_temperatures=temperatures,
+                num_chains=chains,
+                seed=seed,
+                progress=progress,
+                **where,
+            )
+    if gap:
+        with measuring("best guide of each datum", show=not as_json) as progress:
+            parts = gap_of_run(
+                opened, num_particles=particles, seed=seed, progress=progress, **where
+            )
     table = measure_summary(results)
     if as_json:
         rows = {str(name): row.to_dict() for name, row in table.iterrows()}
-        print_json({"run": str(run), "split": str(split), "summary": rows, **results.attrs})
+        document = {"run": str(run), "split": str(split), "summary": rows, **results.attrs}
+        if certificate is not None:
+            by_name = {str(name): row.to_dict() for name, row in certificate.table.iterrows()}
+            document["estimators"] = by_name
+            document["agree"] = certificate.agree
+            document["left out"] = certificate.left_out
+        if parts is not None:
+            document["gap parts"] = _gap_means(parts)
+        print_json(document)
         return
     exact = results.attrs["exact"]
     how = "log p(x) exact" if exact else f"{particles} particles"
@@ -65,3 +118,19 @@ def evaluate(
             f"k-hat is above 0.7 for {unreliable} of {count} data: their log p(x) is a lower "
             "bound whose standard error is not to be trusted; more --particles may help."
         )
+    console = Console(highlight=False, soft_wrap=True)
+    if certificate is not None:
+        console.print(str(certificate), markup=False)
+    if parts is not None:
+        means = _gap_means(parts)
+        console.print(
+            f"gap {means['gap']:.3f} = approximation gap {means['approximation_gap']:.3f} (the "
+            f"family of the guide) + amortisation gap {means['amortisation_gap']:.3f} (the "
+            "encoder), nats per datum, at the best guide of each datum"
+            + ("" if parts.attrs["converged"] else ", which has NOT converged")
+        )
+
+
+def _gap_means(parts: xr.Dataset) -> dict[str, float]:
+    names = ("gap", "approximation_gap", "amortisation_gap", "log_evidence", "elbo", "best_elbo")
+    return {name: float(parts[name].mean()) for name in names}

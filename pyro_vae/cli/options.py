@@ -43,7 +43,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")
 Seed = Annotated[int, typer.Option(help="Seed of the random draws.")]
 Particles = Annotated[
     int,
-    typer.Option(min=2, help="Draws from the guide per datum: K of the estimate of log p(x)."),
+    typer.Option(
+        "--particles",
+        "--num-particles",
+        min=2,
+        help="Draws from the guide per datum: K of the estimate of log p(x).",
+    ),
 ]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Use the first so many data of the split only.")

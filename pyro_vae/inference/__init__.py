@@ -2,6 +2,7 @@
 
 from pyro_vae.inference.arviz_data import to_inference_data
 from pyro_vae.inference.calibration import calibration_sentences, sbc_ranks
+from pyro_vae.inference.certify import Certificate, certify, estimate
 from pyro_vae.inference.compare import Comparison, compare, compare_results, describe_data
 from pyro_vae.inference.diagnostics import (
     active_directions,
@@ -41,6 +42,7 @@ from pyro_vae.inference.weights import (
 
 __all__ = [
     "IWAE",
+    "Certificate",
     "Comparison",
     "FitResult",
     "GuideFit",
@@ -53,12 +55,14 @@ __all__ = [
     "ais",
     "bdmc",
     "calibration_sentences",
+    "certify",
     "compare",
     "compare_results",
     "describe_data",
     "effective_sample_size",
     "elbo",
     "elbo_surgery",
+    "estimate",
     "evaluate",
     "fit",
     "fit_guide",

@@ -1,9 +1,10 @@
 """A run on disk: settings, weights, metrics and results in one folder; nothing is pickled.
 
 ``config.json`` settings, ``weights.safetensors`` best weights, ``checkpoint.safetensors``
-state to resume from, ``metrics.csv`` one row an epoch, ``evidence.nc`` results per datum,
-``figures/`` and ``report.html``. A file is written whole beside its place and then renamed, so
-that a reader, or a crash, never meets half a file.
+state to resume from, ``metrics.csv`` one row an epoch, ``evidence.nc`` results per datum, with
+``evidence-NAME.nc`` by other estimators and ``gap.nc`` the gap in its parts, ``figures/`` and
+``report.html``. A file is written whole beside its place and then renamed, so that a reader, or
+a crash, never meets half a file.
 """
 
 from __future__ import annotations
@@ -200,9 +201,9 @@ class Run:
         except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
             raise RunError(f"{path} is missing or broken ({error}): fit the run anew") from error
 
-    def write_results(self, results: xr.Dataset) -> None:
+    def write_results(self, results: xr.Dataset, name: str = "evidence.nc") -> None:
         """Write results per datum as netCDF."""
-        with whole_file(self.path / "evidence.nc") as scratch:
+        with whole_file(self.path / name) as scratch:
             results.to_netcdf(scratch, engine="h5netcdf")
 
     def results(self) -> xr.Dataset:

@@ -198,3 +198,27 @@ def test_what_cannot_be_is_said_before_anything_is_written(tmp_path, arguments, 
     )
     assert message in done.stderr
     assert not (tmp_path / "r").exists()
+
+
+def test_other_estimators_and_the_parts_of_the_gap(tmp_path):
+    folder = tmp_path / "run"
+    run("fit", "--run", folder, *SMALL)
+    arguments = (
+        *("evaluate", folder, "--num-particles", 60, "--limit", 6, "--gap"),
+        *("--estimator", "importance,defensive,ais,quadrature,exact"),
+        *("--temperatures", 12, "--chains", 4),
+    )
+    printed = json.loads(run(*arguments, "--json").stdout)
+    assert set(printed["estimators"]) == {"importance", "defensive", "ais", "quadrature"}
+    assert "log_prob" in printed["left out"]["exact"]
+    parts = printed["gap parts"]
+    assert parts["gap"] == pytest.approx(parts["approximation_gap"] + parts["amortisation_gap"])
+    kept = sorted(path.name for path in folder.glob("*.nc"))
+    assert kept == [
+        *("evidence-ais.nc", "evidence-defensive.nc", "evidence-importance.nc"),
+        *("evidence-quadrature.nc", "evidence.nc", "gap.nc"),
+    ]
+    text = run(*arguments).stdout
+    assert "amortisation gap" in text
+    assert "left out exact" in text
+    assert "Did you mean 'ais'" in run("evaluate", folder, "--estimator", "aiss", status=2).stderr
