@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_vae import inference
 from pyro_vae.errors import DataError, ProgramError, RunError
+from pyro_vae.inference.certify import ESTIMATORS
 from pyro_vae.inference.checkpoint import Checkpoint, in_blocks
 from pyro_vae.inference.compare import attach, describe_data
 from pyro_vae.inference.inputs import count, take
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "certify_run",
+    "further_results",
     "gap_of_run",
+    "gap_sentence",
     "measure_run",
     "measure_split",
     "measure_summary",
@@ -125,6 +128,30 @@ def gap_of_run(
     parts = inference.gap_parts(model, _held_out(model, data, split, limit), **settings)
     run.write_results(parts, "gap.nc")
     return parts
+
+
+def further_results(run: Run) -> str:
+    """What else a run holds beside ``evidence.nc``: other estimates, and the gap taken apart."""
+    found = {}
+    for name in ESTIMATORS:
+        if (run.path / f"evidence-{name}.nc").is_file():
+            found[name] = run.results(f"evidence-{name}.nc")
+    lines = [str(inference.Certificate(found, {}))] if found else []
+    if (run.path / "gap.nc").is_file():
+        lines.append(gap_sentence(run.results("gap.nc")))
+    return "\n".join(lines)
+
+
+def gap_sentence(parts: xr.Dataset) -> str:
+    """The parts of the gap in words."""
+    whole, family, encoder = (
+        float(parts[name].mean()) for name in ("gap", "approximation_gap", "amortisation_gap")
+    )
+    return (
+        f"gap {whole:.3f} = approximation gap {family:.3f} (the family of the guide) + "
+        f"amortisation gap {encoder:.3f} (the encoder), nats per datum, at the best guide of each "
+        f"datum{'' if parts.attrs['converged'] else ', which has NOT converged'}"
+    )
 
 
 def _held_out(model: LatentVariableModel, data: Dataset, split: str, limit: int | None) -> Any:

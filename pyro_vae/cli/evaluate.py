@@ -12,7 +12,13 @@ from pyro_vae import inference
 from pyro_vae.cli.options import DataRoot, Json, Limit, MemoryMB, Particles, RunFolder, Seed
 from pyro_vae.cli.output import measuring, print_json, print_summary
 from pyro_vae.errors import UnknownNameError
-from pyro_vae.held_out import certify_run, gap_of_run, measure_run, measure_summary
+from pyro_vae.held_out import (
+    certify_run,
+    gap_of_run,
+    gap_sentence,
+    measure_run,
+    measure_summary,
+)
 from pyro_vae.inference.certify import ESTIMATORS
 from pyro_vae.spelling import split_list
 
@@ -122,13 +128,7 @@ def evaluate(
     if certificate is not None:
         console.print(str(certificate), markup=False)
     if parts is not None:
-        means = _gap_means(parts)
-        console.print(
-            f"gap {means['gap']:.3f} = approximation gap {means['approximation_gap']:.3f} (the "
-            f"family of the guide) + amortisation gap {means['amortisation_gap']:.3f} (the "
-            "encoder), nats per datum, at the best guide of each datum"
-            + ("" if parts.attrs["converged"] else ", which has NOT converged")
-        )
+        console.print(gap_sentence(parts), markup=False)
 
 
 def _gap_means(parts: xr.Dataset) -> dict[str, float]:

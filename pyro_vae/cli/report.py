@@ -12,7 +12,7 @@ from rich.console import Console
 from pyro_vae.cli.options import DataRoot, Json, RunFolder
 from pyro_vae.cli.output import print_json, with_error
 from pyro_vae.gallery import CAPTIONS, model_figures
-from pyro_vae.held_out import measure_summary
+from pyro_vae.held_out import further_results, measure_summary
 from pyro_vae.inference.runs import Run
 from pyro_vae.loading import load_data, load_model
 from pyro_vae.report import Section, save_figure, write_report
@@ -61,7 +61,8 @@ def report_section(
     for name, figure in figures.items():
         save_figure(figure, run.path / "figures" / f"{name}.png")
     captioned = {CAPTIONS[name]: figure for name, figure in figures.items()}
-    return Section(run.path.name, model.description(), captioned)
+    text = "\n".join(filter(None, (model.description(), further_results(run))))
+    return Section(run.path.name, text, captioned)
 
 
 def table_row(results: xr.Dataset) -> dict[str, str]:

@@ -15,6 +15,7 @@ from pyro_vae.inference.evaluate import elbo, evaluate, iwae_bound, summary
 from pyro_vae.inference.evidence import ais, bdmc, log_evidence, quadrature
 from pyro_vae.inference.fit import FitResult, fit
 from pyro_vae.inference.gap import gap, gap_parts
+from pyro_vae.inference.gradients import gradient_snr
 from pyro_vae.inference.ladder import ladder
 from pyro_vae.inference.latents import latent_report
 from pyro_vae.inference.local import GuideFit, fit_guide
@@ -68,6 +69,7 @@ __all__ = [
     "fit_guide",
     "gap",
     "gap_parts",
+    "gradient_snr",
     "interval",
     "iwae_bound",
     "ladder",

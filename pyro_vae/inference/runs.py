@@ -206,15 +206,15 @@ class Run:
         with whole_file(self.path / name) as scratch:
             results.to_netcdf(scratch, engine="h5netcdf")
 
-    def results(self) -> xr.Dataset:
-        """Results per datum.
+    def results(self, name: str = "evidence.nc") -> xr.Dataset:
+        """Results per datum, those of ``evaluate`` unless another file is named.
 
         Raises
         ------
         RunError
             If the run has not been evaluated, or the file is broken.
         """
-        path = self.path / "evidence.nc"
+        path = self.path / name
         if not path.is_file():
             raise RunError(
                 f"{self.path} has not been evaluated: run `pyro-vae evaluate {self.path}`"

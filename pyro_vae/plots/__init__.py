@@ -7,6 +7,7 @@ from pyro_vae.plots.gap import gap_per_datum
 from pyro_vae.plots.images import image_grid, interpolation, prior_samples, reconstructions
 from pyro_vae.plots.ladder import bound_ladder
 from pyro_vae.plots.latent import latent_scatter
+from pyro_vae.plots.objectives import snr_against_k
 from pyro_vae.plots.training import training_curves
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "prior_samples",
     "reconstructions",
     "sbc_histograms",
+    "snr_against_k",
     "training_curves",
 ]

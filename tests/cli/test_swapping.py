@@ -220,5 +220,9 @@ def test_other_estimators_and_the_parts_of_the_gap(tmp_path):
     ]
     text = run(*arguments).stdout
     assert "amortisation gap" in text
+    run("report", folder)
+    html = (folder / "report.html").read_text()
+    assert "amortisation gap" in html
+    assert "quadrature" in html
     assert "left out exact" in text
     assert "Did you mean 'ais'" in run("evaluate", folder, "--estimator", "aiss", status=2).stderr

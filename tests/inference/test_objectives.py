@@ -12,7 +12,7 @@ from pyro.infer import SVI, RenyiELBO, Trace_ELBO, TraceEnum_ELBO, TraceMeanFiel
 from torch import nn
 
 from pyro_vae.errors import ProgramError, SettingError, UnknownNameError
-from pyro_vae.inference import fit
+from pyro_vae.inference import fit, gradient_snr
 from pyro_vae.inference.objectives import (
     IWAE,
     OBJECTIVES,
@@ -28,6 +28,7 @@ from pyro_vae.inference.objectives import (
 from pyro_vae.inference.weights import sample_log_weights
 from pyro_vae.models import VAE, Covariates
 from pyro_vae.models.guides import FullCovarianceNormal
+from pyro_vae.plots import snr_against_k
 from tests.oracles import LinearGaussian
 from tests.tolerances import STANDARD_ERRORS
 
@@ -271,12 +272,12 @@ def test_signal_to_noise_falls_with_k_for_iwae_and_rises_for_dreg():
         toy.b.fill_(0.45)
         toy.s.fill_(0.8)
 
-    def snr(kind, k):
-        draws = gradient_draws(kind(k), toy, X[-2:-1], 1500)[:, 1]
-        return float(draws.mean().abs() / draws.std())
-
-    assert snr(IWAE, 64) < 0.6 * snr(IWAE, 4)
-    assert snr(DReG, 64) > 1.5 * snr(DReG, 4)
+    table = gradient_snr(toy, X[-2:-1], [toy.b], num_particles=(4, 64), repeats=1500)
+    assert table.loc[64, "iwae"] < 0.6 * table.loc[4, "iwae"]
+    assert table.loc[64, "dreg"] > 1.5 * table.loc[4, "dreg"]
+    (axes,) = snr_against_k(table).axes
+    assert [line.get_label() for line in axes.lines] == ["iwae", "dreg"]
+    assert list(axes.lines[0].get_ydata()) == list(table["iwae"])
 
 
 def test_values_between_the_bounds():
