@@ -15,11 +15,16 @@ from pyro_vae.inference.predictive import (
     posterior_predictive,
     prior_draws,
 )
-from pyro_vae.inference.weights import observed_sites, structure_of, trace_of, values_of
+from pyro_vae.inference.traces import (
+    observed_sites,
+    structure_of,
+    trace_of,
+    values_of,
+)
 
 if TYPE_CHECKING:
     from pyro_vae.inference.inputs import Inputs
-    from pyro_vae.inference.weights import Program
+    from pyro_vae.inference.traces import Program
 
 __all__ = ["to_inference_data"]
 

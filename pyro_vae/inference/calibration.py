@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_vae.inference.predictive import Simulate
-    from pyro_vae.inference.weights import Program
+    from pyro_vae.inference.traces import Program
 
 __all__ = ["calibration_sentences", "sbc_ranks", "uniformity"]
 

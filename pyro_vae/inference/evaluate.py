@@ -26,7 +26,8 @@ from pyro_vae.inference.weights import stream_log_weights
 if TYPE_CHECKING:
     from pyro_vae.inference.checkpoint import Checkpoint
     from pyro_vae.inference.inputs import Inputs
-    from pyro_vae.inference.weights import LogWeights, Program
+    from pyro_vae.inference.traces import Program
+    from pyro_vae.inference.weights import LogWeights
 
 __all__ = ["elbo", "evaluate", "iwae_bound", "reduce_weights", "summary"]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pyro_vae.inference.inputs import Inputs
-    from pyro_vae.inference.weights import Program
+    from pyro_vae.inference.traces import Program
 
 __all__ = ["gap", "gap_parts"]
 

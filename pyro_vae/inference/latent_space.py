@@ -14,7 +14,7 @@ from torch.distributions import biject_to
 
 from pyro_vae.errors import ProgramError
 from pyro_vae.inference.inputs import count, take
-from pyro_vae.inference.weights import (
+from pyro_vae.inference.traces import (
     given_trace,
     latent_sites,
     model_terms,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_vae.inference.inputs import Inputs
-    from pyro_vae.inference.weights import Program
+    from pyro_vae.inference.traces import Program
 
 __all__ = ["LatentSpace", "LogDensities"]
 

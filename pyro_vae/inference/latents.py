@@ -17,20 +17,20 @@ from pyro_vae.inference.diagnostics import ACTIVE_VARIANCE
 from pyro_vae.inference.inputs import check_inputs, count, take
 from pyro_vae.inference.posterior import coordinates
 from pyro_vae.inference.predictive import prior_draws
-from pyro_vae.inference.weights import (
+from pyro_vae.inference.traces import (
     latent_sites,
     run_at,
-    stream_draws,
     structure_of,
     trace_of,
     values_of,
 )
+from pyro_vae.inference.weights import stream_draws
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_vae.inference.inputs import Inputs
-    from pyro_vae.inference.weights import Program
+    from pyro_vae.inference.traces import Program
 
 __all__ = ["latent_report"]
 

@@ -18,15 +18,13 @@ from pyro.infer.autoguide.initialization import init_to_sample
 from pyro_vae.errors import ProgramError, UnknownNameError
 from pyro_vae.inference.diagnostics import az, effective_sample_size, pareto_khat
 from pyro_vae.inference.inputs import check_inputs, count, take
-from pyro_vae.inference.weights import (
-    Draws,
-    LogWeights,
+from pyro_vae.inference.traces import (
     latent_sites,
-    stream_draws,
     structure_of,
     trace_of,
     values_of,
 )
+from pyro_vae.inference.weights import Draws, LogWeights, stream_draws
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_vae.inference.inputs import Inputs
-    from pyro_vae.inference.weights import Program
+    from pyro_vae.inference.traces import Program
 
 __all__ = ["Method", "coordinates", "named_axes", "posterior_samples", "resample"]
 

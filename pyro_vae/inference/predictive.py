@@ -19,7 +19,7 @@ from pyro import poutine
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference.inputs import check_inputs, count, device_of, take
 from pyro_vae.inference.posterior import named_axes
-from pyro_vae.inference.weights import (
+from pyro_vae.inference.traces import (
     latent_sites,
     observed_sites,
     run_at,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_vae.inference.inputs import Inputs
-    from pyro_vae.inference.weights import Program, Structure
+    from pyro_vae.inference.traces import Program, Structure
 
 __all__ = [
     "Simulate",

@@ -22,7 +22,7 @@ from pyro_vae.errors import ProgramError, UnknownNameError
 if TYPE_CHECKING:
     from torch.distributions.constraints import Constraint
 
-    from pyro_vae.inference.weights import Program
+    from pyro_vae.inference.traces import Program
 
 __all__ = ["PRIOR_SHARE", "WIDENING", "Proposal", "propose", "widened"]
 

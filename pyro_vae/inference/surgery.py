@@ -19,7 +19,7 @@ from pyro_vae.inference.weights import cross_log_guide
 
 if TYPE_CHECKING:
     from pyro_vae.inference.inputs import Inputs
-    from pyro_vae.inference.weights import Program
+    from pyro_vae.inference.traces import Program
 
 __all__ = ["elbo_surgery"]
 

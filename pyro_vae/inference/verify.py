@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_vae.inference.known_models import KnownModel
-    from pyro_vae.inference.weights import Program
+    from pyro_vae.inference.traces import Program
 
 __all__ = ["FALSE_ALARM", "Check", "Estimator", "Report", "verify"]
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_vae.inference.inputs import Inputs
-    from pyro_vae.inference.weights import Program
+    from pyro_vae.inference.traces import Program
 
 __all__ = ["ais", "bdmc"]
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pyro_vae.inference.bounds import Estimate
     from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.proposals import Proposal
-    from pyro_vae.inference.weights import LogWeights, Program
+    from pyro_vae.inference.traces import Program
+    from pyro_vae.inference.weights import LogWeights
 
 __all__ = ["MAX_PARTICLES", "log_evidence"]
 

@@ -19,8 +19,7 @@ from pyro_vae.errors import ProgramError
 from pyro_vae.formulas import ObjectiveFormula
 from pyro_vae.inference.inputs import count, take
 from pyro_vae.inference.objectives.weighted import WeightedObjective, inputs_of
-from pyro_vae.inference.weights import (
-    LogWeights,
+from pyro_vae.inference.traces import (
     latent_sites,
     model_terms,
     plate_scale,
@@ -28,11 +27,12 @@ from pyro_vae.inference.weights import (
     structure_of,
     sum_sites,
 )
+from pyro_vae.inference.weights import LogWeights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pyro_vae.inference.weights import Program
+    from pyro_vae.inference.traces import Program
 
 __all__ = ["STL", "DReG", "ReweightedWakeSleep"]
 

@@ -13,7 +13,7 @@ from pyro_vae.errors import ProgramError, UnknownNameError
 from pyro_vae.formulas import ObjectiveFormula
 from pyro_vae.inference.inputs import count, take
 from pyro_vae.inference.objectives.weighted import WeightedObjective, inputs_of
-from pyro_vae.inference.weights import (
+from pyro_vae.inference.traces import (
     latent_sites,
     model_terms,
     plate_scale,
@@ -24,7 +24,8 @@ from pyro_vae.inference.weights import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pyro_vae.inference.weights import LogWeights, Program
+    from pyro_vae.inference.traces import Program
+    from pyro_vae.inference.weights import LogWeights
 
 __all__ = ["BetaELBO", "FreeBits", "RenyiBound"]
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from pyro_vae.formulas import ObjectiveFormula
     from pyro_vae.inference.inputs import Inputs
-    from pyro_vae.inference.weights import LogWeights, Program
+    from pyro_vae.inference.traces import Program
+    from pyro_vae.inference.weights import LogWeights
 
 __all__ = ["WeightedObjective", "inputs_of"]
 
