@@ -70,7 +70,10 @@ Values = Annotated[
 Standardise = Annotated[
     bool, typer.Option("--standardise", help="Features to mean 0 and standard deviation 1.")
 ]
-LatentDim = Annotated[int, typer.Option(help="Length of z.")]
+LatentDim = Annotated[
+    int,
+    typer.Option(help="Length of z; of a hierarchical VAE's top layer, twice as long below."),
+]
 Hidden = Annotated[str, typer.Option(help="Hidden widths of encoder and (mirrored) decoder.")]
 Activation = Annotated[
     str, typer.Option(help="Activation of the networks: relu, tanh, elu, silu, softplus.")

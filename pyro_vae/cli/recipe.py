@@ -17,7 +17,7 @@ from pyro_vae.models import (
     MixtureModel,
 )
 from pyro_vae.models.guides import Guide
-from pyro_vae.models.likelihoods import Likelihood
+from pyro_vae.models.likelihoods import Likelihood, Normal
 from pyro_vae.models.priors import Prior
 from pyro_vae.networks import Architecture, Unamortised
 from pyro_vae.spelling import parse_call
@@ -147,8 +147,7 @@ class Recipe:
         return likelihood
 
     def _linear(self, likelihood: Likelihood, guide: Guide, data: Dataset) -> LinearVAE:
-        scale = getattr(likelihood, "scale", None)
-        if likelihood.name != "normal":
+        if not isinstance(likelihood, Normal):
             raise SettingError(
                 f"--model linear-vae has a normal likelihood, not {likelihood.name}: its log p(x) "
                 "is exact for no other"
@@ -156,7 +155,12 @@ class Recipe:
         if self.prior != "standard-normal":
             raise SettingError("--model linear-vae has the standard-normal prior")
         return LinearVAE(
-            data.event_shape, self.latent_dim, scale=scale, guide=guide, seed=self.seed
+            data.event_shape,
+            self.latent_dim,
+            scale=likelihood.scale,
+            min_scale=likelihood.min_scale,
+            guide=guide,
+            seed=self.seed,
         )
 
     def _network(self, step: int) -> Architecture:
