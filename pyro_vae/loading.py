@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pyro_vae import data
-from pyro_vae.errors import RunError
+from pyro_vae.errors import RunError, UnknownNameError
 from pyro_vae.inference.runs import Run
 from pyro_vae.models import model_from_config
 
@@ -40,7 +40,13 @@ def load_model(path: str | Path | Run) -> LatentVariableModel:
             "load_state_dict(Run.open(path).tensors('weights.safetensors')[0])"
         )
     weights, _ = run.tensors("weights.safetensors")
-    model = model_from_config(config)
+    try:
+        model = model_from_config(config)
+    except UnknownNameError as error:
+        raise RunError(
+            f"{run.path}: {error} A part of your own must be imported first: in Python, its module; "
+            "on the command line, `pyro-vae --import MODULE ...`."
+        ) from error
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

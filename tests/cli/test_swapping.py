@@ -162,7 +162,9 @@ def test_parts_of_ones_own_by_import(tmp_path):
         Likelihood.registry.pop("cauchy", None)
         Prior.registry.pop("logistic", None)
     # Without the import the run says what it lacks.
-    assert "unknown prior 'logistic'" in run("evaluate", folder, status=2).stderr
+    lacking = run("evaluate", folder, status=1).stderr
+    assert "unknown prior 'logistic'" in lacking
+    assert "--import" in lacking
     assert "no such file" in run("--import", tmp_path / "no.py", "data", status=2).stderr
     assert "no such module" in run("--import", "no_such_module", "data", status=2).stderr
 
