@@ -44,8 +44,8 @@ def load_model(path: str | Path | Run) -> LatentVariableModel:
         model = model_from_config(config)
     except UnknownNameError as error:
         raise RunError(
-            f"{run.path}: {error} A part of your own must be imported first: in Python, its module; "
-            "on the command line, `pyro-vae --import MODULE ...`."
+            f"{run.path}: {error} A part of your own must be imported first: in Python its "
+            "module, on the command line `pyro-vae --import MODULE ...`."
         ) from error
     try:
         model.load_state_dict(weights)

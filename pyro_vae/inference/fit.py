@@ -74,7 +74,8 @@ class FitResult:
     ----------
     metrics
         One row an epoch: epoch, train_elbo, validation_elbo (nats per datum), learning_rate,
-        seconds (since the start of the run).
+        seconds (since the start of the run). The bound is the objective's own; for an
+        objective that weights the KL, validation_elbo is the ELBO.
     best_epoch
         Epoch whose weights the model now holds.
     stopped
@@ -240,6 +241,8 @@ def fit(
             if len(split):
                 validate(split)
     loss_module = _Loss(model, objective)
+    # Models are measured at the true bound, whatever weight the KL has in training.
+    held_out = objective if getattr(objective, "comparable", True) else default
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
     wrapped, optimiser = fabric.setup(loss_module, optimiser)
 
@@ -258,6 +261,7 @@ def fit(
     loop = _Loop(
         model,
         wrapped,
+        wrapped if held_out is objective else _Loss(model, held_out),
         optimiser,
         fabric,
         data,
@@ -324,6 +328,7 @@ class _Loop:
 
     program: nn.Module
     loss: Any
+    validation_loss: Any
     optimiser: Any
     fabric: Fabric
     data: Dataset
@@ -379,10 +384,14 @@ class _Loop:
             return math.nan
         self.program.eval()
         devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        with (
+            torch.no_grad(),
+            torch.random.fork_rng(devices=devices),
+            self.fabric.autocast(),
+        ):
             torch.manual_seed(self.seed)
             parts = (take(self.validation, slice(k, k + 1024)) for k in range(0, size, 1024))
-            total = sum(self.loss(part).item() for part in parts)
+            total = sum(self.validation_loss(part).item() for part in parts)
         return -total / size
 
 

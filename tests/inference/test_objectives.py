@@ -11,6 +11,7 @@ import torch
 from pyro.infer import SVI, RenyiELBO, Trace_ELBO, TraceEnum_ELBO, TraceMeanField_ELBO
 from torch import nn
 
+from pyro_vae.data import Dataset
 from pyro_vae.errors import ProgramError, SettingError, UnknownNameError
 from pyro_vae.inference import fit, gradient_snr
 from pyro_vae.inference.objectives import (
@@ -415,3 +416,18 @@ def test_bad_settings():
     ):
         with pytest.raises(ValueError, match=message):
             make()
+
+
+@pytest.mark.parametrize(
+    "name", ["beta-elbo(beta=3.0, schedule=linear, share=1.0)", "free-bits(nats=5)"]
+)
+def test_weights_are_chosen_by_the_elbo_whatever_the_kl_weighs(name):
+    """With no learning to speak of, the validation ELBO stands still while beta moves."""
+    x = (torch.arange(160) % 3 == 0).float().reshape(40, 4)
+    data = Dataset.from_tensors(x[:20], x[20:])
+    bounds = []
+    for objective in (name, "elbo"):
+        vae = VAE((4,), 2, encoder=(6,), decoder=(6,))
+        settings = {"epochs": 3, "batch_size": 20, "learning_rate": 1e-9, "progress": False}
+        bounds.append(fit(vae, data, objective, **settings).metrics["validation_elbo"])
+    assert list(bounds[0]) == pytest.approx(list(bounds[1]), rel=1e-6)

@@ -57,6 +57,7 @@ class BetaELBO(WeightedObjective):
     """
 
     name = "beta-elbo"
+    comparable = False
 
     def __init__(
         self,
@@ -186,6 +187,7 @@ class FreeBits(WeightedObjective):
     """
 
     name = "free-bits"
+    comparable = False
 
     def __init__(
         self, num_particles: int = 1, *, nats: float = 0.1, enumerate_discrete: bool = False

@@ -40,6 +40,9 @@ class WeightedObjective(ELBO):
 
     #: Name on the command line.
     name: ClassVar[str]
+    #: Whether its values at different times can be compared, so that the best weights can be
+    #: chosen by it; otherwise they are chosen by the ELBO.
+    comparable: ClassVar[bool] = True
 
     def __init__(self, num_particles: int = 1, *, enumerate_discrete: bool = False) -> None:
         if not isinstance(num_particles, int) or num_particles < 1:
