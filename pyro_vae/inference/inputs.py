@@ -14,7 +14,16 @@ from torch import Tensor
 
 from pyro_vae.errors import DataError
 
-__all__ = ["Inputs", "check_inputs", "count", "device_of", "run_program", "take", "tensors"]
+__all__ = [
+    "Inputs",
+    "check_inputs",
+    "count",
+    "cuda_devices",
+    "device_of",
+    "run_program",
+    "take",
+    "tensors",
+]
 
 Inputs: TypeAlias = Tensor | Mapping[str, Tensor]
 
@@ -48,6 +57,12 @@ def count(x: Inputs) -> int:
 def device_of(x: Inputs) -> torch.device:
     """Device of the data."""
     return tensors(x)[0].device
+
+
+def cuda_devices(x: Inputs) -> list[torch.device]:
+    """The data's device if it is a GPU: what ``torch.random.fork_rng`` is to fork."""
+    device = device_of(x)
+    return [device] if device.type == "cuda" else []
 
 
 def take(x: Inputs, rows: slice | Tensor) -> Inputs:

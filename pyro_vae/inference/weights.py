@@ -19,7 +19,7 @@ from pyro import poutine
 from torch.overrides import TorchFunctionMode
 
 from pyro_vae.errors import ProgramError
-from pyro_vae.inference.inputs import check_inputs, count, device_of, take, tensors
+from pyro_vae.inference.inputs import check_inputs, count, cuda_devices, take, tensors
 from pyro_vae.inference.traces import (
     latent_sites,
     model_terms,
@@ -268,7 +268,7 @@ def stream_draws(
             f"prior_share got {prior_share}: it must be at least 0 and below 1, such as 0.1"
         )
     check_inputs(x)
-    first, devices = take(x, slice(1)), _cuda_devices(x)
+    first, devices = take(x, slice(1)), cuda_devices(x)
     with torch.no_grad(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
@@ -323,11 +323,6 @@ def _digest(datum: Inputs) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
-def _cuda_devices(x: Inputs) -> list[torch.device]:
-    device = device_of(x)
-    return [device] if device.type == "cuda" else []
-
-
 def _stream_seed(datum: Inputs, occurrence: int, seed: int, start: int) -> int:
     """Seed of one datum's block of particles; an equal datum further on has its own."""
     key = b"%b %d %d %d" % (_digest(datum), occurrence, seed, start)
@@ -365,7 +360,7 @@ def sample_log_weights(
         If a guide site is not reparameterised: differentiating its draws would leave out the
         score-function term, and the gradient would be wrong.
     """
-    with torch.no_grad(), torch.random.fork_rng(devices=_cuda_devices(x)):
+    with torch.no_grad(), torch.random.fork_rng(devices=cuda_devices(x)):
         first = take(x, slice(1))
         structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
     guide_trace = run_in_plate(guide, x, structure, num_particles)
@@ -409,7 +404,7 @@ def cross_log_guide(
         log q(z_k | x_c) for z_k drawn from q(z | x_b) and every datum c, ``(num_particles, B)``.
     """
     check_inputs(x)
-    size, devices = count(x), _cuda_devices(x)
+    size, devices = count(x), cuda_devices(x)
     with torch.no_grad(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         structure = structure_of(model, guide, take(x, slice(1)), enumerate_discrete, data_plate)

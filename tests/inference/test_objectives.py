@@ -9,6 +9,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro.infer import SVI, RenyiELBO, Trace_ELBO, TraceEnum_ELBO, TraceMeanField_ELBO
+from pyro.infer import ReweightedWakeSleep as PyrosWakeSleep
 from torch import nn
 
 from pyro_vae.data import Dataset
@@ -26,9 +27,11 @@ from pyro_vae.inference.objectives import (
     objective_name,
     objective_named,
 )
-from pyro_vae.inference.weights import sample_log_weights
-from pyro_vae.models import VAE, Covariates
+from pyro_vae.inference.weights import LogWeights, sample_log_weights
+from pyro_vae.models import VAE, Covariates, HierarchicalVAE
 from pyro_vae.models.guides import FullCovarianceNormal
+from pyro_vae.models.parameters import declare_parameters
+from pyro_vae.models.priors import StudentT
 from pyro_vae.plots import snr_against_k
 from tests.oracles import LinearGaussian
 from tests.tolerances import STANDARD_ERRORS
@@ -431,3 +434,84 @@ def test_weights_are_chosen_by_the_elbo_whatever_the_kl_weighs(name):
         settings = {"epochs": 3, "batch_size": 20, "learning_rate": 1e-9, "progress": False}
         bounds.append(fit(vae, data, objective, **settings).metrics["validation_elbo"])
     assert list(bounds[0]) == pytest.approx(list(bounds[1]), rel=1e-6)
+
+
+def test_free_bits_of_several_sites_and_of_priors_without_a_closed_form():
+    """With no floor it is the ELBO, also where the prior of z1 hangs on the draw of z2."""
+    x = (torch.arange(80) % 3 == 0).float().reshape(20, 4)
+    torch.manual_seed(0)
+    hierarchical = HierarchicalVAE((4,), (3, 2), hidden=((6,), (6,)))
+    with torch.no_grad():
+        hierarchical.encoders[1].output.weight.mul_(2.0)
+        hierarchical.decoders[1].output.weight.mul_(2.0)
+    heavy = VAE((4,), 2, prior=StudentT(3.0), encoder=(6,), decoder=(6,))
+    for model in (hierarchical, heavy):
+        ours, theirs = (
+            torch.tensor([objective.loss(model.model, model.guide, x) / 20 for _ in range(300)])
+            for objective in (FreeBits(20, nats=0.0), objective_named("elbo-20"))
+        )
+        error = math.sqrt((ours.var() + theirs.var()) / 300)
+        assert abs(float(ours.mean() - theirs.mean())) < STANDARD_ERRORS * error
+
+
+def test_wake_sleep_weighs_each_datum_by_itself():
+    toy = Toy()
+
+    def mean_gradient(objective, x):
+        torch.manual_seed(8)
+        draws = []
+        for _ in range(1500):
+            toy.zero_grad()
+            objective.loss_and_grads(toy.model, toy.guide, x)
+            draws.append(torch.stack([p.grad.clone() for p in toy.parameters()]))
+        return torch.stack(draws)
+
+    x = X.repeat(2)[:9]
+    together = mean_gradient(ReweightedWakeSleep(5), x)
+    apart = sum(mean_gradient(ReweightedWakeSleep(5), x[i : i + 1]).mean(0) for i in range(9))
+    error = (together.var(0) / 1500).sqrt()
+    # Each of the nine has an error of about a ninth of the variance of the batch's.
+    assert ((together.mean(0) - apart).abs() < STANDARD_ERRORS * 1.5 * error).all()
+    assert objective_name(objective_named("rws")) == "rws-8"
+    with pytest.raises(ValueError, match="needs 2 or more"):
+        ReweightedWakeSleep(1)
+
+
+def test_renyi_is_continuous_at_the_elbo_in_single_precision():
+    torch.manual_seed(9)
+    terms = LogWeights(*(3 * torch.randn(3, 8, 50)).unbind(0))
+    elbo = terms.log_weights.mean(0)
+    spread = terms.log_weights.double().var(0, correction=0)
+    for order in (1e-7, 1e-6, 1e-5, 1e-3, 9.9e-3, 1.01e-2):
+        got = RenyiBound(8, alpha=1 - order).bound(terms)
+        # First order: mean + order / 2 variance.
+        expected = elbo.double() + order / 2 * spread
+        torch.testing.assert_close(got.double(), expected, atol=2e-4 + 30 * order**2 * 30, rtol=0)
+
+
+def test_pyros_wake_sleep_mixes_the_data_of_a_batch():
+    """The reason for our own: on several data its gradient is not the sum of each datum's."""
+    toy = Toy()
+
+    def model(x):
+        declare_parameters("toy", toy)
+        return toy.model(x)
+
+    objective = PyrosWakeSleep(
+        num_particles=5, insomnia=1.0, vectorize_particles=True, max_plate_nesting=1
+    )
+
+    def draws(x):
+        torch.manual_seed(10)
+        found = []
+        for _ in range(800):
+            toy.zero_grad()
+            objective.loss_and_grads(model, toy.guide, x)
+            found.append(torch.stack([p.grad.clone() for p in toy.parameters()]))
+        return torch.stack(found)
+
+    together = draws(X)
+    apart = [draws(X[i : i + 1]) for i in range(9)]
+    error = ((together.var(0) + sum(part.var(0) for part in apart)) / 800).sqrt()
+    difference = together.mean(0) - sum(part.mean(0) for part in apart)
+    assert (difference.abs() / error).max() > STANDARD_ERRORS

@@ -17,7 +17,7 @@ from pyro import poutine
 
 from pyro_vae.errors import ProgramError
 from pyro_vae.formulas import ObjectiveFormula
-from pyro_vae.inference.inputs import count, take
+from pyro_vae.inference.inputs import count, cuda_devices, take
 from pyro_vae.inference.objectives.weighted import WeightedObjective, inputs_of
 from pyro_vae.inference.traces import (
     latent_sites,
@@ -60,6 +60,9 @@ class _DrawsObjective(WeightedObjective):
         self, model: Program, guide: Program, *args: Any, **kwargs: Any
     ) -> Tensor:
         """Minus the objective, summed over the data, with the gradient of the surrogate."""
+        if self.needs_paths and not torch.is_grad_enabled():
+            # The value alone: the guide need not be scored at draws that are cut from it.
+            return super().differentiable_loss(model, guide, *args, **kwargs)
         at = self._draw(model, guide, args, kwargs)
         value = self.bound(at.terms).sum().detach()
         if not torch.is_grad_enabled():
@@ -69,7 +72,7 @@ class _DrawsObjective(WeightedObjective):
 
     def _draw(self, model: Program, guide: Program, args: Any, kwargs: Any) -> _AtDraws:
         x = inputs_of(model, args, kwargs)
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad(), torch.random.fork_rng(devices=cuda_devices(x)):
             structure = structure_of(
                 model, guide, take(x, slice(1)), self.enumerate_discrete, None
             )
@@ -179,10 +182,28 @@ class ReweightedWakeSleep(_DrawsObjective):
     1805.10469. The guide's gradient is biased at finite K, needs no reparameterisation (so it
     serves discrete sites of the guide), and makes the guide cover the posterior rather than
     sit inside it: better proposals for importance sampling.
+
+    Pyro's ``ReweightedWakeSleep`` sums the log-weights of a batch before it normalises them,
+    which mixes the data; here each datum has weights of its own.
+
+    Parameters
+    ----------
+    num_particles
+        Draws K per datum, at least 2: one alone has weight 1 whatever it is worth.
+    enumerate_discrete
+        As for ``WeightedObjective``.
     """
 
     name = "rws"
     needs_paths = False
+
+    def __init__(self, num_particles: int = 8, *, enumerate_discrete: bool = False) -> None:
+        super().__init__(num_particles, enumerate_discrete=enumerate_discrete)
+        if num_particles < 2:
+            raise ValueError(
+                f"num_particles got {num_particles}: reweighted wake-sleep needs 2 or more, since "
+                "the guide learns from the weights of draws against each other"
+            )
 
     @property
     def formula(self) -> ObjectiveFormula:
