@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import pyro
@@ -17,38 +16,27 @@ import torch
 from pyro.infer import TraceEnum_ELBO
 from torch import nn
 
-from pyro_vae.errors import DataError
 from pyro_vae.formulas import objective_formula
 from pyro_vae.models.condition import Condition
+from pyro_vae.models.encoder_decoder import EncoderDecoder, Network, number_of_rows
 from pyro_vae.models.guides import Guide, MeanFieldNormal
-from pyro_vae.models.latent_variable_model import (
-    LatentVariableModel,
-    check_event_shape,
-    layers_text,
-)
-from pyro_vae.models.likelihoods import Bernoulli, Likelihood
+from pyro_vae.models.latent_variable_model import layers_text
+from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.models.priors import Prior, StandardNormal
-from pyro_vae.models.settings import require_positive_integer
-from pyro_vae.networks import (
-    Architecture,
-    Dense,
-    FreeParameters,
-    SettableOutput,
-    check_network,
-)
+from pyro_vae.networks import Architecture, FreeParameters
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyro.distributions import TorchDistribution
     from pyro.infer import ELBO
     from torch import Tensor
 
 __all__ = ["VAE"]
 
-Network = nn.Module | Architecture | Sequence[int]
 
-
-class VAE(LatentVariableModel):
+class VAE(EncoderDecoder):
     """Variational autoencoder: ``model`` and ``guide`` are plain Pyro programs.
 
     Both have one plate ``"data"`` and one latent site ``"z"`` (a prior may add a discrete one);
@@ -109,48 +97,28 @@ class VAE(LatentVariableModel):
         activation: str = "relu",
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.event_shape = check_event_shape(event_shape)
-        require_positive_integer(
-            "latent_dim", latent_dim, "such as 2 to draw the latent space or 20 for a closer fit"
-        )
-        self.latent_dim = latent_dim
-        self.condition = condition
+        super().__init__(event_shape, latent_dim, likelihood, condition)
         self.prior = StandardNormal() if prior is None else prior
-        self.likelihood = Bernoulli() if likelihood is None else likelihood
         self.guide_family = MeanFieldNormal() if guide is None else guide
         self.prior.build(latent_dim)
-        self.likelihood.build(self.event_shape)
         self.guide_family.build((latent_dim,))
-
-        size_c = 0 if condition is None else condition.size
-        features = math.prod(self.event_shape) + size_c
-        eta_x = self.likelihood.num_params(self.event_shape)
         eta_z = self.guide_family.num_params((latent_dim,))
-        plans = [_plan(network, activation) for network in (encoder, decoder)]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.encoder, self.decoder = (
-                plan
-                if isinstance(plan, nn.Module)
-                else (
-                    plan.encoder(self.event_shape, size_c, eta_z)
-                    if role == "encoder"
-                    else plan.decoder(latent_dim + size_c, self.event_shape, eta_x)
-                )
-                for role, plan in zip(("encoder", "decoder"), plans, strict=True)
-            )
-        check_network("encoder", self.encoder, features, eta_z)
-        check_network("decoder", self.decoder, latent_dim + size_c, eta_x)
+        plans = self._make_networks(encoder, decoder, eta_z, activation=activation, seed=seed)
         if self.prior.uses_guide and isinstance(self.encoder, FreeParameters):
             raise ValueError(
                 f"prior got {self.prior.name}, which is made of the guide at points that are no "
                 "data: an encoder without amortisation has nothing to say of them; take another "
                 "prior, or an encoder"
             )
-        self.prior.connect(self._posterior_of, features)
-        self.initialised = False
-        self.config = self._config(plans, seed)
+        self.prior.connect(self._posterior_of, self.num_features)
+        self.config = self._config(
+            "vae",
+            plans,
+            seed,
+            prior=self.prior.to_config(),
+            guide=self.guide_family.to_config(),
+            condition=None if condition is None else condition.to_config(),
+        )
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -195,7 +163,7 @@ class VAE(LatentVariableModel):
         """
         if x is not None:
             self.likelihood.check(x)
-        num_data = _rows(x, condition, exposure, default=num_data)
+        num_data = number_of_rows(x, condition, exposure, default=num_data)
         declare_parameters("prior", self.prior)
         declare_parameters("likelihood", self.likelihood)
         declare_parameters("decoder", self.decoder)
@@ -224,29 +192,16 @@ class VAE(LatentVariableModel):
         """
         declare_parameters("guide", self.guide_family)
         declare_parameters("encoder", self.encoder)
-        with pyro.plate("data", _rows(x, condition, exposure, default=num_data), dim=-1):
+        with pyro.plate("data", number_of_rows(x, condition, exposure, default=num_data), dim=-1):
             return pyro.sample("z", self.prior() if x is None else self.posterior(x, condition))
 
     def posterior(self, x: Tensor, condition: Tensor | None = None) -> TorchDistribution:
         """Guide distribution q(z | x): batch shape ``(B,)``, event shape ``(L,)``."""
         return self._posterior_of(self._features(x, condition))
 
-    def observation(
-        self, z: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
-    ) -> TorchDistribution:
-        """Likelihood p(x | z) for z of shape ``(..., L)``: event shape ``event_shape``."""
-        eta = self.decoder(self._join(z, condition))
-        return self.likelihood(eta) if exposure is None else self.likelihood(eta, exposure)
-
     def code(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Mean of q(z | x), ``(B, L)``."""
         return self.guide_family.code(self.encoder(self._features(x, condition)))
-
-    def decode(
-        self, z: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
-    ) -> Tensor:
-        """Mean of p(x | z), ``(..., *event_shape)``, for z of shape ``(..., L)``."""
-        return self.observation(z, condition, exposure).mean
 
     def initialise(
         self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
@@ -256,15 +211,12 @@ class VAE(LatentVariableModel):
         A prior made of pseudo-data starts at data; a table of free parameters learns its rows.
         A network of your own is left as it is, unless it has a method ``set_output``.
         """
-        self.likelihood.check(x)
-        self.initialised = True
+        super().initialise(x, condition, exposure)
         features = self._features(x, condition)
         if isinstance(self.encoder, FreeParameters):
             self.encoder.enrol(features)
         with torch.no_grad():
             self.prior.initialise(features)
-            if isinstance(self.decoder, SettableOutput):
-                self.decoder.set_output(self.likelihood.moment_eta(x))
 
     def unamortised(self, x: Tensor, condition: Tensor | None = None) -> Self:
         """The same model with free guide parameters for each of these data, no encoder.
@@ -292,12 +244,6 @@ class VAE(LatentVariableModel):
         twin._modules = {**self._modules, "encoder": table}
         twin.config = None
         return twin
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of what the programs take beside x."""
-        names = () if self.condition is None else (self.condition.source,)
-        return (*names, "exposure") if self.likelihood.takes_exposure else names
 
     @property
     def amortised(self) -> bool:
@@ -339,51 +285,5 @@ class VAE(LatentVariableModel):
             ]
         )
 
-    def _config(self, plans: list[nn.Module | Architecture], seed: int) -> dict[str, Any] | None:
-        if any(isinstance(plan, nn.Module) for plan in plans):
-            return None
-        encoder, decoder = (plan.to_config() for plan in plans)  # type: ignore[operator]
-        return {
-            "model": "vae",
-            "event_shape": list(self.event_shape),
-            "latent_dim": self.latent_dim,
-            "prior": self.prior.to_config(),
-            "likelihood": self.likelihood.to_config(),
-            "guide": self.guide_family.to_config(),
-            "encoder": encoder,
-            "decoder": decoder,
-            "condition": None if self.condition is None else self.condition.to_config(),
-            "seed": seed,
-        }
-
     def _posterior_of(self, features: Tensor) -> TorchDistribution:
         return self.guide_family(self.encoder(features))
-
-    def _features(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        """The encoder's input ``(..., D + C)``."""
-        flat = self.likelihood.standardise(x).flatten(-len(self.event_shape))
-        return self._join(flat, condition)
-
-    def _join(self, first: Tensor, condition: Tensor | None) -> Tensor:
-        """``(..., B, N)`` with the condition's vector behind it."""
-        if self.condition is None:
-            if condition is not None:
-                raise DataError(
-                    "condition was given to a model without one: make it with "
-                    "VAE(..., condition=Labels(num_classes)) or Covariates(num_covariates)"
-                )
-            return first
-        c = self.condition.vector(condition).to(first)
-        return torch.cat([first, c.expand(*first.shape[:-1], -1)], dim=-1)
-
-
-def _plan(given: Network, activation: str) -> nn.Module | Architecture:
-    """Hidden widths as an architecture; a module or an architecture as it is."""
-    if isinstance(given, nn.Module | Architecture):
-        return given
-    return Dense(tuple(given), activation=activation)
-
-
-def _rows(*parts: Tensor | None, default: int) -> int:
-    """Size of the plate: the number of rows of the first tensor that was given."""
-    return next((len(part) for part in parts if part is not None), default)

@@ -1,0 +1,167 @@
+"""What a VAE and an autoencoder share: an encoder to the code, a decoder to p(x | z)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from pyro_vae.errors import DataError
+from pyro_vae.models.latent_variable_model import LatentVariableModel, check_event_shape
+from pyro_vae.models.likelihoods import Bernoulli, Likelihood
+from pyro_vae.models.settings import require_positive_integer
+from pyro_vae.networks import Architecture, Dense, SettableOutput, check_network
+
+if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
+    from torch import Tensor
+
+    from pyro_vae.models.condition import Condition
+
+__all__ = ["EncoderDecoder", "Network", "number_of_rows"]
+
+Network = nn.Module | Architecture | Sequence[int]
+Plans = list[nn.Module | Architecture]
+
+
+class EncoderDecoder(LatentVariableModel):
+    """Model whose code z of length L is decoded to the parameters of one likelihood.
+
+    Parameters
+    ----------
+    event_shape
+        Shape of one datum.
+    latent_dim
+        Length L of z.
+    likelihood
+        p(x | z); Bernoulli unless given.
+    condition
+        What encoder and decoder are given beside x and z, if anything.
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        latent_dim: int,
+        likelihood: Likelihood | None = None,
+        condition: Condition | None = None,
+    ) -> None:
+        super().__init__()
+        self.event_shape = check_event_shape(event_shape)
+        require_positive_integer(
+            "latent_dim", latent_dim, "such as 2 to draw the latent space or 20 for a closer fit"
+        )
+        self.latent_dim = latent_dim
+        self.condition = condition
+        self.likelihood = Bernoulli() if likelihood is None else likelihood
+        self.likelihood.build(self.event_shape)
+        self.initialised = False
+
+    @property
+    def num_features(self) -> int:
+        """Length D + C of the encoder's input: the flattened datum, and the condition."""
+        size_c = 0 if self.condition is None else self.condition.size
+        return math.prod(self.event_shape) + size_c
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what the programs take beside x."""
+        names = () if self.condition is None else (self.condition.source,)
+        return (*names, "exposure") if self.likelihood.takes_exposure else names
+
+    def observation(
+        self, z: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
+    ) -> TorchDistribution:
+        """Likelihood p(x | z) for z of shape ``(..., L)``: event shape ``event_shape``."""
+        eta = self.decoder(self._join(z, condition))
+        return self.likelihood(eta) if exposure is None else self.likelihood(eta, exposure)
+
+    def decode(
+        self, z: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
+    ) -> Tensor:
+        """Mean of p(x | z), ``(..., *event_shape)``, for z of shape ``(..., L)``."""
+        return self.observation(z, condition, exposure).mean
+
+    def initialise(
+        self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
+    ) -> None:
+        """Start from the data: the decoder's output bias at their moments, as Burda et al. (2016).
+
+        A network of your own is left as it is, unless it has a method ``set_output``.
+        """
+        self.likelihood.check(x)
+        self.initialised = True
+        if isinstance(self.decoder, SettableOutput):
+            self.decoder.set_output(self.likelihood.moment_eta(x))
+
+    def _make_networks(
+        self, encoder: Network, decoder: Network, size_code: int, *, activation: str, seed: int
+    ) -> Plans:
+        """Make or take over both networks; the encoder gives ``size_code`` numbers."""
+        size_c = 0 if self.condition is None else self.condition.size
+        size_z = self.latent_dim + size_c
+        eta_x = self.likelihood.num_params(self.event_shape)
+        plans = [_plan(network, activation) for network in (encoder, decoder)]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.encoder, self.decoder = (
+                plan
+                if isinstance(plan, nn.Module)
+                else (
+                    plan.encoder(self.event_shape, size_c, size_code)
+                    if role == "encoder"
+                    else plan.decoder(size_z, self.event_shape, eta_x)
+                )
+                for role, plan in zip(("encoder", "decoder"), plans, strict=True)
+            )
+        check_network("encoder", self.encoder, self.num_features, size_code)
+        check_network("decoder", self.decoder, size_z, eta_x)
+        return plans
+
+    def _config(self, model: str, plans: Plans, seed: int, **parts: Any) -> dict[str, Any] | None:
+        """Constructor arguments for JSON; None where a network is the user's own."""
+        if any(isinstance(plan, nn.Module) for plan in plans):
+            return None
+        encoder, decoder = (plan.to_config() for plan in plans)  # type: ignore[operator]
+        return {
+            "model": model,
+            "event_shape": list(self.event_shape),
+            "latent_dim": self.latent_dim,
+            "likelihood": self.likelihood.to_config(),
+            "encoder": encoder,
+            "decoder": decoder,
+            **parts,
+            "seed": seed,
+        }
+
+    def _features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The encoder's input ``(..., D + C)``."""
+        flat = self.likelihood.standardise(x).flatten(-len(self.event_shape))
+        return self._join(flat, condition)
+
+    def _join(self, first: Tensor, condition: Tensor | None) -> Tensor:
+        """``(..., B, N)`` with the condition's vector behind it."""
+        if self.condition is None:
+            if condition is not None:
+                raise DataError(
+                    "condition was given to a model without one: make it with "
+                    "VAE(..., condition=Labels(num_classes)) or Covariates(num_covariates)"
+                )
+            return first
+        c = self.condition.vector(condition).to(first)
+        return torch.cat([first, c.expand(*first.shape[:-1], -1)], dim=-1)
+
+
+def number_of_rows(*parts: Tensor | None, default: int) -> int:
+    """Size of the plate: the number of rows of the first tensor that was given."""
+    return next((len(part) for part in parts if part is not None), default)
+
+
+def _plan(given: Network, activation: str) -> nn.Module | Architecture:
+    """Hidden widths as an architecture; a module or an architecture as it is."""
+    if isinstance(given, nn.Module | Architecture):
+        return given
+    return Dense(tuple(given), activation=activation)
