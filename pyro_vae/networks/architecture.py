@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final, runtime_checka
 
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.networks.convolutional import ConvDecoder, ConvEncoder, check_channels
-from pyro_vae.networks.layers import check_activation, check_widths
+from pyro_vae.networks.layers import check_activation, check_batch_norm, check_widths
 from pyro_vae.networks.mlp import MLP
 from pyro_vae.networks.table import FreeParameters
 
@@ -123,6 +123,8 @@ class Dense(Architecture):
         One of ``ACTIVATIONS``.
     residual
         Skip connections around the hidden layers after the first.
+    batch_norm
+        Batch normalisation before every activation; not beside ``residual``.
 
     Examples
     --------
@@ -133,11 +135,13 @@ class Dense(Architecture):
     hidden: tuple[int, ...] = (200, 200)
     activation: str = "relu"
     residual: bool = False
+    batch_norm: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_widths("hidden layer width", self.hidden, "hidden=(200, 200)")
         check_activation(self.activation)
+        check_batch_norm(self.batch_norm, self.residual)
 
     def encoder(self, event_shape: tuple[int, ...], num_conditions: int, size_out: int) -> MLP:
         """MLP from ``(..., D + num_conditions)`` to ``(..., size_out)``."""
@@ -149,7 +153,12 @@ class Dense(Architecture):
 
     def _mlp(self, size_in: int, size_out: int) -> MLP:
         return MLP(
-            size_in, self.hidden, size_out, activation=self.activation, residual=self.residual
+            size_in,
+            self.hidden,
+            size_out,
+            activation=self.activation,
+            residual=self.residual,
+            batch_norm=self.batch_norm,
         )
 
 
@@ -170,18 +179,22 @@ class Convolutional(Architecture):
         One of ``ACTIVATIONS``.
     residual
         Skip connections around the layers after the first.
+    batch_norm
+        Batch normalisation before every activation; not beside ``residual``.
     """
 
     channels: tuple[int, ...] = (32, 64)
     hidden: tuple[int, ...] = (128,)
     activation: str = "relu"
     residual: bool = False
+    batch_norm: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_channels(self.channels)
         check_widths("hidden layer width", self.hidden, "hidden=(128,)")
         check_activation(self.activation)
+        check_batch_norm(self.batch_norm, self.residual)
 
     def encoder(
         self, event_shape: tuple[int, ...], num_conditions: int, size_out: int

@@ -13,7 +13,9 @@ from torch import nn
 from pyro_vae.networks.layers import (
     chain,
     check_activation,
+    check_batch_norm,
     check_widths,
+    normalisers,
     start,
     stem_gain,
 )
@@ -79,6 +81,8 @@ class ConvEncoder(nn.Module):
     residual
         Skip connections around every layer after the first: linear around convolutions, as
         they change the size.
+    batch_norm
+        Batch normalisation before every activation; not beside ``residual``.
 
     Raises
     ------
@@ -98,9 +102,11 @@ class ConvEncoder(nn.Module):
         hidden: Sequence[int] = (128,),
         activation: str = "relu",
         residual: bool = False,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         check_activation(activation)
+        check_batch_norm(batch_norm, residual)
         check_channels(channels)
         self.image_shape = _image_shape(event_shape)
         self.num_features = math.prod(self.image_shape)
@@ -112,13 +118,15 @@ class ConvEncoder(nn.Module):
         if residual:
             steps = itertools.pairwise(channels)
             skips = [nn.Conv2d(a, b, 1, stride=2, bias=False) for a, b in steps]
-        self.convolutions = nn.Sequential(stem, *chain(rest, skips, activation))
+        norms = normalisers([stem, *rest]) if batch_norm else None
+        self.convolutions = nn.Sequential(stem, *chain(rest, skips, activation, norms))
         self.head = MLP(
             channels[-1] * height * width + num_conditions,
             hidden,
             size_out,
             activation=activation,
             residual=residual,
+            batch_norm=batch_norm,
         )
         self._text = _text(self.image_shape[1:], channels)
 
@@ -158,6 +166,8 @@ class ConvDecoder(nn.Module):
     residual
         Skip connections around every layer between the first and the last, as in
         ``ConvEncoder``.
+    batch_norm
+        As in ``ConvEncoder``.
 
     Raises
     ------
@@ -178,9 +188,11 @@ class ConvDecoder(nn.Module):
         hidden: Sequence[int] = (128,),
         activation: str = "relu",
         residual: bool = False,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         check_activation(activation)
+        check_batch_norm(batch_norm, residual)
         check_channels(channels)
         image_shape = _image_shape(event_shape)
         if num_params % math.prod(image_shape):
@@ -198,6 +210,7 @@ class ConvDecoder(nn.Module):
             math.prod(self.start_shape),
             activation=activation,
             residual=residual,
+            batch_norm=batch_norm,
         )
         start(self.dense.output, stem_gain(activation, residual), wide=True)
         steps = [(a, b, s) for (a, b), s in zip(itertools.pairwise(channels), sizes, strict=False)]
@@ -206,8 +219,11 @@ class ConvDecoder(nn.Module):
         # Its bias is `bias`, one for every output and not one for every channel.
         channels_out = num_params // math.prod(image_shape[1:])
         output = _UpConv2d(channels[-1], channels_out, 3, sizes[-1], bias=False)
+        norms = None
+        if batch_norm:
+            norms = [nn.BatchNorm2d(channels[0]), *normalisers(layers)]
         self.convolutions = nn.Sequential(
-            *chain(layers, skips if residual else None, activation), output
+            *chain(layers, skips if residual else None, activation, norms), output
         )
         start(output, 1.0)
         self.bias = nn.Parameter(torch.zeros(num_params))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, final
 
+import torch.nn.functional as F
 from torch import nn
 
 from pyro_vae.errors import UnknownNameError
@@ -16,10 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTIVATIONS",
+    "BatchNorm",
     "Residual",
     "chain",
     "check_activation",
+    "check_batch_norm",
     "check_widths",
+    "normalisers",
     "start",
     "stem_gain",
 ]
@@ -48,6 +52,45 @@ def check_widths(what: str, widths: Sequence[int], example: str) -> None:
             raise ValueError(
                 f"{what} got {width!r}: it must be a positive integer, as in {example}"
             )
+
+
+def check_batch_norm(batch_norm: bool, residual: bool) -> None:
+    """Refuse batch normalisation beside skip connections, which keep the scale by themselves."""
+    if batch_norm and residual:
+        raise ValueError(
+            "batch_norm got True beside residual=True: the skip connections keep the scale of "
+            "the signal by themselves; take one of the two"
+        )
+
+
+@final
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation over all leading dimensions of ``(..., num_features)``.
+
+    Ioffe & Szegedy (2015), arXiv 1502.03167. In training a datum's output hangs on the others
+    of its batch; in ``eval`` mode, where models are measured, it does not. A lone row has no
+    variance and is normalised by the running moments.
+    """
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Map ``(..., num_features)`` to the same shape."""
+        rows = h.reshape(-1, h.shape[-1])
+        if self.training and len(rows) == 1:
+            moments = self.running_mean, self.running_var
+            out = F.batch_norm(rows, *moments, self.weight, self.bias, eps=self.eps)
+        else:
+            out = super().forward(rows)
+        return out.reshape(h.shape)
+
+
+def normalisers(layers: Sequence[nn.Linear | nn.Conv2d]) -> list[nn.Module]:
+    """A batch normalisation for the output of each layer."""
+    return [
+        BatchNorm(layer.out_features)
+        if isinstance(layer, nn.Linear)
+        else nn.BatchNorm2d(layer.out_channels)
+        for layer in layers
+    ]
 
 
 def start(layer: nn.Linear | nn.Conv2d, gain: float, *, wide: bool = False) -> None:
@@ -106,7 +149,10 @@ class Residual(nn.Module):
 
 
 def chain(
-    layers: Sequence[nn.Linear | nn.Conv2d], skips: Sequence[nn.Module] | None, activation: str
+    layers: Sequence[nn.Linear | nn.Conv2d],
+    skips: Sequence[nn.Module] | None,
+    activation: str,
+    norms: Sequence[nn.Module] | None = None,
 ) -> list[nn.Module]:
     """Hidden layers after a first linear map, up to the activation before the output.
 
@@ -118,6 +164,8 @@ def chain(
         Skip connection around each of them, or None for none.
     activation
         One of ``ACTIVATIONS``.
+    norms
+        What stands before every activation, that of the first linear map included, or None.
     """
     activate = ACTIVATIONS[activation]
     if skips is not None:
@@ -126,8 +174,12 @@ def chain(
             for layer, skip in zip(layers, skips, strict=True)
         ]
         return [*blocks, activate()]
-    modules: list[nn.Module] = [activate()]
     for layer in layers:
         start(layer, _GAINS.get(activation, 1.0))
-        modules += [layer, activate()]
+    if norms is None:
+        return [activate(), *(part for layer in layers for part in (layer, activate()))]
+    first, *others = norms
+    modules = [first, activate()]
+    for layer, norm in zip(layers, others, strict=True):
+        modules += [layer, norm, activate()]
     return modules

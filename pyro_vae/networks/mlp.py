@@ -12,7 +12,9 @@ from pyro_vae.networks.layers import (
     ACTIVATIONS,
     chain,
     check_activation,
+    check_batch_norm,
     check_widths,
+    normalisers,
     start,
     stem_gain,
 )
@@ -41,13 +43,15 @@ class MLP(nn.Sequential):
     residual
         Skip connections around the hidden layers after the first: the identity between equal
         widths, else a linear map.
+    batch_norm
+        Batch normalisation before every activation; not beside ``residual``.
 
     Raises
     ------
     UnknownNameError
         If the activation is not known.
     ValueError
-        If a width is not a positive integer.
+        If a width is not a positive integer, or ``batch_norm`` stands beside ``residual``.
     """
 
     def __init__(
@@ -58,8 +62,10 @@ class MLP(nn.Sequential):
         *,
         activation: str = "relu",
         residual: bool = False,
+        batch_norm: bool = False,
     ) -> None:
         check_activation(activation)
+        check_batch_norm(batch_norm, residual)
         check_widths("hidden layer width", hidden, "hidden=(200, 200)")
         widths = [in_features, *hidden]
         layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
@@ -69,7 +75,8 @@ class MLP(nn.Sequential):
             stem, *rest = layers
             start(stem, stem_gain(activation, residual))
             skips = [_skip(a, b) for a, b in itertools.pairwise(hidden)] if residual else None
-            modules = [stem, *chain(rest, skips, activation)]
+            norms = normalisers([stem, *rest]) if batch_norm else None
+            modules = [stem, *chain(rest, skips, activation, norms)]
         start(output, 1.0)
         super().__init__(*modules, output)
         self._text = f"MLP {'-'.join(map(str, [*widths, out_features]))}"
@@ -77,6 +84,8 @@ class MLP(nn.Sequential):
             self._text += f", {ACTIVATIONS[activation].__name__}"
         if residual:
             self._text += ", residual"
+        if batch_norm:
+            self._text += ", batch normalisation"
 
     @property
     def output(self) -> nn.Linear:

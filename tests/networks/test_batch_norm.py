@@ -1,0 +1,73 @@
+"""Batch normalisation in networks: any leading dimensions, and eval mode row by row."""
+
+import pytest
+import torch
+from torch import nn
+
+from pyro_vae.networks import Convolutional, Dense
+
+SPECS = {
+    "dense": Dense((6, 5), batch_norm=True),
+    "convolutional": Convolutional((3, 4), (5,), batch_norm=True),
+}
+
+
+def made(name, role):
+    torch.manual_seed(3)
+    if role == "encoder":
+        return SPECS[name].encoder((6, 5), 0, 4), 30
+    return SPECS[name].decoder(4, (6, 5), 30), 4
+
+
+@pytest.mark.parametrize("role", ["encoder", "decoder"])
+@pytest.mark.parametrize("name", SPECS)
+def test_leading_dimensions_are_rows_in_both_modes(name, role):
+    network, size = made(name, role)
+    x = torch.randn(3, 7, size)
+    for mode in (True, False):
+        network.train(mode)
+        torch.testing.assert_close(network(x).flatten(0, 1), network(x.flatten(0, 1)))
+
+
+@pytest.mark.parametrize("role", ["encoder", "decoder"])
+@pytest.mark.parametrize("name", SPECS)
+def test_eval_mode_treats_every_row_alone(name, role):
+    network, size = made(name, role)
+    x = torch.randn(50, size)
+    before = network(x)
+    network.eval()
+    after = network(x)
+    assert float((before - after).abs().max()) > 1e-3  # running moments are not the batch's yet
+    torch.testing.assert_close(after[:1], network(x[:1]))
+
+
+def test_hidden_layers_are_normalised_as_pytorch_does_it():
+    network, _ = made("dense", "encoder")
+    x = torch.randn(20, 30)
+    by_hand = x
+    for part in network:
+        if isinstance(part, nn.BatchNorm1d):
+            mean, variance = by_hand.mean(0), by_hand.var(0, correction=0)
+            by_hand = (by_hand - mean) / (variance + part.eps).sqrt()
+        else:
+            by_hand = part(by_hand)
+    torch.testing.assert_close(network(x), by_hand)
+    assert sum(isinstance(part, nn.BatchNorm1d) for part in network) == 2
+
+
+def test_a_lone_row_is_normalised_by_the_running_moments():
+    network, _ = made("dense", "encoder")
+    x = torch.randn(1, 30)
+    network.train()
+    trained = network(x)
+    torch.testing.assert_close(trained, network.eval()(x))
+
+
+def test_batch_norm_beside_skip_connections_is_refused():
+    with pytest.raises(ValueError, match="batch_norm got True beside residual=True"):
+        Dense((4, 4), residual=True, batch_norm=True)
+
+
+def test_summary_and_config():
+    assert Dense((4,), batch_norm=True).encoder((3,), 0, 2).summary().endswith("normalisation")
+    assert SPECS["dense"].to_config()["batch_norm"] is True
