@@ -88,6 +88,7 @@ def certify_run(
         Particles, temperatures, chains and seed, as for ``inference.estimate``.
     """
     model, data = load_model(run), load_data(run, data_root=data_root)
+    model = model.measured_as
     x = _held_out(model, data, split, limit)
     found, left_out = {}, {}
     for index, name in enumerate(estimators):
@@ -120,7 +121,7 @@ def gap_of_run(
     **settings: Any,
 ) -> xr.Dataset:
     """The gap of a run in its parts, kept in it as ``gap.nc``; see ``inference.gap_parts``."""
-    model, data = load_model(run), load_data(run, data_root=data_root)
+    model, data = load_model(run).measured_as, load_data(run, data_root=data_root)
     if not hasattr(model, "unamortised"):
         raise ProgramError(
             f"the gap of {run.path.name} has no parts: its model has no guide with an encoder"
@@ -214,6 +215,7 @@ def measure_split(
     DataError
         If the split is empty.
     """
+    model = model.measured_as
     x = _held_out(model, data, split, limit)
     results = attach(inference.measure(model, x, **settings), describe_data(data, x))
     results.attrs.update(data=data.name, split=str(split))

@@ -31,6 +31,7 @@ from pyro_vae.inference.predictive import (
     simulator,
 )
 from pyro_vae.inference.proposals import widened
+from pyro_vae.inference.reconstruction import reconstruct, reconstruction
 from pyro_vae.inference.runs import Run
 from pyro_vae.inference.surgery import elbo_surgery
 from pyro_vae.inference.verify import Report, verify
@@ -88,6 +89,8 @@ __all__ = [
     "prior_draws",
     "quadrature",
     "reach",
+    "reconstruct",
+    "reconstruction",
     "sample_log_weights",
     "sbc_ranks",
     "simulator",

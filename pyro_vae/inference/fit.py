@@ -153,7 +153,8 @@ def fit(
         Pyro ``ELBO``, or a name such as ``"iwae-50"``; the model's ``default_objective()``,
         else ``Trace_ELBO()``.
     epochs, batch_size
-        Passes over the data; data per step. The last batch of an epoch may be smaller.
+        Passes over the data; data per step. The last batch of an epoch may be smaller. A model
+        without a parameter to train (PCA) has one epoch, which measures it.
     learning_rate
         Step size of Adam (Kingma & Ba, 2015, arXiv 1412.6980).
     schedule
@@ -200,6 +201,8 @@ def fit(
             stacklevel=2,
         )
         batch_size = len(data.train)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        epochs = 1  # the model is fitted by `initialise`; one epoch measures it
     default = getattr(model, "default_objective", Trace_ELBO)()
     if isinstance(objective, str):
         # A model whose own objective sums discrete sites out has them summed out in any.
@@ -368,6 +371,8 @@ class _Loop:
             if not math.isfinite(value):
                 raise _non_finite(self.program, part, epoch, epoch * steps + index, value)
             total += value * len(batch)
+            if not loss.requires_grad:
+                continue
             self.fabric.backward(loss)
             if self.clip_norm is not None:
                 self.fabric.clip_gradients(self.loss, self.optimiser, max_norm=self.clip_norm)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyro
+import pyro.distributions as dist
 import torch
 from pyro import poutine
 from pyro.distributions.util import scale_and_mask
@@ -78,6 +79,20 @@ def structure_of(
                 f"latent site {name!r} is in the model but not in the guide: add it to the "
                 "guide, or, if it is discrete, sum it out with enumerate_discrete=True"
             )
+    for site in latent_sites(model_trace):
+        if isinstance(_innermost(site["fn"]), dist.ImproperUniform):
+            raise ProgramError(
+                f"latent site {site['name']!r} has a flat, improper prior, so that log p(x) and "
+                "bounds on it are not defined: give the site a proper prior, or ask for the "
+                "reconstruction error (inference.reconstruction) instead"
+            )
+    for site in latent_sites(guide_trace):
+        if isinstance(_innermost(site["fn"]), dist.Delta) and site["value"].is_floating_point():
+            raise ProgramError(
+                f"the guide of latent site {site['name']!r} is a point mass, which has no density "
+                "to weigh a continuous latent variable with: give the site a guide with a "
+                "density, such as a normal"
+            )
     if not observed_sites(model_trace):
         raise ProgramError("the model has no observed site: condition one on x with obs=x")
     sites = _samples(model_trace) + latent_sites(guide_trace)
@@ -91,6 +106,13 @@ def structure_of(
                 "cannot be summed out here; put it in the guide, or marginalise it by hand"
             )
     return Structure(plates[0][name], nesting, frozenset(summed_out))
+
+
+def _innermost(fn: Any) -> Any:
+    """The distribution inside independence, masks and expansions."""
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    return fn
 
 
 def _data_plate(

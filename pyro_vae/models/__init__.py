@@ -3,29 +3,39 @@
 from typing import Any
 
 from pyro_vae.errors import UnknownNameError
+from pyro_vae.models.autoencoders import Autoencoder, DenoisingAutoencoder, PoorMansVAE
 from pyro_vae.models.condition import Condition, Covariates, Labels
 from pyro_vae.models.hierarchical import HierarchicalVAE
 from pyro_vae.models.latent_variable_model import LatentVariableModel
 from pyro_vae.models.linear import LinearVAE
 from pyro_vae.models.mixture import MixtureModel
+from pyro_vae.models.pca import PCA
 from pyro_vae.models.vae import VAE
 
 __all__ = [
+    "PCA",
     "VAE",
+    "Autoencoder",
     "Condition",
     "Covariates",
+    "DenoisingAutoencoder",
     "HierarchicalVAE",
     "Labels",
     "LatentVariableModel",
     "LinearVAE",
     "MixtureModel",
+    "PoorMansVAE",
     "model_from_config",
 ]
 
 _MODELS: dict[str, Any] = {
+    "autoencoder": Autoencoder,
+    "denoising-autoencoder": DenoisingAutoencoder,
     "hierarchical-vae": HierarchicalVAE,
     "linear-vae": LinearVAE,
     "mixture": MixtureModel,
+    "pca": PCA,
+    "poor-mans-vae": PoorMansVAE,
     "vae": VAE,
 }
 

@@ -58,6 +58,11 @@ class LatentVariableModel(nn.Module):
         """Base measure of log p(x): masses and densities are never ranked together."""
         return self.likelihood.measure
 
+    @property
+    def measured_as(self) -> LatentVariableModel:
+        """The model whose bounds and log p(x) stand for this one's: itself, as a rule."""
+        return self
+
     def default_objective(self) -> ELBO:
         """``Trace_ELBO`` with one particle."""
         return Trace_ELBO()
