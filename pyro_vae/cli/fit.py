@@ -31,7 +31,7 @@ from pyro_vae.cli.options import (
     widths,
 )
 from pyro_vae.cli.output import print_json
-from pyro_vae.cli.recipe import Family, Given, Recipe
+from pyro_vae.cli.recipe import FAMILIES, Given, Recipe
 from pyro_vae.errors import RunError
 from pyro_vae.inference.objectives import OBJECTIVES, objective_named
 from pyro_vae.loading import load_data
@@ -56,7 +56,13 @@ _TRAINING = (
 
 def fit(
     run: Annotated[Path, typer.Option(help="Folder to keep the run in.")],
-    model: Annotated[Family, typer.Option(help="Which generative story.")] = Family.vae,
+    model: Annotated[
+        str,
+        typer.Option(
+            help=f"{', '.join(FAMILIES)}; settings of its own in brackets, as in "
+            "'denoising-autoencoder(corruption=masking-noise)'."
+        ),
+    ] = "vae",
     data: DataName = "digits",
     binarisation: Binarise = "none",
     values: Values = None,
@@ -154,7 +160,7 @@ def fit(
             data_root=data_root,
         )
         fitted = Recipe(
-            family=model,
+            model=model,
             likelihood=likelihood,
             scale=scale,
             prior=prior,

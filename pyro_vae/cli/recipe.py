@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pyro_vae.errors import SettingError
+from pyro_vae.errors import SettingError, UnknownNameError
 from pyro_vae.inference.objectives import objective_named
 from pyro_vae.models import (
+    PCA,
     VAE,
+    Autoencoder,
     Covariates,
+    DenoisingAutoencoder,
     HierarchicalVAE,
     Labels,
     LinearVAE,
     MixtureModel,
+    PoorMansVAE,
 )
+from pyro_vae.models.autoencoders import Corruption
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Likelihood, Normal
 from pyro_vae.models.priors import Prior
@@ -26,7 +32,19 @@ if TYPE_CHECKING:
     from pyro_vae.data import Dataset
     from pyro_vae.models import Condition, LatentVariableModel
 
-__all__ = ["Family", "Given", "Recipe"]
+__all__ = ["FAMILIES", "Given", "Recipe"]
+
+#: Models that can be fitted, and which of the options on parts each one uses.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "vae": ("prior", "guide", "condition", "unamortised"),
+    "hierarchical-vae": ("prior", "guide"),
+    "linear-vae": ("guide",),
+    "mixture": (),
+    "pca": (),
+    "autoencoder": (),
+    "denoising-autoencoder": (),
+    "poor-mans-vae": (),
+}
 
 _DEFAULT_LIKELIHOODS = {
     "binary": "bernoulli",
@@ -34,15 +52,6 @@ _DEFAULT_LIKELIHOODS = {
     "real": "normal",
     "unit-interval": "normal",
 }
-
-
-class Family(enum.StrEnum):
-    """Models that can be fitted."""
-
-    vae = "vae"
-    hierarchical_vae = "hierarchical-vae"
-    linear_vae = "linear-vae"
-    mixture = "mixture"
 
 
 class Given(enum.StrEnum):
@@ -59,6 +68,9 @@ class Recipe:
 
     Attributes
     ----------
+    model
+        One of ``FAMILIES``, with settings of its own in brackets:
+        ``poor-mans-vae(penalty=norm)``.
     likelihood, prior, guide
         Names, with settings in brackets: ``student-t(df=4)``. No likelihood means the one for
         the data.
@@ -69,7 +81,7 @@ class Recipe:
         that every architecture has.
     """
 
-    family: Family = Family.vae
+    model: str = "vae"
     likelihood: str | None = None
     scale: str | None = None
     prior: str = "standard-normal"
@@ -92,39 +104,120 @@ class Recipe:
         SettingError
             If parts do not go together, or the likelihood cannot be put on the data.
         """
+        family, settings = parse_call(self.model)
+        if family not in FAMILIES:
+            raise UnknownNameError("model", family, FAMILIES)
+        self._refuse_parts(family)
         likelihood = self.build_likelihood(data)
         if self.objective is not None:
-            objective_named(self.objective)
-        if self.family is Family.mixture:
-            return MixtureModel(self.components, likelihood, data.event_shape)
-        guide = Guide.parse(self.guide)
-        if self.family is Family.linear_vae:
-            return self._linear(likelihood, guide, data)
-        prior = Prior.parse(self.prior)
-        if self.objective is not None:
-            objective_named(self.objective, enumerate_discrete=prior.enumerated)
-        if self.family is Family.hierarchical_vae:
-            return HierarchicalVAE(
-                data.event_shape,
-                (2 * self.latent_dim, self.latent_dim),
-                prior=prior,
-                likelihood=likelihood,
-                guide=guide,
-                hidden=(self.hidden, tuple(max(1, width // 2) for width in self.hidden)),
-                activation=self.activation,
-                seed=self.seed,
-            )
+            enumerated = "prior" in FAMILIES[family] and Prior.parse(self.prior).enumerated
+            objective_named(self.objective, enumerate_discrete=enumerated)
+        build = getattr(self, f"_{family.replace('-', '_')}")
+        try:
+            model: LatentVariableModel = build(data, likelihood, **settings)
+        except TypeError as error:
+            raise SettingError(f"--model {self.model!r} cannot be made: {error}") from error
+        return model
+
+    def _refuse_parts(self, family: str) -> None:
+        """Refuse a prior, a guide or a condition that the model would not use."""
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for part in ("prior", "guide", "condition", "unamortised"):
+            if part not in FAMILIES[family] and getattr(self, part) != defaults[part]:
+                raise SettingError(
+                    f"--{part} {getattr(self, part)} beside --model {family}, which has none of "
+                    f"its own choice: leave --{part} out, or take --model vae"
+                )
+
+    def _vae(self, data: Dataset, likelihood: Likelihood, **settings: Any) -> VAE:
         return VAE(
             data.event_shape,
             self.latent_dim,
-            prior=prior,
+            prior=Prior.parse(self.prior),
             likelihood=likelihood,
-            guide=guide,
+            guide=Guide.parse(self.guide),
             encoder=Unamortised(len(data.train)) if self.unamortised else self._network(1),
             decoder=self._network(-1),
             condition=self._condition(data),
             seed=self.seed,
+            **settings,
         )
+
+    def _hierarchical_vae(
+        self, data: Dataset, likelihood: Likelihood, **settings: Any
+    ) -> HierarchicalVAE:
+        return HierarchicalVAE(
+            data.event_shape,
+            (2 * self.latent_dim, self.latent_dim),
+            prior=Prior.parse(self.prior),
+            likelihood=likelihood,
+            guide=Guide.parse(self.guide),
+            hidden=(self.hidden, tuple(max(1, width // 2) for width in self.hidden)),
+            activation=self.activation,
+            seed=self.seed,
+            **settings,
+        )
+
+    def _linear_vae(self, data: Dataset, likelihood: Likelihood, **settings: Any) -> LinearVAE:
+        if not isinstance(likelihood, Normal):
+            raise SettingError(
+                f"--model linear-vae has a normal likelihood, not {likelihood.name}: its log p(x) "
+                "is exact for no other"
+            )
+        return LinearVAE(
+            data.event_shape,
+            self.latent_dim,
+            scale=likelihood.scale,
+            min_scale=likelihood.min_scale,
+            guide=Guide.parse(self.guide),
+            seed=self.seed,
+            **settings,
+        )
+
+    def _mixture(self, data: Dataset, likelihood: Likelihood) -> MixtureModel:
+        return MixtureModel(self.components, likelihood, data.event_shape)
+
+    def _pca(self, data: Dataset, likelihood: Likelihood, **settings: Any) -> PCA:
+        if not isinstance(likelihood, Normal):
+            raise SettingError(
+                f"--model pca has a normal likelihood, not {likelihood.name}: give grey levels as "
+                "--values unit-interval or dequantised"
+            )
+        return PCA(data.event_shape, self.latent_dim, seed=self.seed, **settings)
+
+    def _autoencoder(
+        self,
+        data: Dataset,
+        likelihood: Likelihood,
+        kind: type[Autoencoder] = Autoencoder,
+        **settings: Any,
+    ) -> Autoencoder:
+        return kind(
+            data.event_shape,
+            self.latent_dim,
+            likelihood=likelihood,
+            encoder=self._network(1),
+            decoder=self._network(-1),
+            seed=self.seed,
+            **settings,
+        )
+
+    def _denoising_autoencoder(
+        self,
+        data: Dataset,
+        likelihood: Likelihood,
+        corruption: str = "gaussian-noise",
+        **settings: Any,
+    ) -> Autoencoder:
+        noise = Corruption.parse(corruption)
+        return self._autoencoder(
+            data, likelihood, DenoisingAutoencoder, corruption=noise, **settings
+        )
+
+    def _poor_mans_vae(
+        self, data: Dataset, likelihood: Likelihood, **settings: Any
+    ) -> Autoencoder:
+        return self._autoencoder(data, likelihood, PoorMansVAE, **settings)
 
     def build_likelihood(self, data: Dataset) -> Likelihood:
         """Likelihood with the settings that the data decide; refused where it cannot be put."""
@@ -145,23 +238,6 @@ class Recipe:
                 f"{likelihood.remedy}"
             )
         return likelihood
-
-    def _linear(self, likelihood: Likelihood, guide: Guide, data: Dataset) -> LinearVAE:
-        if not isinstance(likelihood, Normal):
-            raise SettingError(
-                f"--model linear-vae has a normal likelihood, not {likelihood.name}: its log p(x) "
-                "is exact for no other"
-            )
-        if self.prior != "standard-normal":
-            raise SettingError("--model linear-vae has the standard-normal prior")
-        return LinearVAE(
-            data.event_shape,
-            self.latent_dim,
-            scale=likelihood.scale,
-            min_scale=likelihood.min_scale,
-            guide=guide,
-            seed=self.seed,
-        )
 
     def _network(self, step: int) -> Architecture:
         """Architecture with its lists of layers in order (1) or mirrored (-1)."""
