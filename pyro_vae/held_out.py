@@ -30,6 +30,7 @@ __all__ = [
     "further_results",
     "gap_of_run",
     "gap_sentence",
+    "measure_reconstruction",
     "measure_run",
     "measure_split",
     "measure_summary",
@@ -215,11 +216,31 @@ def measure_split(
     DataError
         If the split is empty.
     """
+    if not model.has_evidence:
+        raise ProgramError(
+            f"{type(model).__name__} has no prior, so that log p(x) is not defined: `pyro-vae "
+            "report` shows its reconstructions; `pyro-vae tour` compares it with models that "
+            "have one"
+        )
     model = model.measured_as
     x = _held_out(model, data, split, limit)
     results = attach(inference.measure(model, x, **settings), describe_data(data, x))
     results.attrs.update(data=data.name, split=str(split))
     return results
+
+
+def measure_reconstruction(
+    model: LatentVariableModel, data: Dataset, *, split: str = "test", limit: int | None = None
+) -> xr.Dataset:
+    """``inference.reconstruction`` on a split, counts brought to the unit interval.
+
+    Parameters
+    ----------
+    model, data, split, limit
+        As for ``measure_split``.
+    """
+    scale = 1.0 if data.maximum is None else 1.0 / data.maximum
+    return inference.reconstruction(model, _held_out(model, data, split, limit), scale=scale)  # type: ignore[arg-type]
 
 
 def measure_summary(results: xr.Dataset) -> pd.DataFrame:

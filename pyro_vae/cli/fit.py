@@ -219,14 +219,16 @@ def fit(
     elif first:
         out = Console(highlight=False, soft_wrap=True)
         if len(best):
+            goal = "ELBO" if fitted.has_evidence else "objective"
             out.print(
-                f"best epoch {result.best_epoch} of {summary['epochs']}: ELBO "
+                f"best epoch {result.best_epoch} of {summary['epochs']}: {goal} "
                 f"{summary['train_elbo']:.2f} (training), {summary['validation_elbo']:.2f} "
                 f"(validation) nats per datum; {summary['seconds']:.0f} s"
             )
         if result.stopped == "interrupt":
             out.print(f"interrupted: go on with `pyro-vae fit --run {run} --resume`")
         else:
-            out.print(f"next: pyro-vae evaluate {run}")
+            command = "evaluate" if fitted.has_evidence else "report"
+            out.print(f"next: pyro-vae {command} {run}")
     if result.stopped == "interrupt":
         raise typer.Exit(130)

@@ -12,7 +12,7 @@ from rich.console import Console
 from pyro_vae.cli.options import DataRoot, Json, RunFolder
 from pyro_vae.cli.output import print_json, with_error
 from pyro_vae.gallery import CAPTIONS, model_figures
-from pyro_vae.held_out import further_results, measure_summary
+from pyro_vae.held_out import further_results, measure_reconstruction, measure_summary
 from pyro_vae.inference.runs import Run
 from pyro_vae.loading import load_data, load_model
 from pyro_vae.report import Section, save_figure, write_report
@@ -31,17 +31,26 @@ SE_NOTE = (
 )
 
 
+NO_PRIOR_NOTE = (
+    "Without a prior there is no log p(x), and no bound on it. The squared error is the mean "
+    "over features on the unit interval, on held-out data; in brackets its standard error."
+)
+
+
 def report(run: RunFolder, data_root: DataRoot = None, as_json: Json = False) -> None:
-    """Draw the figures of an evaluated run, and write report.html."""
+    """Draw the figures of an evaluated run, and write report.html.
+
+    A run without log p(x), such as an autoencoder, needs no evaluation.
+    """
     opened = Run.open(run)
     model, data = load_model(opened), load_data(opened, data_root=data_root)
-    results = opened.results()
-    row = table_row(results)
+    results = opened.results() if model.has_evidence else None
+    row = _reconstruction_row(model, data) if results is None else table_row(results)
     path = opened.path / "report.html"
     write_report(
         path,
         title=f"{run.name}: {data.name}",
-        introduction=SE_NOTE,
+        introduction=NO_PRIOR_NOTE if results is None else SE_NOTE,
         table=pd.DataFrame([row], index=[run.name]),
         sections=[report_section(opened, model, data, results)],
         conclusions=[],
@@ -54,7 +63,7 @@ def report(run: RunFolder, data_root: DataRoot = None, as_json: Json = False) ->
 
 
 def report_section(
-    run: Run, model: LatentVariableModel, data: Dataset, results: xr.Dataset
+    run: Run, model: LatentVariableModel, data: Dataset, results: xr.Dataset | None
 ) -> Section:
     """One run's story and figures, which are also kept in its folder."""
     figures = model_figures(model, data, metrics=run.metrics(), results=results)
@@ -88,12 +97,20 @@ def table_row(results: xr.Dataset) -> dict[str, str]:
     return row
 
 
-def provenance(data: Dataset, results: xr.Dataset) -> dict[str, str]:
+def _reconstruction_row(model: LatentVariableModel, data: Dataset) -> dict[str, str]:
+    errors = measure_reconstruction(model, data)["squared_error"].values
+    return {"squared error": f"{errors.mean():.5f} ({errors.std() / len(errors) ** 0.5:.5f})"}
+
+
+def provenance(data: Dataset, results: xr.Dataset | None) -> dict[str, str]:
     """Versions, data and seeds behind the numbers."""
     packages = ("pyro-vae", "pyro-ppl", "torch", "arviz")
+    drawn = {}
+    if results is not None:
+        drawn["particles"] = f"{results.attrs['particles']}, seed {results.attrs['seed']}"
     return {
         "data": repr(data),
-        "particles": f"{results.attrs['particles']}, seed {results.attrs['seed']}",
+        **drawn,
         "versions": ", ".join(f"{name} {version(name)}" for name in packages),
         "Python": platform.python_version(),
     }

@@ -59,6 +59,11 @@ class LatentVariableModel(nn.Module):
         return self.likelihood.measure
 
     @property
+    def has_evidence(self) -> bool:
+        """Whether log p(x) is defined: without a prior it is not."""
+        return True
+
+    @property
     def measured_as(self) -> LatentVariableModel:
         """The model whose bounds and log p(x) stand for this one's: itself, as a rule."""
         return self

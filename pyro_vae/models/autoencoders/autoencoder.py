@@ -101,6 +101,11 @@ class Autoencoder(EncoderDecoder):
             settings[role] = part.from_config(settings[role])
         return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
 
+    @property
+    def has_evidence(self) -> bool:
+        """False: there is no prior."""
+        return False
+
     def model(
         self, x: Tensor | None = None, exposure: Tensor | None = None, num_data: int = 1
     ) -> Tensor:

@@ -119,6 +119,11 @@ class PoorMansVAE(Autoencoder):
         return vae.train(self.training)
 
     @property
+    def has_evidence(self) -> bool:
+        """True, of the model that it is measured as."""
+        return True
+
+    @property
     def measured_as(self) -> VAE:
         """The model whose ELBO and log p(x) stand for this one's: ``as_vae()``."""
         return self.as_vae()
