@@ -54,5 +54,5 @@ def mutual_information_matrix(results: xr.Dataset) -> Figure:
     ax.set_title(
         f"mutual information gap {float(results['mig']):.2f} (s.e. {float(results['mig_se']):.2f})"
     )
-    figure.colorbar(image, ax=ax, label="I(z; factor), nats (to the largest entropy)")
+    figure.colorbar(image, ax=ax, label="I(z; factor), nats")
     return figure
