@@ -2,5 +2,7 @@
 
 from pyro_vae.data.catalogue import Entry, catalogue, load
 from pyro_vae.data.dataset import Dataset, Kind
+from pyro_vae.data.moon_phases import moon
+from pyro_vae.data.sprites import SPRITE_FACTORS
 
-__all__ = ["Dataset", "Entry", "Kind", "catalogue", "load"]
+__all__ = ["SPRITE_FACTORS", "Dataset", "Entry", "Kind", "catalogue", "load", "moon"]

@@ -10,8 +10,10 @@ from pyro_vae.data.dataset import Dataset
 from pyro_vae.data.digits import Digits
 from pyro_vae.data.frey_faces import FreyFaces
 from pyro_vae.data.grey_levels import Preprocessed, check_values, preprocess
+from pyro_vae.data.moon_phases import MoonPhases
 from pyro_vae.data.simulated import Moons, Pinwheel
 from pyro_vae.data.sources import require_files, resolve_data_root
+from pyro_vae.data.sprites import Sprites
 from pyro_vae.data.tables import BreastCancer, Iris, Wine
 from pyro_vae.data.torchvision_images import KMNIST, MNIST, FashionMNIST
 from pyro_vae.errors import DataError, MissingDataError, UnknownNameError
@@ -32,6 +34,8 @@ _SOURCES: dict[str, Source] = {
         FashionMNIST(),
         KMNIST(),
         FreyFaces(),
+        Sprites(),
+        MoonPhases(),
         Pinwheel(),
         Moons(),
         Iris(),
@@ -104,8 +108,9 @@ def load(
     Parameters
     ----------
     name
-        ``digits``, ``mnist``, ``fashion-mnist``, ``kmnist`` or ``frey-faces``, which are grey
-        levels; ``pinwheel``, ``moons``, ``iris``, ``wine`` or ``breast-cancer``.
+        ``digits``, ``mnist``, ``fashion-mnist``, ``kmnist``, ``frey-faces``, ``sprites`` or
+        ``moon-phases``, which are grey levels; ``pinwheel``, ``moons``, ``iris``, ``wine`` or
+        ``breast-cancer``.
     binarisation
         ``none``; ``threshold`` at half the maximum; ``stochastic``, Bernoulli of the grey
         level, drawn once; ``dynamic``, training data drawn afresh every epoch.
@@ -113,8 +118,8 @@ def load(
         Form of grey levels that are not binarised. ``unit-interval``: divided by the largest.
         ``levels``: as they are, counts. ``dequantised``: (level + u) / (largest + 1) with u
         uniform on (0, 1), drawn once: the mean over u of log p(level + u) is at most the log
-        mass of the level (Theis et al., 2016, arXiv 1511.01844). None: levels for digits, else
-        the unit interval.
+        mass of the level (Theis et al., 2016, arXiv 1511.01844). None: levels for digits and
+        sprites, else the unit interval.
     standardise
         Give every feature mean 0 and standard deviation 1 over the training data; for real and
         unit-interval data.
@@ -181,6 +186,7 @@ def load(
         kind=form.kind,
         maximum=form.maximum,
         labels=raw.labels,
+        covariates=raw.covariates,
         binarisation=binarisation,
         values=values,
         seed=seed,

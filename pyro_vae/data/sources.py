@@ -34,10 +34,13 @@ class RawData:
         Tensors ``(n, *event_shape)`` by split; grey levels are whole numbers.
     labels
         Classes by split, or None.
+    covariates
+        Vectors known of each datum by split, ``(n, C)``, or None.
     """
 
     splits: dict[str, Tensor]
     labels: dict[str, Tensor] | None
+    covariates: dict[str, Tensor] | None = None
 
 
 class Source(ABC):
@@ -114,9 +117,19 @@ def require_files(source: Source, root: Path, named: bool) -> None:
         )
 
 
-def split_by_seed(x: Tensor, labels: Tensor | None, sizes: dict[str, int]) -> RawData:
+def split_by_seed(
+    x: Tensor,
+    labels: Tensor | None,
+    sizes: dict[str, int],
+    *,
+    covariates: Tensor | None = None,
+) -> RawData:
     """Cut into splits after a fixed permutation, the same on every machine."""
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(_SPLIT_SEED))
     parts = dict(zip(sizes, order.split(list(sizes.values())), strict=True))
-    by_split = None if labels is None else {name: labels[rows] for name, rows in parts.items()}
-    return RawData({name: x[rows] for name, rows in parts.items()}, by_split)
+
+    def by_split(whole: Tensor | None) -> dict[str, Tensor] | None:
+        return None if whole is None else {name: whole[rows] for name, rows in parts.items()}
+
+    splits = {name: x[rows] for name, rows in parts.items()}
+    return RawData(splits, by_split(labels), by_split(covariates))

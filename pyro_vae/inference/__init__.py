@@ -11,6 +11,7 @@ from pyro_vae.inference.diagnostics import (
     pareto_khat,
     pareto_smoothed,
 )
+from pyro_vae.inference.disentanglement import mutual_information_gap
 from pyro_vae.inference.evaluate import elbo, evaluate, iwae_bound, summary
 from pyro_vae.inference.evidence import ais, bdmc, log_evidence, quadrature
 from pyro_vae.inference.fit import FitResult, fit
@@ -79,6 +80,7 @@ __all__ = [
     "log_likelihood",
     "log_weights",
     "measure",
+    "mutual_information_gap",
     "objective_named",
     "pareto_khat",
     "pareto_smoothed",

@@ -66,6 +66,14 @@ class Scheduled(Protocol):
         """Take the form that belongs to a share of the training done, in [0, 1)."""
 
 
+@runtime_checkable
+class OfNumData(Protocol):
+    """An objective that needs the number of data that the batches are drawn from."""
+
+    def of(self, num_data: int) -> None:
+        """Take the number of training data, before training."""
+
+
 @dataclass(frozen=True)
 class FitResult:
     """What training did.
@@ -209,6 +217,8 @@ def fit(
         discrete = isinstance(default, TraceEnum_ELBO)
         objective = objective_named(objective, enumerate_discrete=discrete)
     objective = objective or default
+    if isinstance(objective, OfNumData):
+        objective.of(len(data.train))
     settings = {
         "objective": objective_name(objective),
         "epochs": epochs,

@@ -11,7 +11,13 @@ import numpy as np
 import pyro.distributions as dist
 import torch
 import xarray as xr
-from torch.distributions import kl_divergence
+from torch.distributions import (
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+    kl_divergence,
+)
 
 from pyro_vae.inference.diagnostics import ACTIVE_VARIANCE
 from pyro_vae.inference.inputs import check_inputs, count, take
@@ -32,7 +38,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.traces import Program
 
-__all__ = ["latent_report"]
+__all__ = ["latent_report", "normal_marginals"]
 
 #: Cells of equal prior probability, where the KL is taken from draws.
 _CELLS = 100
@@ -127,7 +133,7 @@ def _closed_form(
     site = sites[0]
     value = values_of([site], structure, 1, count(x))
     trace = run_at(model, x, value, structure)
-    q, p = (_marginals(fn) for fn in (site["fn"], trace.nodes[site["name"]]["fn"]))
+    q, p = (normal_marginals(fn) for fn in (site["fn"], trace.nodes[site["name"]]["fn"]))
     if q is None or p is None:
         return None
     names, means = coordinates({site["name"]: q.mean.expand_as(value[site["name"]])})
@@ -135,11 +141,11 @@ def _closed_form(
     return names, kl.reshape(count(x), -1), means[0]
 
 
-def _marginals(fn: Any) -> dist.Normal | None:
-    """Normal marginals of a distribution, unit by unit."""
-    while isinstance(fn, dist.Independent):
+def normal_marginals(fn: Any) -> dist.Normal | None:
+    """Normal marginals of a distribution, unit by unit; None where they are not normal."""
+    while isinstance(fn, Independent):
         fn = fn.base_dist
-    if isinstance(fn, dist.Normal | dist.MultivariateNormal | dist.LowRankMultivariateNormal):
+    if isinstance(fn, Normal | MultivariateNormal | LowRankMultivariateNormal):
         return dist.Normal(fn.mean, fn.variance.sqrt())
     return None
 

@@ -3,6 +3,7 @@
 from pyro_vae.plots.bounds import iwae_against_k
 from pyro_vae.plots.calibration import posterior_predictive_checks, sbc_histograms
 from pyro_vae.plots.comparison import model_comparison
+from pyro_vae.plots.disentanglement import mutual_information_matrix
 from pyro_vae.plots.gap import gap_per_datum
 from pyro_vae.plots.images import image_grid, interpolation, prior_samples, reconstructions
 from pyro_vae.plots.ladder import bound_ladder
@@ -18,6 +19,7 @@ __all__ = [
     "iwae_against_k",
     "latent_scatter",
     "model_comparison",
+    "mutual_information_matrix",
     "posterior_predictive_checks",
     "prior_samples",
     "reconstructions",

@@ -11,6 +11,7 @@ from pyro_vae.errors import SettingError, UnknownNameError
 from pyro_vae.inference.objectives.at_draws import STL, DReG, ReweightedWakeSleep
 from pyro_vae.inference.objectives.iwae import IWAE
 from pyro_vae.inference.objectives.tempered import BetaELBO, FreeBits, RenyiBound
+from pyro_vae.inference.objectives.total_correlation import BetaTCELBO
 from pyro_vae.inference.objectives.weighted import WeightedObjective
 from pyro_vae.spelling import parse_call
 
@@ -24,6 +25,7 @@ __all__ = [
     "OBJECTIVES",
     "STL",
     "BetaELBO",
+    "BetaTCELBO",
     "DReG",
     "FreeBits",
     "RenyiBound",
@@ -59,11 +61,21 @@ def _free_bits(enumerate_discrete: bool = False, **settings: Any) -> ELBO:
     return FreeBits(**settings)
 
 
+def _beta_tc_elbo(enumerate_discrete: bool = False, **settings: Any) -> ELBO:
+    if enumerate_discrete:
+        raise SettingError(
+            "objective 'beta-tc-elbo' needs a prior that is independent over dimensions, and one "
+            "with a discrete site is not: take 'beta-elbo'"
+        )
+    return BetaTCELBO(**settings)
+
+
 #: Objectives by name, each made from its settings and whether to sum discrete sites out.
 OBJECTIVES: dict[str, Callable[..., ELBO]] = {
     "elbo": _elbo,
     "mean-field-elbo": _mean_field,
     "free-bits": _free_bits,
+    "beta-tc-elbo": _beta_tc_elbo,
     **{own.name: own for own in (IWAE, DReG, STL, BetaELBO, RenyiBound, ReweightedWakeSleep)},
 }
 

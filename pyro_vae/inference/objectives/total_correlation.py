@@ -1,0 +1,198 @@
+"""The ELBO with the total correlation of the codes weighted apart: beta-TC-VAE."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal, final
+
+import torch
+from pyro import poutine
+from torch.distributions import Independent, Normal
+
+from pyro_vae.errors import ProgramError, UnknownNameError
+from pyro_vae.formulas import ObjectiveFormula
+from pyro_vae.inference.inputs import count, cuda_devices, take
+from pyro_vae.inference.objectives.weighted import WeightedObjective, inputs_of
+from pyro_vae.inference.traces import (
+    latent_sites,
+    observed_sites,
+    plate_scale,
+    run_in_plate,
+    structure_of,
+    sum_sites,
+)
+
+if TYPE_CHECKING:
+    from pyro.poutine import Trace
+    from torch import Tensor
+
+    from pyro_vae.inference.traces import Program, Structure
+    from pyro_vae.inference.weights import LogWeights
+
+__all__ = ["BetaTCELBO"]
+
+
+@final
+class BetaTCELBO(WeightedObjective):
+    """E_q[log p(x|z)] - alpha I(n; z) - beta TC(q(z)) - gamma sum_l KL(q(z_l) || p(z_l)).
+
+    Chen, Li, Grosse & Duvenaud (2018), arXiv 1802.04942: over the N data the mean KL to the
+    prior is the mutual information of a datum's index n and its code, plus the total
+    correlation KL(q(z) || prod_l q(z_l)) of the aggregate posterior, plus the KL of each
+    dimension. A weight beta > 1 on the second alone asks for codes whose dimensions are
+    independent, and does not pay for it with information about x. Needs one latent site, a
+    guide of independent normals, and a prior that is independent over dimensions.
+
+    q(z) and q(z_l) are estimated from the minibatch, at the logarithm of a mean, hence with
+    bias; with alpha = beta = gamma = 1 the estimates cancel.
+
+    Parameters
+    ----------
+    num_particles
+        Draws per datum.
+    alpha, beta, gamma
+        Weights of the three parts of the KL.
+    sampling
+        Weights of the B data of the batch in the sum over the N data that is q(z).
+        ``"weighted"``: 1 / (N B) each, as in the paper's experiments; q(z) then comes out too
+        small, by a factor from B (codes far apart) to N (codes alike), and N moves the value
+        but not the gradient. ``"stratified"``: 1 / N for the datum that z was drawn from, and
+        (N - 1) / (N (B - 1)) for each other one; unbiased for q(z), and q(z) itself where the
+        batch is all the data.
+
+    Attributes
+    ----------
+    num_data
+        Number N of data that the batches are drawn from; set by ``of``, which ``fit`` calls.
+        None for the size of the data plate.
+    """
+
+    name = "beta-tc-elbo"
+    comparable = False
+
+    def __init__(
+        self,
+        num_particles: int = 1,
+        *,
+        beta: float = 6.0,
+        alpha: float = 1.0,
+        gamma: float = 1.0,
+        sampling: Literal["weighted", "stratified"] = "weighted",
+    ) -> None:
+        super().__init__(num_particles)
+        for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
+            if not value >= 0 or not math.isfinite(value):
+                raise ValueError(f"{name} got {value!r}: it must be a number from 0")
+        if sampling not in ("weighted", "stratified"):
+            raise UnknownNameError("sampling", sampling, ("weighted", "stratified"))
+        self.alpha, self.beta, self.gamma, self.sampling = alpha, beta, gamma, sampling
+        self.num_data: int | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The weight of the total correlation, and what else differs from the defaults."""
+        found: dict[str, Any] = {"beta": self.beta}
+        found |= {k: getattr(self, k) for k in ("alpha", "gamma") if getattr(self, k) != 1}
+        return found if self.sampling == "weighted" else {**found, "sampling": self.sampling}
+
+    @property
+    def formula(self) -> ObjectiveFormula:
+        """Formula, and for which weights it is a bound."""
+        weights = (self.alpha, self.beta, self.gamma)
+        if weights == (1, 1, 1):
+            bound = "a lower bound on log p(x): the three parts add up to the ELBO's KL"
+        elif min(weights) >= 1:
+            bound = (
+                "at most the mean ELBO over the data with q(z) itself; NOT a bound with q(z) "
+                "estimated from a batch, and not to be compared between models"
+            )
+        else:
+            bound = "NOT a bound; not to be compared between models"
+        a, b, c = weights
+        return ObjectiveFormula(
+            f"E_q[log p(x|z)] - {a:g} I(n; z) - {b:g} TC(q(z)) - {c:g} sum_l KL(q(z_l) || p(z_l))",
+            bound,
+        )
+
+    def of(self, num_data: int) -> None:
+        """Take the number N of data that the batches are drawn from."""
+        if num_data < 1:
+            raise ValueError(f"num_data got {num_data}: it must be at least 1")
+        self.num_data = num_data
+
+    def bound(self, terms: LogWeights) -> Tensor:
+        """The ELBO per datum; q(z) belongs to the batch, see ``differentiable_loss``."""
+        return terms.log_weights.mean(0)
+
+    def differentiable_loss(
+        self, model: Program, guide: Program, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """Minus the objective, summed over the data."""
+        x = inputs_of(model, args, kwargs)
+        with torch.no_grad(), torch.random.fork_rng(devices=cuda_devices(x)):
+            structure = structure_of(model, guide, take(x, slice(1)), False, None)
+        size, particles = count(x), self.num_particles
+        trace = run_in_plate(guide, x, structure, particles)
+        replayed = run_in_plate(poutine.replay(model, trace=trace), x, structure, particles)
+        cross = _cross_log_guide(trace, replayed, structure, particles, size)
+        scale = plate_scale(trace, structure)
+        log_share = self._log_share(size, scale).to(cross)
+        # log q(z_k) = log sum_c share_bc q(z_k | x_c), and the same for each dimension.
+        log_marginal = (cross.sum(-1) + log_share).logsumexp(2)
+        log_product = (cross + log_share[..., None]).logsumexp(2).sum(-1)
+        log_guide, log_prior, log_likelihood = (
+            sum_sites(sites, structure, particles, size)
+            for sites in (latent_sites(trace), latent_sites(replayed), observed_sites(replayed))
+        )
+        total = (
+            log_likelihood
+            - self.alpha * (log_guide - log_marginal)
+            - self.beta * (log_marginal - log_product)
+            - self.gamma * (log_product - log_prior)
+        )
+        return -scale * total.mean(0).sum()
+
+    def _log_share(self, size: int, scale: float) -> Tensor:
+        """Logarithm of each datum's weight in q(z), for draws of each datum, ``(B, B)``."""
+        num_data = self.num_data or round(scale * size)
+        if size > num_data:
+            raise ValueError(
+                f"a batch of {size} data is more than the num_data={num_data} it is drawn from: "
+                f"call of({size}) or a larger number"
+            )
+        if self.sampling == "weighted":
+            return torch.full((size, size), -math.log(num_data * size), dtype=torch.double)
+        others = (num_data - 1) / (num_data * max(size - 1, 1))
+        share = torch.full((size, size), others, dtype=torch.double)
+        return share.fill_diagonal_(1 / num_data).log()
+
+
+def _cross_log_guide(
+    trace: Trace, replayed: Trace, structure: Structure, particles: int, size: int
+) -> Tensor:
+    """Log q(z_l | x_c) of draws k of datum b under every datum c, ``(K, B, B, L)``."""
+    site, *others = latent_sites(trace)
+    if others:
+        names = ", ".join(repr(other["name"]) for other in (site, *others))
+        raise ProgramError(
+            f"latent sites {names}: the total correlation needs a guide with one latent site; "
+            "take beta-elbo"
+        )
+    q, p = site["fn"], replayed.nodes[site["name"]]["fn"]
+    factorised = isinstance(q, Independent) and isinstance(q.base_dist, Normal)
+    if not factorised or structure.max_plate_nesting > 1:
+        raise ProgramError(
+            f"latent site {site['name']!r}: the total correlation needs a guide of independent "
+            "normals, as the mean-field guide, in the data plate alone; take beta-elbo"
+        )
+    if not isinstance(p, Independent):
+        raise ProgramError(
+            f"latent site {site['name']!r}: the total correlation needs a prior that is "
+            "independent over dimensions, as the standard normal; take beta-elbo"
+        )
+    shape = (particles, size, -1)
+    value = site["value"]
+    loc, spread = (
+        part.expand(value.shape).reshape(shape)[0] for part in (q.base_dist.loc, q.base_dist.scale)
+    )
+    return Normal(loc, spread, validate_args=False).log_prob(value.reshape(shape)[:, :, None])
