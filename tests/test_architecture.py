@@ -16,6 +16,7 @@ EVERYTHING = {
     "gallery",
     "held_out",
     "inference",
+    "latent_paths",
     "loading",
     "models",
     "networks",
@@ -27,6 +28,7 @@ EVERYTHING = {
 MAY_IMPORT = {
     "errors": set(),
     "formulas": set(),
+    "latent_paths": {"errors"},
     "spelling": {"errors"},
     "plugins": {"errors"},
     "networks": {"errors"},

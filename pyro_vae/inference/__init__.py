@@ -17,6 +17,7 @@ from pyro_vae.inference.evidence import ais, bdmc, log_evidence, quadrature
 from pyro_vae.inference.fit import FitResult, fit
 from pyro_vae.inference.gap import gap, gap_parts
 from pyro_vae.inference.gradients import gradient_snr
+from pyro_vae.inference.holes import compare_holes, hole_summary, hole_test
 from pyro_vae.inference.ladder import ladder
 from pyro_vae.inference.latents import latent_report
 from pyro_vae.inference.local import GuideFit, fit_guide
@@ -33,6 +34,7 @@ from pyro_vae.inference.predictive import (
 )
 from pyro_vae.inference.proposals import widened
 from pyro_vae.inference.reconstruction import reconstruct, reconstruction
+from pyro_vae.inference.reference import ReferenceDensity, fit_reference
 from pyro_vae.inference.runs import Run
 from pyro_vae.inference.surgery import elbo_surgery
 from pyro_vae.inference.verify import Report, verify
@@ -51,6 +53,7 @@ __all__ = [
     "GuideFit",
     "LogWeights",
     "ParticlePlan",
+    "ReferenceDensity",
     "Report",
     "Run",
     "active_directions",
@@ -60,6 +63,7 @@ __all__ = [
     "calibration_sentences",
     "certify",
     "compare",
+    "compare_holes",
     "compare_results",
     "describe_data",
     "effective_sample_size",
@@ -69,9 +73,12 @@ __all__ = [
     "evaluate",
     "fit",
     "fit_guide",
+    "fit_reference",
     "gap",
     "gap_parts",
     "gradient_snr",
+    "hole_summary",
+    "hole_test",
     "interval",
     "iwae_bound",
     "ladder",

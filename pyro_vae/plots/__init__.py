@@ -5,6 +5,7 @@ from pyro_vae.plots.calibration import posterior_predictive_checks, sbc_histogra
 from pyro_vae.plots.comparison import model_comparison
 from pyro_vae.plots.disentanglement import mutual_information_matrix
 from pyro_vae.plots.gap import gap_per_datum
+from pyro_vae.plots.holes import hole_scores
 from pyro_vae.plots.images import image_grid, interpolation, prior_samples, reconstructions
 from pyro_vae.plots.ladder import bound_ladder
 from pyro_vae.plots.latent import latent_scatter
@@ -14,6 +15,7 @@ from pyro_vae.plots.training import training_curves
 __all__ = [
     "bound_ladder",
     "gap_per_datum",
+    "hole_scores",
     "image_grid",
     "interpolation",
     "iwae_against_k",
