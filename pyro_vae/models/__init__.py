@@ -3,15 +3,20 @@
 from typing import Any
 
 from pyro_vae.errors import UnknownNameError
+from pyro_vae.models.code_priors import AutoregressiveCodes, CodePrior, UniformCodes
 from pyro_vae.models.condition import Condition, Covariates, Labels
 from pyro_vae.models.hierarchical import HierarchicalVAE
 from pyro_vae.models.latent_variable_model import LatentVariableModel
 from pyro_vae.models.linear import LinearVAE
 from pyro_vae.models.mixture import MixtureModel
 from pyro_vae.models.vae import VAE
+from pyro_vae.models.vqvae import VQVAE
 
 __all__ = [
     "VAE",
+    "VQVAE",
+    "AutoregressiveCodes",
+    "CodePrior",
     "Condition",
     "Covariates",
     "HierarchicalVAE",
@@ -19,6 +24,7 @@ __all__ = [
     "LatentVariableModel",
     "LinearVAE",
     "MixtureModel",
+    "UniformCodes",
     "model_from_config",
 ]
 
@@ -27,6 +33,7 @@ _MODELS: dict[str, Any] = {
     "linear-vae": LinearVAE,
     "mixture": MixtureModel,
     "vae": VAE,
+    "vq-vae": VQVAE,
 }
 
 
