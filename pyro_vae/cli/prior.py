@@ -76,7 +76,7 @@ def prior(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        schedule=schedule,
+        schedule=schedule,  # type: ignore[arg-type]
         patience=patience,
         seed=seed,
         resume=resume,

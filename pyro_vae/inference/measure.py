@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyro.distributions as dist
 import torch
-from pyro import poutine
 
 from pyro_vae.inference.diagnostics import active_directions, active_units
 from pyro_vae.inference.evaluate import evaluate
 from pyro_vae.inference.inputs import count, run_program, take, tensors
 from pyro_vae.inference.local import fit_guide
+from pyro_vae.inference.traces import latent_sites, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pyro_vae.inference.inputs import Inputs
+    from pyro_vae.inference.traces import Program
 
 __all__ = ["measure"]
 
@@ -77,7 +78,7 @@ def measure(
         model = run_program(model.unamortised, _encoder_inputs(x))
         fit_guide(model, x, seed=settings.get("seed", 0))
     exact = hasattr(model, "log_prob")
-    sites = _latent_sites(model.guide, x)
+    sites = _guide_sites(model.guide, x)
     summed_out = exact and not sites
     one_value = _point_mass(sites) and not settings.get("prior_share")
     results = evaluate(
@@ -117,11 +118,9 @@ def _encoder_inputs(x: Inputs) -> Inputs:
     return x if isinstance(x, torch.Tensor) else {k: v for k, v in x.items() if k != "exposure"}
 
 
-def _latent_sites(guide: Callable[..., Any], x: Inputs) -> list[dict[str, Any]]:
+def _guide_sites(guide: Program, x: Inputs) -> list[dict[str, Any]]:
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        first = take(x, slice(1))
-        trace = poutine.trace(lambda: run_program(guide, first)).get_trace()
-    return [trace.nodes[name] for name in trace.stochastic_nodes]
+        return latent_sites(trace_of(guide, take(x, slice(1))))
 
 
 def _point_mass(sites: list[dict[str, Any]]) -> bool:
