@@ -15,6 +15,7 @@ from pyro_vae.cli.demo import demo
 from pyro_vae.cli.evaluate import evaluate
 from pyro_vae.cli.fit import fit
 from pyro_vae.cli.grid import grid
+from pyro_vae.cli.prior import prior
 from pyro_vae.cli.report import report
 from pyro_vae.cli.sample import sample
 from pyro_vae.errors import PyroVAEError, SettingError, UnknownNameError
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo, fit, evaluate, compare, grid, sample, report, data):
+for command in (demo, fit, prior, evaluate, compare, grid, sample, report, data):
     app.command()(command)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,7 +92,7 @@ def print_comparison(comparison: Comparison, title: str) -> None:
             "" if best else with_error(row["difference"], row["dse"]),
             "" if best else f"{row['dse_mc']:.3f}",
             f"{row['elbo']:.2f}",
-            f"{row['gap']:.2f}",
+            "" if math.isnan(row["gap"]) else f"{row['gap']:.2f}",
             _whole(row["active_units"]),
             _whole(row["parameters"]),
             _whole(row["seconds"]),

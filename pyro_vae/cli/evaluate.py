@@ -115,7 +115,7 @@ def evaluate(
         print_json(document)
         return
     exact = results.attrs["exact"]
-    how = "log p(x) exact" if exact else f"{particles} particles"
+    how = "log p(x) exact" if exact else f"{results.attrs['particles']} particles"
     count = results.sizes["datum"]
     print_summary(table, f"{run}: {count} {split} data, {how}")
     unreliable = int((results["khat"] > inference.diagnostics.KHAT_LIMIT).sum())
@@ -125,6 +125,8 @@ def evaluate(
             "bound whose standard error is not to be trusted; more --particles may help."
         )
     console = Console(highlight=False, soft_wrap=True)
+    if results.attrs.get("deterministic_guide"):
+        console.print(results.attrs["bound"], markup=False)
     if certificate is not None:
         console.print(str(certificate), markup=False)
     if parts is not None:

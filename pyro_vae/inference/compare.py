@@ -158,6 +158,11 @@ class Comparison:
                 f"pair{'s' if count > 1 else ''}, by less than two standard errors."
             )
         for name, row in self.table.iterrows():
+            if self.results[str(name)].attrs.get("deterministic_guide"):
+                lines.append(
+                    f"The log p(x) of {name} is the lower bound of a deterministic guide: its "
+                    "true place may be higher, and its gap is not known."
+                )
             if row["unreliable"] > 0.05:
                 lines.append(
                     f"k-hat is above {KHAT_LIMIT} for {row['unreliable']:.0%} of the data under "

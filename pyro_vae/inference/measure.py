@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyro.distributions as dist
 import torch
-from pyro import poutine
 
 from pyro_vae.inference.diagnostics import active_directions, active_units
 from pyro_vae.inference.evaluate import evaluate
 from pyro_vae.inference.inputs import count, run_program, take, tensors
 from pyro_vae.inference.local import fit_guide
+from pyro_vae.inference.traces import latent_sites, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +25,14 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pyro_vae.inference.inputs import Inputs
+    from pyro_vae.inference.traces import Program
 
 __all__ = ["measure"]
+
+_BOUND_OF_ONE_VALUE = (
+    "log_evidence is the lower bound of a deterministic guide, log p(x | z*) + log p(z*), and not "
+    "an estimate of log p(x): more particles do not raise it"
+)
 
 
 def measure(
@@ -40,6 +47,11 @@ def measure(
 
     Where the module has ``log_prob``, log p(x) and the gap are exact: the gap's only error is
     the ELBO's. An unamortised guide is first fitted to these data, the model held fixed.
+
+    A guide with all its mass on one value of a discrete z has but one weight: ELBO, IWAE_K and
+    ``log_evidence`` are the same lower bound, and the gap is NaN, as nothing tells it. With
+    ``prior_share`` above 0 the prior's draws see the other values, and the estimates are
+    estimates again.
 
     Parameters
     ----------
@@ -59,19 +71,22 @@ def measure(
     Dataset
         As ``evaluate``; its attributes also hold ``exact`` (1 or 0), ``base_measure``,
         ``num_features``, ``num_parameters``, ``latent_dim`` and, for a continuous code,
-        ``active_units`` (Burda et al., 2016) and ``active_directions``.
+        ``active_units`` (Burda et al., 2016) and ``active_directions``, or for a module with
+        ``perplexity(x)``, that; ``deterministic_guide`` is 1 for the guide described above.
     """
     if not getattr(model, "amortised", True):
         model = run_program(model.unamortised, _encoder_inputs(x))
         fit_guide(model, x, seed=settings.get("seed", 0))
     exact = hasattr(model, "log_prob")
-    summed_out = exact and not _latent_sites(model.guide, x)
+    sites = _guide_sites(model.guide, x)
+    summed_out = exact and not sites
+    one_value = _point_mass(sites) and not settings.get("prior_share")
     results = evaluate(
         model.model,
         model.guide,
         x,
-        # Without a draw every particle has the same weight, p(x) itself: two show it.
-        2 if summed_out else num_particles,
+        # Where every particle has the same weight, two show it.
+        2 if summed_out or one_value else num_particles,
         enumerate_discrete=True,
         progress=progress,
         **settings,
@@ -84,6 +99,9 @@ def measure(
         results["gap"].values[:] = known - results["elbo"].values
         results["gap_se"].values[:] = results["elbo_se"].values
         results["khat"].values[:] = np.nan
+    if one_value and not exact:
+        results["gap"].values[:] = results["gap_se"].values[:] = np.nan
+        results.attrs.update(bound=_BOUND_OF_ONE_VALUE, deterministic_guide=1)
     if exact:
         results.attrs["bound"] = "log_evidence is exact"
     results.attrs.update(
@@ -100,27 +118,35 @@ def _encoder_inputs(x: Inputs) -> Inputs:
     return x if isinstance(x, torch.Tensor) else {k: v for k, v in x.items() if k != "exposure"}
 
 
-def _latent_sites(guide: Callable[..., Any], x: Inputs) -> list[str]:
+def _guide_sites(guide: Program, x: Inputs) -> list[dict[str, Any]]:
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        first = take(x, slice(1))
-        trace = poutine.trace(lambda: run_program(guide, first)).get_trace()
-    return list(trace.stochastic_nodes)
+        return latent_sites(trace_of(guide, take(x, slice(1))))
+
+
+def _point_mass(sites: list[dict[str, Any]]) -> bool:
+    """Whether the guide always gives the same value of discrete sites."""
+    return bool(sites) and all(
+        isinstance(site["fn"], dist.Delta) and not site["value"].is_floating_point()
+        for site in sites
+    )
 
 
 def _base_measure(model: Any) -> str:
     return str(getattr(model, "measure", "unknown"))
 
 
-def _size(model: Any, x: Inputs) -> dict[str, int]:
+def _size(model: Any, x: Inputs) -> dict[str, float]:
     """Number of parameters, length of the code, and how much of it is in use."""
-    size = {}
+    size: dict[str, float] = {}
     if hasattr(model, "parameters"):
         size["num_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if hasattr(model, "latent_dim") and hasattr(model, "code"):
         with torch.no_grad():
             means = run_program(model.code, _encoder_inputs(x))
         size["latent_dim"] = int(means.shape[-1])
-        if count(x) > 1:
+        if hasattr(model, "perplexity"):
+            size["perplexity"] = run_program(model.perplexity, _encoder_inputs(x))
+        elif count(x) > 1:
             size["active_units"] = active_units(means)
             size["active_directions"] = active_directions(means)
     return size

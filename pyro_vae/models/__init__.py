@@ -4,6 +4,7 @@ from typing import Any
 
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.models.autoencoders import Autoencoder, DenoisingAutoencoder, PoorMansVAE
+from pyro_vae.models.code_priors import AutoregressiveCodes, CodePrior, UniformCodes
 from pyro_vae.models.condition import Condition, Covariates, Labels
 from pyro_vae.models.hierarchical import HierarchicalVAE
 from pyro_vae.models.latent_variable_model import LatentVariableModel
@@ -11,11 +12,15 @@ from pyro_vae.models.linear import LinearVAE
 from pyro_vae.models.mixture import MixtureModel
 from pyro_vae.models.pca import PCA
 from pyro_vae.models.vae import VAE
+from pyro_vae.models.vqvae import VQVAE
 
 __all__ = [
     "PCA",
     "VAE",
+    "VQVAE",
     "Autoencoder",
+    "AutoregressiveCodes",
+    "CodePrior",
     "Condition",
     "Covariates",
     "DenoisingAutoencoder",
@@ -25,6 +30,7 @@ __all__ = [
     "LinearVAE",
     "MixtureModel",
     "PoorMansVAE",
+    "UniformCodes",
     "model_from_config",
 ]
 
@@ -37,6 +43,7 @@ _MODELS: dict[str, Any] = {
     "pca": PCA,
     "poor-mans-vae": PoorMansVAE,
     "vae": VAE,
+    "vq-vae": VQVAE,
 }
 
 

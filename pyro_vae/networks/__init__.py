@@ -3,11 +3,12 @@
 from pyro_vae.networks.architecture import (
     Architecture,
     Convolutional,
+    ConvolutionalGrid,
     Dense,
     SettableOutput,
     Unamortised,
 )
-from pyro_vae.networks.convolutional import ConvDecoder, ConvEncoder
+from pyro_vae.networks.convolutional import ConvDecoder, ConvEncoder, GridDecoder, GridEncoder
 from pyro_vae.networks.mlp import MLP
 from pyro_vae.networks.probe import check_network
 from pyro_vae.networks.table import FreeParameters
@@ -18,8 +19,11 @@ __all__ = [
     "ConvDecoder",
     "ConvEncoder",
     "Convolutional",
+    "ConvolutionalGrid",
     "Dense",
     "FreeParameters",
+    "GridDecoder",
+    "GridEncoder",
     "SettableOutput",
     "Unamortised",
     "check_network",

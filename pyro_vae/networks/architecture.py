@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final, runtime_checkable
 
 from pyro_vae.errors import UnknownNameError
-from pyro_vae.networks.convolutional import ConvDecoder, ConvEncoder, check_channels
+from pyro_vae.networks.convolutional import (
+    ConvDecoder,
+    ConvEncoder,
+    GridDecoder,
+    GridEncoder,
+    check_channels,
+    grid_size,
+)
 from pyro_vae.networks.layers import check_activation, check_batch_norm, check_widths
 from pyro_vae.networks.mlp import MLP
 from pyro_vae.networks.table import FreeParameters
@@ -23,7 +30,14 @@ from pyro_vae.networks.table import FreeParameters
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Architecture", "Convolutional", "Dense", "SettableOutput", "Unamortised"]
+__all__ = [
+    "Architecture",
+    "Convolutional",
+    "ConvolutionalGrid",
+    "Dense",
+    "SettableOutput",
+    "Unamortised",
+]
 
 
 @runtime_checkable
@@ -205,6 +219,56 @@ class Convolutional(Architecture):
     def decoder(self, size_in: int, event_shape: tuple[int, ...], num_params: int) -> ConvDecoder:
         """Network from ``(..., size_in)`` to ``(..., num_params)``."""
         return ConvDecoder(size_in, event_shape, num_params, **vars(self))
+
+
+@final
+@dataclass(frozen=True)
+class ConvolutionalGrid(Architecture):
+    """``GridEncoder`` and ``GridDecoder``: see there. For images whose code is a small image.
+
+    Parameters
+    ----------
+    channels
+        Channels in the order of the layers: from the large image to the small one in an
+        encoder, from the small to the large in a decoder.
+    hidden
+        Channels of every convolution on the grid itself: after the others in an encoder, before
+        them in a decoder.
+    activation
+        One of ``ACTIVATIONS``.
+    residual
+        Skip connections around the layers after the first.
+    """
+
+    channels: tuple[int, ...] = (32, 64)
+    hidden: tuple[int, ...] = ()
+    activation: str = "relu"
+    residual: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_channels(self.channels)
+        check_widths("number of channels", self.hidden, "hidden=(64,)")
+        check_activation(self.activation)
+
+    def grid(self, event_shape: tuple[int, ...]) -> tuple[int, int]:
+        """Height and width of the grid."""
+        return grid_size(event_shape, len(self.channels))
+
+    def encoder(
+        self, event_shape: tuple[int, ...], num_conditions: int, size_out: int
+    ) -> GridEncoder:
+        """Network from ``(..., D)`` to ``(..., size_out)``; refused where there is a condition."""
+        if num_conditions:
+            raise ValueError(
+                f"num_conditions got {num_conditions}: a grid has no place for a condition; take "
+                "Convolutional"
+            )
+        return GridEncoder(event_shape, size_out, **vars(self))
+
+    def decoder(self, size_in: int, event_shape: tuple[int, ...], num_params: int) -> GridDecoder:
+        """Network from ``(..., size_in)`` to ``(..., num_params)``."""
+        return GridDecoder(size_in, event_shape, num_params, **vars(self))
 
 
 @final

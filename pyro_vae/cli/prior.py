@@ -1,0 +1,112 @@
+"""``pyro-vae prior``: the second stage of a VQ-VAE, a prior over its codes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pyro_vae import inference
+from pyro_vae.cli.options import (
+    BatchSize,
+    DataRoot,
+    Epochs,
+    Json,
+    LearningRate,
+    Patience,
+    RunFolder,
+    Schedule,
+    Seed,
+)
+from pyro_vae.cli.output import print_json
+from pyro_vae.errors import RunError
+from pyro_vae.loading import load_data, load_model
+from pyro_vae.models import VQVAE, AutoregressiveCodes
+
+__all__ = ["prior"]
+
+
+def prior(
+    source: RunFolder,
+    run: Annotated[Path, typer.Option(help="Folder to keep the new run in.")],
+    width: Annotated[
+        int, typer.Option(min=1, help="Width of the transformer, a multiple of its 4 heads.")
+    ] = 64,
+    layers: Annotated[int, typer.Option(min=1, help="Layers of the transformer.")] = 2,
+    epochs: Epochs = 100,
+    batch_size: BatchSize = 128,
+    learning_rate: LearningRate = 1e-3,
+    schedule: Schedule = "constant",
+    patience: Patience = None,
+    seed: Seed = 0,
+    data_root: DataRoot = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the new run; repeat its settings.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run in the folder.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Learn p(z) over the codes of a fitted VQ-VAE, whose networks and codes stay as they are.
+
+    The new run holds the whole model: evaluate it and draw from it as from any other.
+    """
+    opened = inference.Run.open(source)
+    first = load_model(opened)
+    if not isinstance(first, VQVAE):
+        family = opened.config()["model"]["model"]
+        raise RunError(
+            f"{source} holds a {family}, and only a vq-vae has codes that a prior can be learned "
+            f"over: fit one with `pyro-vae fit --model vq-vae`"
+        )
+    if run.resolve() == source.resolve():
+        raise RunError(f"--run got {run}, the run of the first stage: give the new run its own")
+    model = first.with_prior(AutoregressiveCodes(width, layers, seed=seed))
+    if not as_json:
+        model.describe()
+    started = time.monotonic()
+    result = inference.fit(
+        model,
+        load_data(opened, data_root=data_root),
+        run=run,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule=schedule,  # type: ignore[arg-type]
+        patience=patience,
+        seed=seed,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    best = result.metrics[result.metrics["epoch"] == result.best_epoch]
+    summary: dict[str, Any] = {
+        "run": str(run),
+        "source": str(source),
+        "stopped": result.stopped,
+        "epochs": len(result.metrics),
+        "best_epoch": result.best_epoch,
+        "validation_elbo": float(best["validation_elbo"].iloc[0]) if len(best) else None,
+        "train_elbo": float(best["train_elbo"].iloc[0]) if len(best) else None,
+        "seconds": time.monotonic() - started,
+        "units": "nats per datum",
+    }
+    if as_json:
+        print_json(summary)
+    else:
+        out = Console(highlight=False, soft_wrap=True)
+        if len(best):
+            out.print(
+                f"best epoch {result.best_epoch} of {summary['epochs']}: ELBO "
+                f"{summary['train_elbo']:.2f} (training), {summary['validation_elbo']:.2f} "
+                f"(validation) nats per datum; {summary['seconds']:.0f} s"
+            )
+        if result.stopped == "interrupt":
+            out.print("interrupted: go on with the same command and --resume")
+        else:
+            out.print(f"next: pyro-vae evaluate {run}")
+    if result.stopped == "interrupt":
+        raise typer.Exit(130)
