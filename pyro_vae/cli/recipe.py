@@ -12,6 +12,7 @@ from pyro_vae.inference.objectives import objective_named
 from pyro_vae.models import (
     PCA,
     VAE,
+    VQVAE,
     Autoencoder,
     Covariates,
     DenoisingAutoencoder,
@@ -25,7 +26,7 @@ from pyro_vae.models.autoencoders import Corruption
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Likelihood, Normal
 from pyro_vae.models.priors import Prior
-from pyro_vae.networks import Architecture, Unamortised
+from pyro_vae.networks import Architecture, ConvolutionalGrid, Unamortised
 from pyro_vae.spelling import parse_call
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "autoencoder": (),
     "denoising-autoencoder": (),
     "poor-mans-vae": (),
+    "vq-vae": (),
 }
 
 _DEFAULT_LIKELIHOODS = {
@@ -218,6 +220,19 @@ class Recipe:
         self, data: Dataset, likelihood: Likelihood, **settings: Any
     ) -> Autoencoder:
         return self._autoencoder(data, likelihood, PoorMansVAE, **settings)
+
+    def _vq_vae(self, data: Dataset, likelihood: Likelihood, **settings: Any) -> VQVAE:
+        encoder = self._network(1)
+        # z has one code for each of its entries; a grid of places has its own number of them.
+        grid = isinstance(encoder, ConvolutionalGrid)
+        return VQVAE(
+            data.event_shape,
+            **{"num_positions": None if grid else self.latent_dim, **settings},
+            likelihood=likelihood,
+            encoder=encoder,
+            decoder=self._network(-1),
+            seed=self.seed,
+        )
 
     def build_likelihood(self, data: Dataset) -> Likelihood:
         """Likelihood with the settings that the data decide; refused where it cannot be put."""

@@ -26,9 +26,9 @@ def test_a_model_without_a_prior_is_fitted_and_reported_but_not_evaluated(tmp_pa
     text = (folder / "report.html").read_text()
     assert "Without a prior there is no log p(x)" in text
     assert "data:image/png" in text
-    refused = run("evaluate", folder, "--limit", 3, status=1)
+    refused = run("evaluate", folder, "--limit", 3, status=2)
     assert "log p(x) is not defined" in refused.stderr
-    assert "nothing to draw x from" in run("sample", folder, status=1).stderr
+    assert "nothing to draw x from" in run("sample", folder, status=2).stderr
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,16 @@ def test_a_model_without_a_prior_is_fitted_and_reported_but_not_evaluated(tmp_pa
     [
         (("--model", "poor-mans-vae(penalty=half-squared-norm)"), 0),
         (("--model", "pca", "--values", "dequantised", "--likelihood", "normal"), 1),
+        (("--model", "vq-vae(num_codes=8, code_dim=2)"), 0),
+        (
+            (
+                *("--model", "vq-vae(num_codes=8, code_dim=2)"),
+                *("--network", "convolutional-grid(channels=[4,8], hidden=[])"),
+            ),
+            0,
+        ),
     ],
-    ids=["poor-mans-vae", "pca"],
+    ids=["poor-mans-vae", "pca", "vq-vae", "vq-vae-grid"],
 )
 def test_a_model_with_a_prior_is_evaluated_too(tmp_path, arguments, exact):
     folder = tmp_path / "run"
@@ -60,5 +68,5 @@ def test_a_model_with_a_prior_is_evaluated_too(tmp_path, arguments, exact):
     ],
 )
 def test_what_does_not_go_together_is_refused(tmp_path, arguments, message):
-    refused = run("fit", "--run", tmp_path / "run", *SMALL, *arguments, status=1)
+    refused = run("fit", "--run", tmp_path / "run", *SMALL, *arguments, status=2)
     assert message in refused.stderr
