@@ -18,6 +18,7 @@ from pyro_vae.cli.grid import grid
 from pyro_vae.cli.prior import prior
 from pyro_vae.cli.report import report
 from pyro_vae.cli.sample import sample
+from pyro_vae.cli.tour import tour
 from pyro_vae.errors import PyroVAEError, SettingError, UnknownNameError
 from pyro_vae.plugins import import_entry_points, import_parts
 
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo, fit, prior, evaluate, compare, grid, sample, report, data):
+for command in (demo, tour, fit, prior, evaluate, compare, grid, sample, report, data):
     app.command()(command)
 
 

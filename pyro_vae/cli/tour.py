@@ -1,0 +1,230 @@
+"""``pyro-vae tour``: every model of the story on one data set, in one report."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pyro_vae import data as datasets
+from pyro_vae import inference, plots
+from pyro_vae.cli.options import DataName, DataRoot, Hidden, Json, LearningRate, Seed, widths
+from pyro_vae.cli.output import measuring, print_json
+from pyro_vae.cli.report import provenance
+from pyro_vae.errors import RunError, UnknownNameError
+from pyro_vae.inference.runs import whole_file
+from pyro_vae.report import Section, save_figure, write_report
+from pyro_vae.spelling import split_list
+from pyro_vae.tour import (
+    STOPS,
+    Plan,
+    Stop,
+    Visit,
+    conclusions,
+    figures,
+    fit_stop,
+    likelihood_for,
+    table,
+    visit,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pyro_vae.data import Dataset
+
+__all__ = ["tour"]
+
+_SETTINGS = "tour.json"
+_INTRODUCTION = (
+    "Every model of the story on the same data, with codes of the same length, measured on "
+    "held-out data. Squared error: per pixel on the unit interval, of data decoded from their "
+    "codes. ELBO and log p(x): nats per datum; a density cannot be ranked beside masses, and an "
+    "autoencoder has none. The hole test decodes mid-points between codes of different held-out "
+    "data, and draws from a normal fitted to the codes: a reference density of real pictures "
+    "judges them (nats, high is good), and so does the distance to the nearest training picture "
+    "(per pixel, low is good). In brackets: sampling standard errors."
+)
+
+
+def tour(
+    data: DataName = "digits",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for runs and report. Default: runs/tour-DATA.")
+    ] = None,
+    stops: Annotated[
+        str, typer.Option(help="Models with commas between; all of them by default.")
+    ] = "",
+    binarisation: Annotated[
+        str | None,
+        typer.Option(help="As for fit. Default: none for counts up to 16, else threshold."),
+    ] = None,
+    latent_dim: Annotated[int, typer.Option(min=1, help="Length of every code.")] = 8,
+    hidden: Hidden = "200,100",
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Passes over the data. Default: about 2,000 steps, at least 8."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Data per step.")] = 64,
+    learning_rate: LearningRate = 1e-3,
+    particles: Annotated[
+        int, typer.Option(min=2, help="Draws from the guide per datum, for log p(x).")
+    ] = 1000,
+    limit: Annotated[
+        int, typer.Option(min=2, help="Held-out data on which log p(x) is measured, at most.")
+    ] = 500,
+    seed: Seed = 0,
+    data_root: DataRoot = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the runs of an earlier tour.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Fit PCA, autoencoders, VAEs, a mixture and VQ-VAEs at one code size; write report.html.
+
+    In the order of the story, with reconstruction error, log p(x) or its bound, bits per
+    dimension, the hole test, draws and interpolations. Stopped, the same command goes on.
+    """
+    started = time.monotonic()
+    chosen = _chosen(stops)
+    dataset = _load(data, binarisation, seed, data_root)
+    likelihood_for(dataset)
+    steps_per_epoch = max(1, len(dataset.train) // batch_size)
+    plan = Plan(
+        latent_dim,
+        widths(hidden),
+        max(8, round(2000 / steps_per_epoch)) if epochs is None else epochs,
+        batch_size,
+        learning_rate,
+        seed,
+    )
+    out = Path("runs") / f"tour-{data}" if out is None else out
+    _prepare(out, {"data": repr(dataset), **vars(plan), "hidden": list(plan.hidden)}, overwrite)
+
+    console = Console(highlight=False, soft_wrap=True, stderr=True)
+    console.print("a reference density of real pictures, for the hole test")
+    scale = 1.0 if dataset.maximum is None else 1.0 / dataset.maximum
+    reference = inference.fit_reference(scale * dataset.train, seed=seed)
+    visits: list[Visit] = []
+    for number, stop in enumerate(chosen, start=1):
+        console.print(f"{number} of {len(chosen)}: {stop.title}", markup=False)
+        run = fit_stop(stop, dataset, plan, out, overwrite=overwrite)
+        with measuring(f"measuring {stop.name}", show=not as_json) as progress:
+            visits.append(
+                visit(
+                    stop,
+                    run,
+                    dataset,
+                    reference,
+                    limit=min(limit, len(dataset.test)),
+                    num_particles=particles,
+                    data_root=data_root,
+                    seed=seed,
+                    progress=progress,
+                )
+            )
+    _conclude(out, visits, dataset, seed, time.monotonic() - started, as_json)
+
+
+def _chosen(text: str) -> list[Stop]:
+    """The stops that were asked for, in the order of the story, with what they follow."""
+    names = [stop.name for stop in STOPS]
+    wanted = set(split_list(text)) or set(names)
+    for name in wanted:
+        if name not in names:
+            raise UnknownNameError("stop of the tour", name, names)
+    wanted |= {stop.follows for stop in STOPS if stop.follows and stop.name in wanted}
+    return [stop for stop in STOPS if stop.name in wanted]
+
+
+def _load(name: str, binarisation: str | None, seed: int, data_root: Path | None) -> Dataset:
+    """The data as binary pictures or as small counts."""
+    if binarisation is None:
+        known = {entry.name: entry for entry in datasets.catalogue(data_root=data_root)}
+        few = name in known and known[name].kind == "counts"
+        binarisation = "none" if few or name not in known else "threshold"
+    return datasets.load(name, binarisation=binarisation, seed=seed, data_root=data_root)
+
+
+def _prepare(out: Path, settings: dict[str, object], overwrite: bool) -> None:
+    """Make the folder, or see that the tour in it is this one."""
+    path = out / _SETTINGS
+    if path.is_file() and not overwrite:
+        if json.loads(path.read_text()) != settings:
+            raise RunError(
+                f"{out} holds a tour with other data or settings: give another --out, or "
+                "--overwrite to replace it"
+            )
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as scratch:
+        scratch.write_text(json.dumps(settings, indent=2) + "\n")
+
+
+def _conclude(
+    out: Path, visits: list[Visit], data: Dataset, seed: int, seconds: float, as_json: bool
+) -> None:
+    """Write the report, and print the table and what it shows."""
+    found = table(visits)
+    sentences = conclusions(visits)
+    sections = [_section(seen, data, out, seed) for seen in visits]
+    holes = {seen.stop.title: seen.holes for seen in visits if seen.holes is not None}
+    if holes:
+        figure = plots.hole_scores(holes)
+        save_figure(figure, out / "figures" / "holes.png")
+        caption = (
+            "Decoded mid-points between codes, and decoded draws around them: bars are two "
+            "standard errors."
+        )
+        sections.insert(0, Section("Holes in the latent space", "", {caption: figure}))
+    measured = next((seen.results for seen in visits if seen.results is not None), None)
+    path = out / "report.html"
+    write_report(
+        path,
+        title=f"{data.name}: from PCA to the VQ-VAE",
+        introduction=_INTRODUCTION,
+        table=found,
+        sections=sections,
+        conclusions=sentences,
+        provenance=provenance(data, measured),
+    )
+    with whole_file(out / "tour.csv") as scratch:
+        found.to_csv(scratch)
+    if as_json:
+        print_json(
+            {
+                "table": found.to_dict(orient="index"),
+                "conclusions": sentences,
+                "report": str(path),
+                "seconds": seconds,
+            }
+        )
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(_printed(found))
+    for sentence in sentences:
+        console.print(sentence, markup=False)
+    console.print(f"report: {path}  ({seconds:.0f} s)")
+
+
+def _section(seen: Visit, data: Dataset, out: Path, seed: int) -> Section:
+    drawn = figures(seen, data, seed=seed)
+    for number, figure in enumerate(drawn.values(), start=1):
+        save_figure(figure, out / "figures" / f"{seen.stop.name}-{number}.png")
+    return Section(seen.stop.title, f"{seen.stop.why}\n\n{seen.model.description()}", drawn)
+
+
+def _printed(found: pd.DataFrame) -> Table:
+    """The table with its columns as rows of two lines, narrow enough for a terminal."""
+    shown = Table(title="held-out data; sampling standard errors in brackets", title_justify="left")
+    shown.add_column("")
+    for column in found.columns:
+        shown.add_column(column, justify="right")
+    for title, row in found.iterrows():
+        shown.add_row(str(title), *row)
+    return shown

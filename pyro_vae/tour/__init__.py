@@ -1,0 +1,23 @@
+"""From compression to generation, model by model, on one data set and at one length of code.
+
+The order is that of the field's introductions: PCA; the autoencoder, shallow, deep and
+denoising; noise on the code and a norm; the VAE, and its KL weighted; the mixture, whose
+continuous limit the VAE is; the codebook, and a prior learned over it.
+"""
+
+from pyro_vae.tour.stops import STOPS, Plan, Stop, likelihood_for
+from pyro_vae.tour.story import conclusions, figures, table
+from pyro_vae.tour.visits import Visit, fit_stop, visit
+
+__all__ = [
+    "STOPS",
+    "Plan",
+    "Stop",
+    "Visit",
+    "conclusions",
+    "figures",
+    "fit_stop",
+    "likelihood_for",
+    "table",
+    "visit",
+]

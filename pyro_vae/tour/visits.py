@@ -1,0 +1,145 @@
+"""Fitting one model of the tour, and measuring it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyro_vae import inference
+from pyro_vae.held_out import measure_reconstruction, measured_run
+from pyro_vae.inference.runs import Run
+from pyro_vae.loading import load_model
+from pyro_vae.models import VQVAE, AutoregressiveCodes, LinearVAE, MixtureModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import xarray as xr
+
+    from pyro_vae.data import Dataset
+    from pyro_vae.inference.reference import ReferenceDensity
+    from pyro_vae.models import LatentVariableModel
+    from pyro_vae.tour.stops import Plan, Stop
+
+__all__ = ["Visit", "fit_stop", "unit", "visit"]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What was seen at one stop.
+
+    Attributes
+    ----------
+    stop, model, run
+        The stop, its fitted model, and where it is kept.
+    reconstruction
+        Mean squared error per feature on the unit interval, and its standard error; None where
+        there is no code to decode.
+    results
+        What ``held_out.measured_run`` gave; None without log p(x).
+    holes
+        What ``inference.holes.hole_test`` gave; None where there is no code to decode.
+    """
+
+    stop: Stop
+    model: LatentVariableModel
+    run: Run
+    reconstruction: tuple[float, float] | None
+    results: xr.Dataset | None
+    holes: xr.Dataset | None
+
+
+def fit_stop(
+    stop: Stop, data: Dataset, plan: Plan, out: Path, *, overwrite: bool, progress: bool | None
+) -> Run:
+    """Fit a stop's model in its folder, go on with it, or find it done."""
+    folder = out / stop.name
+    model = stop.build(data, plan)
+    if stop.follows is not None:
+        first = load_model(out / stop.follows)
+        assert isinstance(first, VQVAE)
+        model = first.with_prior(AutoregressiveCodes(seed=plan.seed))
+    # A mixture has few parameters, and each moves little for one datum.
+    faster = 10 if isinstance(model, MixtureModel | LinearVAE) else 1
+    result = inference.fit(
+        model,
+        data,
+        stop.objective,
+        epochs=plan.epochs,
+        batch_size=plan.batch_size,
+        learning_rate=faster * plan.learning_rate,
+        schedule="cosine",
+        seed=plan.seed,
+        run=folder,
+        resume=(folder / "config.json").is_file() and not overwrite,
+        overwrite=overwrite,
+        progress=progress,
+    )
+    if result.stopped == "interrupt":
+        raise KeyboardInterrupt
+    return Run.open(folder)
+
+
+def visit(
+    stop: Stop,
+    run: Run,
+    data: Dataset,
+    reference: ReferenceDensity,
+    *,
+    limit: int | None,
+    num_particles: int,
+    data_root: Path | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Visit:
+    """Measure a fitted stop on held-out data.
+
+    Parameters
+    ----------
+    stop, run, data
+        The stop, its run and its data.
+    reference
+        Density of real images, for the hole test.
+    limit
+        Held-out data to measure log p(x) on.
+    num_particles
+        Particles of log p(x).
+    data_root
+        Folder with the data sets.
+    seed
+        Seed of draws and pairs.
+    progress
+        As for ``inference.measure``.
+    """
+    model = load_model(run)
+    coded = not isinstance(model, MixtureModel)
+    error = holes = results = None
+    if coded:
+        errors = measure_reconstruction(model, data)["squared_error"].values
+        error = float(errors.mean()), float(errors.std(ddof=1) / math.sqrt(len(errors)))
+        holes = inference.hole_test(
+            model,  # type: ignore[arg-type]
+            data.train,
+            data.test,
+            reference=reference,
+            labels=None if data.labels is None else data.labels["test"],
+            scale=unit(data),
+            seed=seed,
+        )
+    if model.has_evidence:
+        results = measured_run(
+            run,
+            data_root=data_root,
+            limit=limit,
+            num_particles=num_particles,
+            seed=seed,
+            progress=progress,
+        )
+    return Visit(stop, model, run, error, results, holes)
+
+
+def unit(data: Dataset) -> float:
+    """What brings the data to the unit interval."""
+    return 1.0 if data.maximum is None else 1.0 / data.maximum
