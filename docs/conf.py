@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
 project = "pyro_vae"
-author = "the pyro_vae authors"
+author = copyright = "the pyro_vae authors"
 version = release = version_of("pyro-vae")
 
 extensions = [
@@ -47,7 +47,8 @@ nb_merge_streams = True
 nb_number_source_lines = False
 os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:torch")
+# tqdm asks for notebook widgets, which no page needs.
+os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
