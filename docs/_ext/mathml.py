@@ -5,7 +5,9 @@ docutils has the converter; Sphinx offers only scripts, which its pages fetch fr
 
 from __future__ import annotations
 
+import html
 import re
+import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
@@ -24,6 +26,35 @@ _LOGGER = logging.getLogger(__name__)
 _BARE_FRACTION = re.compile(r"\\([td]?frac)\s*(\d)\s*(\d)")
 
 
+#: Brackets, before which the name of a function has no space.
+_OPENING = ("(", "[", "{")
+_BRACES = {"\u23de", "\u23df"}
+
+
+def _spaced(mathml: str) -> str:
+    """The formula as TeX would set it, in the three places where the converter does not.
+
+    A thin space between the name of a function and its argument; what is written below a brace
+    below it, not beside it; lines of aligned formulas in the large style of a displayed one.
+    """
+    named = re.sub(r"&(?!amp;|lt;|gt;)\w+;", lambda found: html.unescape(found[0]), mathml)
+    ET.register_namespace("", "http://www.w3.org/1998/Math/MathML")
+    root = ET.fromstring(named)
+    space = "{http://www.w3.org/1998/Math/MathML}"
+    for element in root.iter():
+        children = list(element)
+        if element.tag == f"{space}mtable" and "ams-align" in element.get("class", ""):
+            element.set("displaystyle", "true")
+        braced = children and any(part.text in _BRACES for part in children[0])
+        if element.tag in (f"{space}msub", f"{space}msup") and braced:
+            element.tag = f"{space}munder" if element.tag.endswith("sub") else f"{space}mover"
+        for place, child in enumerate(children[:-1]):
+            if child.text == "\u2061" and children[place + 1].text not in _OPENING:
+                child.tag, child.text = f"{space}mspace", None
+                child.set("width", "0.17em")
+    return ET.tostring(root, encoding="unicode", short_empty_elements=False)
+
+
 def to_mathml(tex: str, node: nodes.Node, *, as_block: bool) -> str:
     """The formula as MathML; what cannot be converted is a warning, hence an error of the build.
 
@@ -40,7 +71,7 @@ def to_mathml(tex: str, node: nodes.Node, *, as_block: bool) -> str:
     if as_block and r"\\" in source and r"\begin" not in source:
         source = rf"\begin{{aligned}}{source}\end{{aligned}}"
     try:
-        return str(tex2mathml(source, as_block=as_block))
+        return _spaced(str(tex2mathml(source, as_block=as_block)))
     except MathError as error:
         _LOGGER.warning("formula %r: %s", tex, error, location=node)
         return str(nodes.unescape(tex))
