@@ -42,6 +42,7 @@ myst_heading_anchors = 3
 # The tutorials are run at each build, in the interpreter that builds, on one core.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
+nb_execution_show_tb = True
 nb_execution_timeout = 120
 nb_merge_streams = True
 nb_number_source_lines = False
