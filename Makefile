@@ -1,10 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench clean
+.PHONY: help demo test test-slow lint format bench docs clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,6 +15,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
+	touch $(DOCS_STAMP)
 
 demo: $(STAMP)  ## fit and measure VAEs and mixtures on digits; writes runs/demo/report.html
 	$(BIN)/pyro-vae demo --overwrite
@@ -35,6 +40,10 @@ format: $(STAMP)  ## put the code in its canonical form
 
 bench: $(STAMP)  ## speed, as ratios within one run
 	$(BIN)/python -m benchmarks
+
+docs: $(DOCS_STAMP)  ## the site, its tutorials run, in build/docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 clean:  ## remove the environment and the caches
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache
