@@ -14,6 +14,9 @@ is kept beside it. ``rank`` is the share of real held-out data of lower ``log_de
 average for real data, 0 in a hole, and it does not depend on how far down a hole goes.
 ``distance`` is that to the nearest training datum; it is small for blurred images too.
 
+A model that decodes nothing well has low scores everywhere: read the mid-points beside
+``reconstruction``, the same model at codes of data. What is lost between the two is the hole.
+
 The results hold two scales: ``real``, the held-out data, and ``average``, the pixel-wise
 averages of the same pairs, which is what a model without any structure makes of a mid-point. A
 reference under which these two are not told apart cannot see holes.
