@@ -34,6 +34,8 @@ from pyro_vae.tour import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from pyro_vae.data import Dataset
@@ -206,7 +208,9 @@ def _conclude(
         )
         return
     console = Console(highlight=False, soft_wrap=True)
-    console.print(_printed(found))
+    columns = list(found.columns)
+    console.print(_printed(found, columns[:4], "held-out data (sampling standard error)"))
+    console.print(_printed(found, columns[4:], "the hole test (standard error)"))
     for sentence in sentences:
         console.print(sentence, markup=False)
     console.print(f"report: {path}  ({seconds:.0f} s)")
@@ -219,12 +223,12 @@ def _section(seen: Visit, data: Dataset, out: Path, seed: int) -> Section:
     return Section(seen.stop.title, f"{seen.stop.why}\n\n{seen.model.description()}", drawn)
 
 
-def _printed(found: pd.DataFrame) -> Table:
-    """The table with its columns as rows of two lines, narrow enough for a terminal."""
-    shown = Table(title="held-out data; sampling standard errors in brackets", title_justify="left")
+def _printed(found: pd.DataFrame, columns: Sequence[str], title: str) -> Table:
+    """Some columns of the table, as wide as a terminal."""
+    shown = Table(title=title, title_justify="left")
     shown.add_column("")
-    for column in found.columns:
+    for column in columns:
         shown.add_column(column, justify="right")
-    for title, row in found.iterrows():
-        shown.add_row(str(title), *row)
+    for name, row in found[list(columns)].iterrows():
+        shown.add_row(str(name), *row)
     return shown

@@ -14,6 +14,9 @@ is kept beside it. ``rank`` is the share of real held-out data of lower ``log_de
 average for real data, 0 in a hole, and it does not depend on how far down a hole goes.
 ``distance`` is that to the nearest training datum; it is small for blurred images too.
 
+A model that decodes nothing well has low scores everywhere: read the mid-points beside
+``reconstruction``, the same model at codes of data. What is lost between the two is the hole.
+
 The results hold two scales: ``real``, the held-out data, and ``average``, the pixel-wise
 averages of the same pairs, which is what a model without any structure makes of a mid-point. A
 reference under which these two are not told apart cannot see holes.
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.inference.reference import ReferenceDensity
 
-__all__ = ["compare_holes", "hole_summary", "hole_test", "nearest_distance"]
+__all__ = ["compare_holes", "draw_codes", "hole_summary", "hole_test", "nearest_distance"]
 
 #: Where images come from, and the dimension that counts them.
 _SOURCES = {
@@ -119,7 +122,7 @@ def hole_test(
     first, second = disjoint_pairs(len(test), labels, num_pairs, seed)
     with torch.no_grad():
         codes = _in_chunks(model.code, test)
-        gaussian = _draws(_in_chunks(model.code, train), num_draws, seed)
+        gaussian = draw_codes(_in_chunks(model.code, train), num_draws, seed)
         images = {
             "midpoint": _in_chunks(model.decode, (codes[first] + codes[second]) / 2),
             "draw": _in_chunks(model.decode, gaussian),
@@ -289,8 +292,21 @@ def _check(
         raise ValueError(f"num_draws got {num_draws}: it must be at least 2, and 1000 is quick")
 
 
-def _draws(codes: Tensor, count: int, seed: int) -> Tensor:
-    """Draws from the normal with the codes' mean and covariance, which may be singular."""
+def draw_codes(codes: Tensor, count: int, seed: int) -> Tensor:
+    """Draws from the normal with the codes' mean and covariance, which may be singular.
+
+    Parameters
+    ----------
+    codes
+        Shape ``(n, L)``.
+    count, seed
+        Number of draws, and their seed.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(count, L)``.
+    """
     values = codes.double().cpu().numpy()
     generator = np.random.default_rng(seed)
     covariance = np.cov(values, rowvar=False).reshape(values.shape[1], -1)

@@ -6,7 +6,16 @@ from pyro_vae.plots.comparison import model_comparison
 from pyro_vae.plots.disentanglement import mutual_information_matrix
 from pyro_vae.plots.gap import gap_per_datum
 from pyro_vae.plots.holes import hole_scores
-from pyro_vae.plots.images import image_grid, interpolation, prior_samples, reconstructions
+from pyro_vae.plots.images import (
+    image_grid,
+    interpolation,
+    manifold_grid,
+    morph_strip,
+    path_comparison,
+    prior_samples,
+    reconstructions,
+    traversals,
+)
 from pyro_vae.plots.ladder import bound_ladder
 from pyro_vae.plots.latent import latent_scatter
 from pyro_vae.plots.objectives import snr_against_k
@@ -20,12 +29,16 @@ __all__ = [
     "interpolation",
     "iwae_against_k",
     "latent_scatter",
+    "manifold_grid",
     "model_comparison",
+    "morph_strip",
     "mutual_information_matrix",
+    "path_comparison",
     "posterior_predictive_checks",
     "prior_samples",
     "reconstructions",
     "sbc_histograms",
     "snr_against_k",
     "training_curves",
+    "traversals",
 ]

@@ -109,9 +109,7 @@ def conclusions(visits: Sequence[Visit]) -> list[str]:
     lines = []
     pca, linear = by_name.get("pca"), by_name.get("linear-vae")
     if pca and linear and pca.results is not None and linear.results is not None:
-        difference = float(
-            (linear.results["log_evidence"] - pca.results["log_evidence"]).mean()
-        )
+        difference = float((linear.results["log_evidence"] - pca.results["log_evidence"]).mean())
         lines.append(
             f"The linear VAE's log p(x) differs from PCA's by {difference:+.2f} nats per datum: "
             "they are one model, fitted in two ways."

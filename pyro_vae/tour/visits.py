@@ -51,9 +51,7 @@ class Visit:
     holes: xr.Dataset | None
 
 
-def fit_stop(
-    stop: Stop, data: Dataset, plan: Plan, out: Path, *, overwrite: bool, progress: bool | None
-) -> Run:
+def fit_stop(stop: Stop, data: Dataset, plan: Plan, out: Path, *, overwrite: bool) -> Run:
     """Fit a stop's model in its folder, go on with it, or find it done."""
     folder = out / stop.name
     model = stop.build(data, plan)
@@ -75,7 +73,6 @@ def fit_stop(
         run=folder,
         resume=(folder / "config.json").is_file() and not overwrite,
         overwrite=overwrite,
-        progress=progress,
     )
     if result.stopped == "interrupt":
         raise KeyboardInterrupt

@@ -60,6 +60,7 @@ def test_evaluate_then_report_then_sample(fitted):
         "interpolation",
         "iwae",
         "latent",
+        "manifold",
         "reconstructions",
         "samples",
         "training",
@@ -139,5 +140,5 @@ def test_demo(tmp_path):
     for word in ("ELBO", "IWAE_50", "log p(x)", "gap", "k-hat", "exact", "report.html"):
         assert word in out
     html = (tmp_path / "demo" / "report.html").read_text()
-    assert html.count("data:image/png;base64,") == 2 * 7 + 2 * 3
+    assert html.count("data:image/png;base64,") == 2 * 8 + 2 * 3
     run(*arguments, status=1)
