@@ -13,6 +13,7 @@ from pyro_vae.cli.compare import compare
 from pyro_vae.cli.data import data
 from pyro_vae.cli.demo import demo
 from pyro_vae.cli.evaluate import evaluate
+from pyro_vae.cli.explore import explore
 from pyro_vae.cli.fit import fit
 from pyro_vae.cli.grid import grid
 from pyro_vae.cli.report import report
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo, fit, evaluate, compare, grid, sample, report, data):
+for command in (demo, fit, evaluate, compare, grid, sample, report, explore, data):
     app.command()(command)
 
 

@@ -1,0 +1,154 @@
+// Pure functions: densities, the identity, importance weights. All logarithms are natural, so
+// bounds and divergences are in nats.
+
+const LOG_TWO_PI = Math.log(2 * Math.PI);
+
+function normalLogDensity(value, mean, sd) {
+  const u = (value - mean) / sd;
+  return -0.5 * (LOG_TWO_PI + u * u) - Math.log(sd);
+}
+
+function normalDivergence(mean, sd, otherMean, otherSd) {
+  const ratio = sd / otherSd;
+  const shift = (mean - otherMean) / otherSd;
+  return 0.5 * (ratio * ratio + shift * shift - 1) - Math.log(ratio);
+}
+
+// The model is z ~ Normal(0, 1), x | z ~ Normal(w z + b, s).
+function truePosterior({ w, b, s }, x) {
+  const precision = 1 + (w * w) / (s * s);
+  return { mean: (w * (x - b)) / (s * s) / precision, sd: 1 / Math.sqrt(precision) };
+}
+
+// Every term by its own formula, so that the residual is a check and not an identity of code.
+function identityTerms(toy, x, mean, sd) {
+  const { w, b, s } = toy;
+  const posterior = truePosterior(toy, x);
+  const missed = x - w * mean - b;
+  const squares = missed * missed + w * w * sd * sd;
+  const reconstruction = -0.5 * LOG_TWO_PI - Math.log(s) - squares / (2 * s * s);
+  const toPrior = normalDivergence(mean, sd, 0, 1);
+  const bound = reconstruction - toPrior;
+  const divergence = normalDivergence(mean, sd, posterior.mean, posterior.sd);
+  const evidence = normalLogDensity(x, b, Math.hypot(w, s));
+  return {
+    evidence,
+    bound,
+    divergence,
+    reconstruction,
+    toPrior,
+    residual: evidence - (bound + divergence),
+    posteriorMean: posterior.mean,
+    posteriorSd: posterior.sd,
+  };
+}
+
+// Gradient of L_b with respect to the guide's mean and the logarithm of its scale.
+function boundGradient(toy, x, mean, sd) {
+  const { w, b, s } = toy;
+  const precision = 1 + (w * w) / (s * s);
+  return {
+    mean: (w * (x - b)) / (s * s) - precision * mean,
+    logSd: 1 - precision * sd * sd,
+  };
+}
+
+// One step of gradient ascent, halved until L_b does not fall; at the top the guide stays.
+function gradientStep(toy, x, guide, size = 0.1) {
+  const slope = boundGradient(toy, x, guide.mean, guide.sd);
+  const before = identityTerms(toy, x, guide.mean, guide.sd).bound;
+  for (let step = size; step > 1e-12; step /= 2) {
+    const next = {
+      mean: guide.mean + step * slope.mean,
+      sd: guide.sd * Math.exp(step * slope.logSd),
+    };
+    if (identityTerms(toy, x, next.mean, next.sd).bound >= before) return next;
+  }
+  return guide;
+}
+
+// Mulberry32: a 32-bit generator, so that one seed gives one picture everywhere.
+function uniformGenerator(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+// Standard normal draws by Box and Muller.
+function standardNormals(seed, count) {
+  const uniform = uniformGenerator(seed);
+  const draws = new Float64Array(count);
+  for (let i = 0; i < count; i += 2) {
+    const radius = Math.sqrt(-2 * Math.log(1 - uniform()));
+    const angle = 2 * Math.PI * uniform();
+    draws[i] = radius * Math.cos(angle);
+    if (i + 1 < count) draws[i + 1] = radius * Math.sin(angle);
+  }
+  return draws;
+}
+
+// log p(x, z) - log q(z) at z = mean + sd * noise.
+function logWeight(toy, x, guide, noise) {
+  const z = guide.mean + guide.sd * noise;
+  return (
+    normalLogDensity(z, 0, 1) +
+    normalLogDensity(x, toy.w * z + toy.b, toy.s) -
+    normalLogDensity(z, guide.mean, guide.sd)
+  );
+}
+
+function logAddExp(a, b) {
+  const top = Math.max(a, b);
+  return top === -Infinity ? top : top + Math.log1p(Math.exp(-Math.abs(a - b)));
+}
+
+// log of the mean of the first k weights, for every k in counts (which rise).
+function logMeanWeights(logWeights, counts) {
+  const found = [];
+  let total = -Infinity;
+  let used = 0;
+  for (const count of counts) {
+    for (; used < count; used += 1) total = logAddExp(total, logWeights[used]);
+    found.push(total - Math.log(count));
+  }
+  return found;
+}
+
+// Mean over rows of the log mean weight: the IWAE bound L_K, with its standard error.
+function iwaeBounds(rows, counts) {
+  const perRow = rows.map((row) => logMeanWeights(row, counts));
+  return counts.map((count, column) => {
+    const values = perRow.map((row) => row[column]);
+    const mean = values.reduce((a, v) => a + v, 0) / values.length;
+    const square = values.reduce((a, v) => a + (v - mean) ** 2, 0);
+    return { count, mean, error: Math.sqrt(square / (values.length - 1) / values.length) };
+  });
+}
+
+// Normalised weights, and ESS = 1 / sum of their squares.
+function normalisedWeights(logWeights) {
+  const top = Math.max(...logWeights);
+  const raw = Array.from(logWeights, (value) => Math.exp(value - top));
+  const total = raw.reduce((a, v) => a + v, 0);
+  const weights = raw.map((value) => value / total);
+  const ess = 1 / weights.reduce((a, v) => a + v * v, 0);
+  return { weights, ess, largest: Math.max(...weights) };
+}
+
+// Points of the curve that encloses a share of a normal in the plane; covariance [a, b, b, c].
+function ellipsePoints(mean, [a, b, , c], share, count = 90) {
+  const radius = Math.sqrt(-2 * Math.log(1 - share));
+  const first = Math.sqrt(a);
+  const cross = b / first;
+  const second = Math.sqrt(Math.max(c - cross * cross, 0));
+  return Array.from({ length: count }, (_, i) => {
+    const angle = (2 * Math.PI * i) / count;
+    const u = radius * Math.cos(angle);
+    const v = radius * Math.sin(angle);
+    return [mean[0] + first * u, mean[1] + cross * u + second * v];
+  });
+}
