@@ -9,7 +9,7 @@ const all = (selector) => Array.from(document.querySelectorAll(selector));
 const stillness = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 const state = { ...START };
-let noise = noiseOf(state.seed);
+let noise = standardNormals(state.seed, POOL);
 let history = [];
 let weighed = null;
 let timer = null;
@@ -63,11 +63,12 @@ function showIdentity() {
 
 function showSampling() {
   const terms = termsNow();
-  const particles = particlesOf(state, noise, weighed.rows);
+  const particles = particlesOf(state, noise, weighed.logWeights);
   const bound = weighed.bounds.find((b) => b.count === state.k);
   drawParticles(byId("particles"), page.toy, state, particles);
   drawBounds(byId("bounds"), state, weighed.bounds, terms);
   write("value-k", String(state.k));
+  write("value-sets", String(bound.sets));
   write("value-estimate", number(particles.estimate));
   write("value-iwae", `${number(bound.mean)} ± ${number(bound.error)}`);
   write("value-elbo", number(terms.bound));
@@ -133,7 +134,7 @@ function startToy() {
   });
   byId("again").addEventListener("click", () => {
     state.seed += 1;
-    noise = noiseOf(state.seed);
+    noise = standardNormals(state.seed, POOL);
     weighed = weighAll(page.toy, state, noise);
     showSampling();
   });
@@ -246,7 +247,7 @@ function startDecoder(about) {
     place.ends = [...place.ends, [...place.z]];
     setDrawing(place.ends.length < 2);
     showPath();
-    if (!drawing) write("said-path", `Path drawn: ${STEPS} images from its start to its end.`);
+    if (!drawing) write("said-path", `Below: ${STEPS} images in equal steps from the first point (left) to the second.`);
   }
 
   function choose(item) {
@@ -421,10 +422,10 @@ window.pyroVae = Object.freeze({
   sampling: () => ({
     k: state.k,
     seed: state.seed,
-    ...particlesOf(state, noise, weighed.rows),
+    ...particlesOf(state, noise, weighed.logWeights),
     bounds: weighed.bounds.map((b) => ({ ...b })),
   }),
-  logWeights: () => weighed.rows.map((row) => Array.from(row)),
+  logWeights: () => Array.from(weighed.logWeights),
   decode: trained && trained.decode,
   point: trained && trained.point,
   chosen: trained && trained.chosen,

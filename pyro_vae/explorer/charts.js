@@ -56,7 +56,7 @@ function frame(svg, { height, x, y, xTicks, yTicks, xLabel, yLabel }) {
   const across = linearScale(x, [left, right]);
   const up = linearScale(y, [bottom, top]);
   const axes = shape("g", { class: "axes" });
-  for (const { at, text } of yTicks ?? ticks(...y, 5)) {
+  for (const { at, text } of yTicks ?? ticks(...y, 6)) {
     axes.append(
       shape("line", { class: "grid", x1: left, x2: right, y1: up(at), y2: up(at) }),
       shape("text", { x: left - 6, y: up(at) + 4, "text-anchor": "end" }, text),

@@ -106,27 +106,28 @@ function logAddExp(a, b) {
   return top === -Infinity ? top : top + Math.log1p(Math.exp(-Math.abs(a - b)));
 }
 
-// log of the mean of the first k weights, for every k in counts (which rise).
-function logMeanWeights(logWeights, counts) {
-  const found = [];
-  let total = -Infinity;
-  let used = 0;
-  for (const count of counts) {
-    for (; used < count; used += 1) total = logAddExp(total, logWeights[used]);
-    found.push(total - Math.log(count));
-  }
-  return found;
+// log of the mean weight: one estimate of log p(x).
+function logMeanWeight(logWeights) {
+  return logWeights.reduce(logAddExp, -Infinity) - Math.log(logWeights.length);
 }
 
-// Mean over rows of the log mean weight: the IWAE bound L_K, with its standard error.
-function iwaeBounds(rows, counts) {
-  const perRow = rows.map((row) => logMeanWeights(row, counts));
-  return counts.map((count, column) => {
-    const values = perRow.map((row) => row[column]);
-    const mean = values.reduce((a, v) => a + v, 0) / values.length;
-    const square = values.reduce((a, v) => a + (v - mean) ** 2, 0);
-    return { count, mean, error: Math.sqrt(square / (values.length - 1) / values.length) };
-  });
+// The IWAE bound L_K for K = 1, 2, 4, ..., most, with standard errors: the mean of the log mean
+// weight over all sets of K neighbours. Two neighbouring sets of K make one of 2 K.
+function iwaeBounds(logWeights, most) {
+  const bounds = [];
+  let sums = logWeights;
+  for (let count = 1; count <= most; count *= 2) {
+    const sets = sums.length;
+    const mean = sums.reduce((a, v) => a + v, 0) / sets;
+    const square = sums.reduce((a, v) => a + (v - mean) ** 2, 0);
+    const error = Math.sqrt(square / (sets - 1) / sets);
+    bounds.push({ count, sets, mean: mean - Math.log(count), error });
+    const pairs = sums;
+    sums = Float64Array.from({ length: sets / 2 }, (_, i) =>
+      logAddExp(pairs[2 * i], pairs[2 * i + 1]),
+    );
+  }
+  return bounds;
 }
 
 // Normalised weights, and ESS = 1 / sum of their squares.

@@ -1,27 +1,21 @@
 // Part 2: importance sampling with K draws from the guide, and the bound L_K.
 
 const COUNTS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
-const GROUPS = 256;
+const MOST = COUNTS[COUNTS.length - 1];
+const POOL = 256 * MOST;
 
-// Groups of standard normal draws; the first is the one that is drawn as sticks.
-function noiseOf(seed) {
-  const most = COUNTS[COUNTS.length - 1];
-  const all = standardNormals(seed, GROUPS * most);
-  return Array.from({ length: GROUPS }, (_, i) => all.subarray(i * most, (i + 1) * most));
-}
-
+// Log weights of the whole pool of draws, and the bound for every K.
 function weighAll(toy, state, noise) {
   const guide = { mean: state.mean, sd: state.sd };
-  const rows = noise.map((row) => row.map((e) => logWeight(toy, state.x, guide, e)));
-  return { rows, bounds: iwaeBounds(rows, COUNTS) };
+  const logWeights = noise.map((e) => logWeight(toy, state.x, guide, e));
+  return { logWeights, bounds: iwaeBounds(logWeights, MOST) };
 }
 
-// The sticks of one group, and what they estimate.
-function particlesOf(state, noise, rows) {
-  const logWeights = Array.from(rows[0].subarray(0, state.k));
-  const z = Array.from(noise[0].subarray(0, state.k), (e) => state.mean + state.sd * e);
-  const [estimate] = logMeanWeights(logWeights, [state.k]);
-  return { z, logWeights, estimate, ...normalisedWeights(logWeights) };
+// The first K draws of the pool, drawn as sticks, and what they estimate.
+function particlesOf(state, noise, pool) {
+  const logWeights = Array.from(pool.subarray(0, state.k));
+  const z = Array.from(noise.subarray(0, state.k), (e) => state.mean + state.sd * e);
+  return { z, logWeights, estimate: logMeanWeight(logWeights), ...normalisedWeights(logWeights) };
 }
 
 function drawParticles(svg, toy, state, particles) {
@@ -71,7 +65,7 @@ function drawBounds(svg, state, bounds, terms) {
   const place = (count) => Math.log2(count);
   const chart = frame(svg, {
     height: 270,
-    x: [-0.3, place(COUNTS[COUNTS.length - 1]) + 0.3],
+    x: [-0.3, place(MOST) + 0.3],
     y: [low - pad, high + pad],
     xTicks: COUNTS.map((count) => ({ at: place(count), text: String(count) })),
     xLabel: "number of draws K",
