@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from pyro_vae.cli.options import DataRoot
+from pyro_vae.errors import SettingError
 from pyro_vae.explorer import describe_run, serve_page, write_page
 from pyro_vae.inference.runs import Run
 from pyro_vae.loading import load_data, load_model
@@ -31,14 +32,19 @@ def explore(
         bool, typer.Option("--serve", help="Serve the page, on this machine only, until Ctrl-C.")
     ] = False,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of --serve; 0 takes any that is free.")
-    ] = 0,
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of --serve. Default: any that is free."),
+    ] = None,
     data_root: DataRoot = None,
 ) -> None:
     """Write one HTML file to explore: the bound, importance sampling, the run's decoder.
 
     It needs no network and no server. The decoder of a VAE on images is shown if it is an MLP.
     """
+    if port is not None and not serve:
+        raise SettingError(f"--port got {port} without --serve: add --serve, or leave it out")
+    if out is not None and out.is_dir():
+        raise SettingError(f"--out got {out}, a folder: give the name of an HTML file in it")
     part = None
     target = out or Path("explore.html")
     if run is not None:
@@ -52,7 +58,7 @@ def explore(
     console.print(f"wrote {target}", markup=False)
     if not serve:
         return
-    with serve_page(target, port) as server:
+    with serve_page(target, port or 0) as server:
         console.print(f"serving http://127.0.0.1:{server.server_port}/ until Ctrl-C")
         try:
             server.serve_forever()

@@ -63,7 +63,7 @@ function showIdentity() {
 
 function showSampling() {
   const terms = termsNow();
-  const particles = particlesOf(state, noise, weighed.logWeights);
+  const particles = particlesOf(state, noise, weighed.pool);
   const bound = weighed.bounds.find((b) => b.count === state.k);
   drawParticles(byId("particles"), page.toy, state, particles);
   drawBounds(byId("bounds"), state, weighed.bounds, terms);
@@ -83,32 +83,35 @@ function showSampling() {
   );
 }
 
-function guideMoved(stepped) {
-  if (!stepped) {
-    history = [];
-    clearInterval(timer);
-  }
-  history = [...history, termsNow()].slice(-HISTORY);
+function showToy() {
   weighed = weighAll(page.toy, state, noise);
   showSliders();
   showIdentity();
   showSampling();
 }
 
+function sliderMoved() {
+  clearInterval(timer);
+  history = [termsNow()];
+  showToy();
+}
+
 function takeStep() {
   Object.assign(state, gradientStep(page.toy, state.x, { mean: state.mean, sd: state.sd }));
-  guideMoved(true);
+  history = [...history, termsNow()].slice(-HISTORY);
 }
 
 function takeSteps(count) {
   clearInterval(timer);
-  if (stillness.matches) {
+  if (stillness.matches || count === 1) {
     for (let i = 0; i < count; i += 1) takeStep();
+    showToy();
     return;
   }
   let left = count;
   timer = setInterval(() => {
     takeStep();
+    showToy();
     left -= 1;
     if (left === 0) clearInterval(timer);
   }, 120);
@@ -118,7 +121,7 @@ function startToy() {
   for (const input of all("input[data-key]")) {
     input.addEventListener("input", () => {
       state[input.dataset.key] = Number(input.value);
-      guideMoved(false);
+      sliderMoved();
     });
   }
   byId("k").addEventListener("input", (event) => {
@@ -130,7 +133,7 @@ function startToy() {
   byId("steps").addEventListener("click", () => takeSteps(10));
   byId("reset").addEventListener("click", () => {
     Object.assign(state, { x: START.x, mean: START.mean, sd: START.sd });
-    guideMoved(false);
+    sliderMoved();
   });
   byId("again").addEventListener("click", () => {
     state.seed += 1;
@@ -138,7 +141,7 @@ function startToy() {
     weighed = weighAll(page.toy, state, noise);
     showSampling();
   });
-  guideMoved(false);
+  sliderMoved();
 }
 
 // Part 3. Its state is apart: a latent vector, the chosen test image, the ends of a path.
@@ -293,7 +296,7 @@ function startDecoder(about) {
       label.textContent = `z${dimension + 1}`;
       label.htmlFor = input.id = `z-${dimension + 1}`;
       output.htmlFor = input.id;
-      Object.assign(input, { min: ends[0].toFixed(2), max: ends[1].toFixed(2), step: 0.01 });
+      Object.assign(input, { min: ends[0].toFixed(2), max: ends[1].toFixed(2), step: 0.05 });
       input.dataset.dimension = dimension;
       input.addEventListener("input", () => {
         place.z[dimension] = Number(input.value);
@@ -397,6 +400,7 @@ function startDecoder(about) {
       return { mean: Array.from(mean), parameters: Object.fromEntries(named) };
     },
     point: () => [...place.z],
+    region: (share) => ellipsePoints(place.item.mean, place.item.covariance, share),
     chosen: () => place.item && { row: place.item.row, code: [...place.item.code] },
     path: () => place.ends.map((z) => [...z]),
   };
@@ -422,12 +426,13 @@ window.pyroVae = Object.freeze({
   sampling: () => ({
     k: state.k,
     seed: state.seed,
-    ...particlesOf(state, noise, weighed.logWeights),
+    ...particlesOf(state, noise, weighed.pool),
     bounds: weighed.bounds.map((b) => ({ ...b })),
   }),
-  logWeights: () => Array.from(weighed.logWeights),
+  logWeights: () => Array.from(weighed.pool),
   decode: trained && trained.decode,
   point: trained && trained.point,
   chosen: trained && trained.chosen,
+  region: trained && trained.region,
   path: trained && trained.path,
 });

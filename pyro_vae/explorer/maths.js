@@ -91,31 +91,31 @@ function standardNormals(seed, count) {
   return draws;
 }
 
-// log p(x, z) - log q(z) at z = mean + sd * noise.
-function logWeight(toy, x, guide, noise) {
-  const z = guide.mean + guide.sd * noise;
-  return (
-    normalLogDensity(z, 0, 1) +
-    normalLogDensity(x, toy.w * z + toy.b, toy.s) -
-    normalLogDensity(z, guide.mean, guide.sd)
-  );
+// log p(x, z) - log q(z) at z = mean + sd * e, for all draws e of standard normal noise.
+function logWeights({ w, b, s }, x, guide, noise) {
+  const constant = Math.log(guide.sd) - Math.log(s) - 0.5 * LOG_TWO_PI;
+  return noise.map((e) => {
+    const z = guide.mean + guide.sd * e;
+    const missed = (x - w * z - b) / s;
+    return constant + 0.5 * (e * e - z * z - missed * missed);
+  });
 }
 
 function logAddExp(a, b) {
-  const top = Math.max(a, b);
-  return top === -Infinity ? top : top + Math.log1p(Math.exp(-Math.abs(a - b)));
+  if (a === -Infinity) return b;
+  return Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b)));
 }
 
 // log of the mean weight: one estimate of log p(x).
-function logMeanWeight(logWeights) {
-  return logWeights.reduce(logAddExp, -Infinity) - Math.log(logWeights.length);
+function logMeanWeight(values) {
+  return values.reduce(logAddExp, -Infinity) - Math.log(values.length);
 }
 
 // The IWAE bound L_K for K = 1, 2, 4, ..., most, with standard errors: the mean of the log mean
 // weight over all sets of K neighbours. Two neighbouring sets of K make one of 2 K.
-function iwaeBounds(logWeights, most) {
+function iwaeBounds(values, most) {
   const bounds = [];
-  let sums = logWeights;
+  let sums = values;
   for (let count = 1; count <= most; count *= 2) {
     const sets = sums.length;
     const mean = sums.reduce((a, v) => a + v, 0) / sets;
@@ -131,9 +131,9 @@ function iwaeBounds(logWeights, most) {
 }
 
 // Normalised weights, and ESS = 1 / sum of their squares.
-function normalisedWeights(logWeights) {
-  const top = Math.max(...logWeights);
-  const raw = Array.from(logWeights, (value) => Math.exp(value - top));
+function normalisedWeights(values) {
+  const top = Math.max(...values);
+  const raw = Array.from(values, (value) => Math.exp(value - top));
   const total = raw.reduce((a, v) => a + v, 0);
   const weights = raw.map((value) => value / total);
   const ess = 1 / weights.reduce((a, v) => a + v * v, 0);

@@ -2,20 +2,19 @@
 
 const COUNTS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 const MOST = COUNTS[COUNTS.length - 1];
-const POOL = 256 * MOST;
+const POOL = 128 * MOST;
 
 // Log weights of the whole pool of draws, and the bound for every K.
 function weighAll(toy, state, noise) {
-  const guide = { mean: state.mean, sd: state.sd };
-  const logWeights = noise.map((e) => logWeight(toy, state.x, guide, e));
-  return { logWeights, bounds: iwaeBounds(logWeights, MOST) };
+  const pool = logWeights(toy, state.x, { mean: state.mean, sd: state.sd }, noise);
+  return { pool, bounds: iwaeBounds(pool, MOST) };
 }
 
 // The first K draws of the pool, drawn as sticks, and what they estimate.
 function particlesOf(state, noise, pool) {
-  const logWeights = Array.from(pool.subarray(0, state.k));
+  const values = Array.from(pool.subarray(0, state.k));
   const z = Array.from(noise.subarray(0, state.k), (e) => state.mean + state.sd * e);
-  return { z, logWeights, estimate: logMeanWeight(logWeights), ...normalisedWeights(logWeights) };
+  return { z, logWeights: values, estimate: logMeanWeight(values), ...normalisedWeights(values) };
 }
 
 function drawParticles(svg, toy, state, particles) {

@@ -37,7 +37,7 @@ def serve_page(path: Path, port: int = 0) -> Iterator[ThreadingHTTPServer]:
     page = path.read_bytes()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+        def do_GET(self) -> None:
             if self.path != "/":
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return
@@ -47,7 +47,7 @@ def serve_page(path: Path, port: int = 0) -> Iterator[ThreadingHTTPServer]:
             self.end_headers()
             self.wfile.write(page)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as in the base
+        def log_message(self, format: str, *args: Any) -> None:
             """Say nothing of requests."""
 
     try:
