@@ -167,8 +167,10 @@ function startDecoder(about) {
       "aria-label": `latent point, z${first + 1} and z${second + 1}: move with the arrow keys`,
     },
     shape("circle", { class: "point-area", r: 22 }),
-    shape("circle", { class: "point-focus", r: 13 }),
-    shape("circle", { class: "point-dot", r: 8 }),
+    shape("circle", { class: "point-focus", r: 14 }),
+    shape("circle", { class: "point-halo", r: 9 }),
+    shape("circle", { class: "point-dot", r: 9 }),
+    shape("circle", { class: "point-centre", r: 1.8 }),
   );
 
   const clamp = (axis, value) => Math.min(Math.max(value, range[axis][0]), range[axis][1]);
@@ -316,8 +318,15 @@ function startDecoder(about) {
 
   function listen() {
     let dragged = false;
+    // A finger on the plane may be about to scroll: it drags by the point, and else only taps.
+    const scrolls = (event) => event.pointerType === "touch" && !handle.contains(event.target);
+    plane.addEventListener("click", (event) => {
+      if (!scrolls(event)) return;
+      moveTo(...located(event));
+      if (drawing) addEnd();
+    });
     plane.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
+      if (event.button !== 0 || scrolls(event)) return;
       event.preventDefault();
       moveTo(...located(event));
       if (drawing) {
@@ -336,6 +345,9 @@ function startDecoder(about) {
         dragged = false;
       });
     }
+    // Neither `touch-action` nor a listener of its own keeps a part of an SVG from scrolling.
+    const hold = (event) => handle.contains(event.target) && event.preventDefault();
+    plane.addEventListener("touchstart", hold, { passive: false });
     handle.addEventListener("keydown", (event) => {
       const step = event.shiftKey ? 0.01 : 0.1;
       const moves = {
@@ -362,6 +374,7 @@ function startDecoder(about) {
     const select = (pixel) => {
       place.pixel = pixel;
       showPixel();
+      announce("said-pixel", featureText(run, decoded, pixel));
     };
     image.addEventListener("pointermove", (event) => {
       const box = image.getBoundingClientRect();

@@ -62,11 +62,13 @@ function drawBounds(svg, state, bounds, terms) {
   const high = Math.max(...bounds.map((b) => b.mean + 2 * b.error), terms.evidence);
   const pad = Math.max(0.12 * (high - low), 0.02);
   const place = (count) => Math.log2(count);
+  const narrow = svg.parentElement.clientWidth < 400;
+  const named = COUNTS.filter((_, i) => !narrow || i % 2 === 0);
   const chart = frame(svg, {
     height: 270,
     x: [-0.3, place(MOST) + 0.3],
     y: [low - pad, high + pad],
-    xTicks: COUNTS.map((count) => ({ at: place(count), text: String(count) })),
+    xTicks: named.map((count) => ({ at: place(count), text: String(count) })),
     xLabel: "number of draws K",
     yLabel: "nats",
   });

@@ -58,9 +58,9 @@ def opened(browser):
     """Open a file in a window that tolerates no error and no request but the file."""
     contexts = []
 
-    def open_page(path, width=1200, *, motion="reduce"):
+    def open_page(path, width=1200, *, motion="reduce", touch=False):
         context = browser.new_context(
-            viewport={"width": width, "height": 800}, reduced_motion=motion
+            viewport={"width": width, "height": 800}, reduced_motion=motion, has_touch=touch
         )
         contexts.append(context)
         page = context.new_page()
@@ -343,6 +343,36 @@ def test_the_point_moves_by_keyboard_and_by_hand(page, trained):
     assert page.evaluate("pyroVae.point()") == [x, y]
     assert page.evaluate("document.activeElement.id") == "point"
     assert canvas_values(page, "#image") == pytest.approx(greys(trained, [x, y]), abs=0.51)
+
+
+def test_a_finger_drags_by_the_point_taps_the_plane_and_else_scrolls(opened, path):
+    page = opened(path, 360, touch=True)
+    page.locator("#plane").scroll_into_view_if_needed()
+    touches = page.context.new_cdp_session(page)
+
+    def drag(a, b, right, down):
+        for kind, share in (("Start", 0), ("Move", 0.3), ("Move", 0.6), ("Move", 1)):
+            at = [{"x": a + share * right, "y": b + share * down}]
+            touches.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": at})
+        touches.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    before, scrolled = dot_centre(page), page.evaluate("scrollY")
+    drag(*before, -60, 40)
+    assert dot_centre(page) == pytest.approx((before[0] - 60, before[1] + 40), abs=1.5)
+    assert page.evaluate("scrollY") == scrolled
+    box = page.query_selector("#plane").bounding_box()
+    a, b = box["x"] + 0.7 * box["width"], box["y"] + 0.3 * box["height"]
+    page.touchscreen.tap(a, b)
+    assert dot_centre(page) == pytest.approx((a, b), abs=1.5)
+    point = page.evaluate("pyroVae.point()")
+    drag(a - 80, b + 100, 0, -60)
+    wait_until(page, f"scrollY > {scrolled}")
+    assert page.evaluate("pyroVae.point()") == point
+
+
+def dot_centre(page):
+    box = page.query_selector("#point .point-dot").bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 def canvas_values(page, selector):
