@@ -252,7 +252,9 @@ function startDecoder(about) {
     place.ends = [...place.ends, [...place.z]];
     setDrawing(place.ends.length < 2);
     showPath();
-    if (!drawing) write("said-path", `Below: ${STEPS} images in equal steps from the first point (left) to the second.`);
+    if (drawing) return;
+    const steps = `${STEPS} images in equal steps`;
+    write("said-path", `Below: ${steps} from the first point (left) to the second.`);
   }
 
   function choose(item) {

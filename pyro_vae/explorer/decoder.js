@@ -127,7 +127,8 @@ function featureText(run, { mean, parameters }, index) {
   const parts = Object.entries(parameters).map(([key, values]) => {
     return `${key} = ${number(values[index], 4)}`;
   });
-  return `row ${row}, column ${column}: mean ${number(mean[index], 4)}${whole}; ${parts.join(", ")}`;
+  const value = `${number(mean[index], 4)}${whole}`;
+  return `row ${row}, column ${column}: mean ${value}; ${parts.join(", ")}`;
 }
 
 // Codes and spread of a test image in words.

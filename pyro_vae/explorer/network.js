@@ -63,7 +63,7 @@ function readLayers(layers) {
 function continuousBernoulliMean(u) {
   if (Math.abs(u) > 0.3) return -1 / Math.expm1(-u) - 1 / u;
   const q = u * u;
-  return 0.5 + u * (1 / 12 - q * (1 / 720 - q * (1 / 30240 - q * (1 / 1209600 - q / 47900160))));
+  return 0.5 + u * (1 / 12 - q * (1 / 720 - q * (1 / 30240 - q / 1209600)));
 }
 
 // From eta(z) to the mean of p(x | z) and the parameters of every feature, named.
