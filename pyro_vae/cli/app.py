@@ -13,6 +13,7 @@ from pyro_vae.cli.compare import compare
 from pyro_vae.cli.data import data
 from pyro_vae.cli.demo import demo
 from pyro_vae.cli.evaluate import evaluate
+from pyro_vae.cli.explore import explore
 from pyro_vae.cli.fit import fit
 from pyro_vae.cli.grid import grid
 from pyro_vae.cli.prior import prior
@@ -32,7 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo, tour, fit, prior, evaluate, compare, grid, sample, report, data):
+for command in (
+    *(demo, tour, fit, prior, evaluate, compare, grid, sample, report, explore, data),
+):
     app.command()(command)
 
 

@@ -1,0 +1,155 @@
+// Pure functions: densities, the identity, importance weights. All logarithms are natural, so
+// bounds and divergences are in nats.
+
+const LOG_TWO_PI = Math.log(2 * Math.PI);
+
+function normalLogDensity(value, mean, sd) {
+  const u = (value - mean) / sd;
+  return -0.5 * (LOG_TWO_PI + u * u) - Math.log(sd);
+}
+
+function normalDivergence(mean, sd, otherMean, otherSd) {
+  const ratio = sd / otherSd;
+  const shift = (mean - otherMean) / otherSd;
+  return 0.5 * (ratio * ratio + shift * shift - 1) - Math.log(ratio);
+}
+
+// The model is z ~ Normal(0, 1), x | z ~ Normal(w z + b, s).
+function truePosterior({ w, b, s }, x) {
+  const precision = 1 + (w * w) / (s * s);
+  return { mean: (w * (x - b)) / (s * s) / precision, sd: 1 / Math.sqrt(precision) };
+}
+
+// Every term by its own formula, so that the residual is a check and not an identity of code.
+function identityTerms(toy, x, mean, sd) {
+  const { w, b, s } = toy;
+  const posterior = truePosterior(toy, x);
+  const missed = x - w * mean - b;
+  const squares = missed * missed + w * w * sd * sd;
+  const reconstruction = -0.5 * LOG_TWO_PI - Math.log(s) - squares / (2 * s * s);
+  const toPrior = normalDivergence(mean, sd, 0, 1);
+  const bound = reconstruction - toPrior;
+  const divergence = normalDivergence(mean, sd, posterior.mean, posterior.sd);
+  const evidence = normalLogDensity(x, b, Math.hypot(w, s));
+  return {
+    evidence,
+    bound,
+    divergence,
+    reconstruction,
+    toPrior,
+    residual: evidence - (bound + divergence),
+    posteriorMean: posterior.mean,
+    posteriorSd: posterior.sd,
+  };
+}
+
+// Gradient of L_b with respect to the guide's mean and the logarithm of its scale.
+function boundGradient(toy, x, mean, sd) {
+  const { w, b, s } = toy;
+  const precision = 1 + (w * w) / (s * s);
+  return {
+    mean: (w * (x - b)) / (s * s) - precision * mean,
+    logSd: 1 - precision * sd * sd,
+  };
+}
+
+// One step of gradient ascent, halved until L_b does not fall; at the top the guide stays.
+function gradientStep(toy, x, guide, size = 0.1) {
+  const slope = boundGradient(toy, x, guide.mean, guide.sd);
+  const before = identityTerms(toy, x, guide.mean, guide.sd).bound;
+  for (let step = size; step > 1e-12; step /= 2) {
+    const next = {
+      mean: guide.mean + step * slope.mean,
+      sd: guide.sd * Math.exp(step * slope.logSd),
+    };
+    if (identityTerms(toy, x, next.mean, next.sd).bound >= before) return next;
+  }
+  return guide;
+}
+
+// Mulberry32: a 32-bit generator, so that one seed gives one picture everywhere.
+function uniformGenerator(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+// Standard normal draws by Box and Muller.
+function standardNormals(seed, count) {
+  const uniform = uniformGenerator(seed);
+  const draws = new Float64Array(count);
+  for (let i = 0; i < count; i += 2) {
+    const radius = Math.sqrt(-2 * Math.log(1 - uniform()));
+    const angle = 2 * Math.PI * uniform();
+    draws[i] = radius * Math.cos(angle);
+    if (i + 1 < count) draws[i + 1] = radius * Math.sin(angle);
+  }
+  return draws;
+}
+
+// log p(x, z) - log q(z) at z = mean + sd * e, for all draws e of standard normal noise.
+function logWeights({ w, b, s }, x, guide, noise) {
+  const constant = Math.log(guide.sd) - Math.log(s) - 0.5 * LOG_TWO_PI;
+  return noise.map((e) => {
+    const z = guide.mean + guide.sd * e;
+    const missed = (x - w * z - b) / s;
+    return constant + 0.5 * (e * e - z * z - missed * missed);
+  });
+}
+
+function logAddExp(a, b) {
+  if (a === -Infinity) return b;
+  return Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b)));
+}
+
+// log of the mean weight: one estimate of log p(x).
+function logMeanWeight(values) {
+  return values.reduce(logAddExp, -Infinity) - Math.log(values.length);
+}
+
+// The IWAE bound L_K for K = 1, 2, 4, ..., most, with standard errors: the mean of the log mean
+// weight over all sets of K neighbours. Two neighbouring sets of K make one of 2 K.
+function iwaeBounds(values, most) {
+  const bounds = [];
+  let sums = values;
+  for (let count = 1; count <= most; count *= 2) {
+    const sets = sums.length;
+    const mean = sums.reduce((a, v) => a + v, 0) / sets;
+    const square = sums.reduce((a, v) => a + (v - mean) ** 2, 0);
+    const error = Math.sqrt(square / (sets - 1) / sets);
+    bounds.push({ count, sets, mean: mean - Math.log(count), error });
+    const pairs = sums;
+    sums = Float64Array.from({ length: sets / 2 }, (_, i) =>
+      logAddExp(pairs[2 * i], pairs[2 * i + 1]),
+    );
+  }
+  return bounds;
+}
+
+// Normalised weights, and ESS = 1 / sum of their squares.
+function normalisedWeights(values) {
+  const top = Math.max(...values);
+  const raw = Array.from(values, (value) => Math.exp(value - top));
+  const total = raw.reduce((a, v) => a + v, 0);
+  const weights = raw.map((value) => value / total);
+  const ess = 1 / weights.reduce((a, v) => a + v * v, 0);
+  return { weights, ess, largest: Math.max(...weights) };
+}
+
+// Points of the curve that encloses a share of a normal in the plane; covariance [a, b, b, c].
+function ellipsePoints(mean, [a, b, , c], share, count = 90) {
+  const radius = Math.sqrt(-2 * Math.log(1 - share));
+  const first = Math.sqrt(a);
+  const cross = b / first;
+  const second = Math.sqrt(Math.max(c - cross * cross, 0));
+  return Array.from({ length: count }, (_, i) => {
+    const angle = (2 * Math.PI * i) / count;
+    const u = radius * Math.cos(angle);
+    const v = radius * Math.sin(angle);
+    return [mean[0] + first * u, mean[1] + cross * u + second * v];
+  });
+}

@@ -1,0 +1,134 @@
+"""The file: self-contained, escaped, allowed nothing but itself; the command that writes it."""
+
+import base64
+import hashlib
+import json
+import re
+import threading
+import urllib.error
+import urllib.request
+from http.server import ThreadingHTTPServer
+from unittest import mock
+
+import pytest
+
+from pyro_vae.errors import SettingError
+from pyro_vae.explorer import describe_run, serve_page, write_page
+from pyro_vae.models.likelihoods import Gamma
+from tests.cli.test_commands import run
+from tests.explorer.models import counts, small_vae
+
+
+@pytest.fixture(scope="module")
+def part():
+    return describe_run(small_vae(), counts(), name="</script><b>bold")
+
+
+def test_it_asks_for_nothing_outside(tmp_path, part):
+    write_page(tmp_path / "page.html", part)
+    html = (tmp_path / "page.html").read_text()
+    outside = re.findall(r"https?://[^\"'\s<]*|//[a-z0-9-]+\.[a-z]+", html)
+    assert set(outside) == {"http://www.w3.org/2000/svg"}
+    for means in ("src=", "@import", "url(", "fetch(", "XMLHttpRequest", "WebSocket", "import("):
+        assert means not in html
+    assert re.findall(r'href="([^"]*)"', html) == ["data:,"]
+    for colour in ("#0072B2", "#D55E00", "#009E73", "#CC79A7"):
+        assert colour in html
+
+
+def test_its_policy_allows_its_own_script_and_style_only(tmp_path, part):
+    write_page(tmp_path / "page.html", part)
+    html = (tmp_path / "page.html").read_text()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1]
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    for element, source in (("script", "script-src"), ("style", "style-src")):
+        (inside,) = re.findall(rf"<{element}>(.*?)</{element}>", html, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert f"{source} 'sha256-{digest}'" in policy
+    assert not re.search(r'\s(style|on[a-z]+)="', html)
+
+
+def test_names_are_escaped(tmp_path, part):
+    write_page(tmp_path / "page.html", part)
+    html = (tmp_path / "page.html").read_text()
+    assert "<b>" not in html
+    document = re.search(r'id="page-data">(.*?)</script>', html, re.DOTALL)[1]
+    assert json.loads(document)["run"] == json.loads(json.dumps(part))
+
+
+def test_without_a_run_there_are_two_parts(tmp_path):
+    write_page(tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    assert re.findall(r"<h2[^>]*>(\d)\.", html) == ["1", "2"]
+    assert len(html) < 60_000
+
+
+def test_every_control_has_a_label(tmp_path, part):
+    write_page(tmp_path / "page.html", part)
+    html = (tmp_path / "page.html").read_text()
+    body = html[: html.index("<template")]
+    controls = re.findall(r'<input[^>]* id="([^"]+)"', body)
+    assert len(controls) == body.count("<input") == 6
+    assert set(controls) <= set(re.findall(r'<label for="([^"]+)"', body))
+    identifiers = re.findall(r'\bid="([^"]+)"', html)
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_the_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "wrote explore.html" in run("explore").stdout
+    assert "<h2" in (tmp_path / "explore.html").read_text()
+    folder = tmp_path / "counts"
+    run("fit", "--run", folder, "--epochs", 1, "--latent-dim", 2, "--hidden", "8")
+    run("explore", folder)
+    html = (folder / "explore.html").read_text()
+    assert "The decoder of “counts”" in html
+    run("explore", folder, "--out", tmp_path / "new" / "page.html")
+    assert (tmp_path / "new" / "page.html").read_text() == html
+
+
+def test_the_command_refuses(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "mixture"
+    run("fit", "--model", "mixture", "--components", 2, "--epochs", 1, "--run", folder)
+    refused = run("explore", folder, status=1).stderr
+    assert "MixtureModel" in refused
+    assert not (folder / "explore.html").exists()
+    assert "without --serve" in run("explore", "--port", 8000, status=2).stderr
+    assert "a folder" in run("explore", "--out", tmp_path, status=2).stderr
+    with mock.patch("pyro_vae.cli.explore.load_model", return_value=small_vae(likelihood=Gamma())):
+        assert "likelihood got gamma" in run("explore", folder, status=1).stderr
+
+
+def test_serving_on_the_loopback_address_only(tmp_path):
+    path = tmp_path / "page.html"
+    write_page(path)
+    with serve_page(path) as server:
+        host, port = server.server_address
+        assert host == "127.0.0.1"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+                assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+                assert answer.read() == path.read_bytes()
+            with pytest.raises(urllib.error.HTTPError, match="404") as missing:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/etc/passwd")
+            missing.value.close()
+            with (
+                pytest.raises(SettingError, match=f"--port got {port}"),
+                serve_page(path, port),
+            ):
+                pass
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_the_command_serves_until_interrupted(tmp_path):
+    stop = mock.patch.object(ThreadingHTTPServer, "serve_forever", side_effect=KeyboardInterrupt)
+    with stop:
+        said = run("explore", "--out", tmp_path / "page.html", "--serve").stdout
+    assert re.search(r"serving http://127\.0\.0\.1:\d+/", said)
+    assert "stopped" in said
