@@ -1,269 +1,49 @@
 """log p(x) = L_b + KL(q(z|x) || p(z|x)) line by line, with the numbers of one datum.
 
 Kingma & Welling (2014), arXiv 1312.6114, equations 1 to 3. All means over q are taken over the
-same draws, so that the two sides of a line are compared draw by draw. A line is a *check* where
-its sides were found in different ways, and an *identity* where they agree by definition.
+same draws, so that the two sides of a line are compared draw by draw.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-import pyro.distributions as dist
 import torch
-from pyro import poutine
-from torch.distributions import kl_divergence
 
-from pyro_vae.errors import DataError, EqualityError, ProgramError
-from pyro_vae.inference.bounds import log_evidence_of, mean_of
+from pyro_vae.errors import DataError, ProgramError
+from pyro_vae.inference.bounds import log_evidence_of
+from pyro_vae.inference.closed_kl import closed_kl, closed_kl_to_prior, sites_of_pair
+from pyro_vae.inference.derivation_lines import (
+    QUANTITIES,
+    ROUNDING,
+    Derivation,
+    Step,
+    Symbols,
+    Term,
+    compare_terms,
+    paired_mean,
+)
 from pyro_vae.inference.diagnostics import KHAT_LIMIT, pareto_khat
 from pyro_vae.inference.evidence import log_evidence
 from pyro_vae.inference.evidence.quadrature import grid_integrals
-from pyro_vae.inference.inputs import check_inputs, count, cuda_devices
-from pyro_vae.inference.traces import (
-    latent_sites,
-    observed_sites,
-    run_in_plate,
-    structure_of,
-)
+from pyro_vae.inference.inputs import check_inputs, count
 from pyro_vae.inference.weights import stream_draws
 
 if TYPE_CHECKING:
-    from pyro.poutine import Trace
     from torch import Tensor
 
+    from pyro_vae.inference.closed_kl import SitesOfPair
     from pyro_vae.inference.evidence.quadrature import GridIntegrals
     from pyro_vae.inference.inputs import Inputs
-    from pyro_vae.inference.traces import Program, Structure
+    from pyro_vae.inference.traces import Program
     from pyro_vae.inference.weights import Draws
 
-__all__ = [
-    "STANDARD_ERRORS",
-    "Derivation",
-    "Step",
-    "Term",
-    "compare_terms",
-    "derive",
-    "require_lines",
-]
-
-#: How far a residual may be from zero, in its own Monte Carlo standard errors.
-STANDARD_ERRORS = 4.0
-
-#: Rounding that a closed form is granted, relative to the larger side, by the dtype of z.
-_ROUNDING = {torch.float64: 1e-6, torch.float32: 1e-4}
+__all__ = ["derive"]
 
 #: Largest change at which the grid counts as fine enough, in nats.
 _GRID_TOLERANCE = 1e-5
-
-#: Particles that show whether a site's density depends on other draws.
-_FEW = 8
-
-Kind = Literal["check", "identity", "not judged"]
-
-
-@dataclass(frozen=True)
-class Term:
-    """A quantity of one datum.
-
-    Attributes
-    ----------
-    symbols, latex
-        The quantity in plain text and in LaTeX.
-    value, standard_error
-        Its value and Monte Carlo standard error in nats; the error is zero where nothing was
-        drawn.
-    source
-        How the value was found.
-    sites
-        The ``pyro.sample`` sites it is made of, as ``model: x``.
-    sign
-        1, or -1 where it is subtracted.
-    """
-
-    symbols: str
-    latex: str
-    value: float
-    standard_error: float
-    source: str
-    sites: tuple[str, ...]
-    sign: int = 1
-
-
-@dataclass(frozen=True)
-class Step:
-    """One line: ``left relation sum of right``.
-
-    Attributes
-    ----------
-    name
-        What is done in this line.
-    left, right
-        The two sides.
-    relation
-        ``"="``, ``">="`` or ``"!="``.
-    kind
-        ``"check"`` where the sides were found in different ways, ``"identity"`` where they
-        agree by definition, ``"not judged"`` where the weights do not allow it.
-    standard_error
-        Monte Carlo standard error of the right side, from paired draws.
-    residual, residual_error
-        Left minus right, and its Monte Carlo standard error, from paired draws.
-    tolerance
-        How far the residual may be from where the relation puts it.
-    why
-        In words, what the line compares or why it holds by definition.
-    """
-
-    name: str
-    left: Term
-    right: tuple[Term, ...]
-    relation: Literal["=", ">=", "!="]
-    kind: Kind
-    standard_error: float
-    residual: float
-    residual_error: float
-    tolerance: float
-    why: str
-
-    @property
-    def value(self) -> float:
-        """The right side, in nats."""
-        return sum(term.sign * term.value for term in self.right)
-
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """Every site of the line, once."""
-        return tuple(dict.fromkeys(s for t in (self.left, *self.right) for s in t.sites))
-
-    @property
-    def symbols(self) -> str:
-        """The line in plain text."""
-        return f"{self.left.symbols} {self.relation} {_joined(self.right, 'symbols')}"
-
-    @property
-    def latex(self) -> str:
-        """The line in LaTeX."""
-        relation = {"=": "=", ">=": r"\geq", "!=": r"\neq"}[self.relation]
-        return f"{self.left.latex} {relation} {_joined(self.right, 'latex')}"
-
-    @property
-    def holds(self) -> bool:
-        """Whether the residual is within the tolerance; a line that is not judged holds."""
-        if self.kind == "not judged":
-            return True
-        if not math.isfinite(self.residual):
-            return False
-        if self.relation == "!=":
-            return abs(self.residual) > self.tolerance
-        low = self.residual >= -self.tolerance
-        return low if self.relation == ">=" else low and self.residual <= self.tolerance
-
-
-@dataclass(frozen=True)
-class Derivation:
-    """The derivation of one datum.
-
-    Attributes
-    ----------
-    steps
-        The lines, in order.
-    log_evidence, elbo, kl
-        log p(x), L_b and KL(q(z|x) || p(z|x)), as the lines have them.
-    num_particles, seed
-        Draws of z from the guide, and their seed.
-    khat
-        Pareto k-hat of the importance weights; NaN where nothing was drawn.
-    notes
-        What a reader must know of how the numbers came about.
-    """
-
-    steps: tuple[Step, ...]
-    log_evidence: Term
-    elbo: Term
-    kl: Term
-    num_particles: int
-    seed: int
-    khat: float
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def holds(self) -> bool:
-        """Whether every line holds."""
-        return all(step.holds for step in self.steps)
-
-    def check(self) -> None:
-        """Refuse a derivation of which a line does not hold.
-
-        Raises
-        ------
-        EqualityError
-            With the first such line, its residual and its tolerance.
-        """
-        require_lines(self.steps)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain numbers and text, for JSON."""
-        document = asdict(self)
-        extra = ("symbols", "latex", "value", "sites", "holds")
-        document["steps"] = [
-            {**asdict(step), **{name: getattr(step, name) for name in extra}}
-            for step in self.steps
-        ]
-        return {**document, "holds": self.holds}
-
-
-def require_lines(steps: tuple[Step, ...]) -> None:
-    """Raise ``EqualityError`` for the first line that does not hold."""
-    for number, step in enumerate(steps, start=1):
-        if not step.holds:
-            raise EqualityError(
-                f"line {number} ({step.name}) does not hold: {step.symbols}, but the left side "
-                f"less the right is {step.residual:.6g} nats (standard error "
-                f"{step.residual_error:.2g}), and the tolerance {step.tolerance:.2g}"
-            )
-
-
-def compare_terms(
-    name: str,
-    left: Term,
-    right: tuple[Term, ...],
-    *,
-    why: str,
-    kind: Kind = "check",
-    relation: Literal["=", ">=", "!="] = "=",
-    paired: Tensor | None = None,
-    rounding: float = _ROUNDING[torch.float64],
-    slack: float = 0.0,
-) -> Step:
-    """A line from its two sides.
-
-    Parameters
-    ----------
-    name, left, right, why, kind, relation
-        As for ``Step``.
-    paired
-        Left minus right draw by draw, ``(K,)``; without it the sides' own errors are added in
-        quadrature, as for independent draws.
-    rounding
-        Granted error relative to the largest term, at least to 1 nat.
-    slack
-        Granted error in nats beside it.
-    """
-    scale = max(1.0, *(abs(term.value) for term in (left, *right)))
-    error = math.sqrt(sum(term.standard_error**2 for term in right))
-    if paired is None:
-        residual = left.value - sum(term.sign * term.value for term in right)
-        residual_error = math.hypot(left.standard_error, error)
-    else:
-        residual, residual_error = _mean(paired)
-    tolerance = STANDARD_ERRORS * residual_error + rounding * scale + slack
-    return Step(
-        *(name, left, right, relation, kind, error, residual, residual_error, tolerance, why)
-    )
 
 
 def derive(
@@ -320,9 +100,13 @@ def derive(
         raise DataError(f"x has {count(x)} rows: a derivation is of one datum, as in x[:1]")
     if num_particles < 2:
         raise ValueError(f"num_particles got {num_particles}: an error needs 2 draws or more")
-    settings = {"enumerate_discrete": enumerate_discrete, "data_plate": data_plate, "seed": seed}
+    settings: dict[str, Any] = {
+        "enumerate_discrete": enumerate_discrete,
+        "data_plate": data_plate,
+        "seed": seed,
+    }
     draws = next(iter(stream_draws(model, guide, x, num_particles, **settings)))
-    pair = _look_at(model, guide, x, enumerate_discrete, data_plate)
+    pair = sites_of_pair(model, guide, x, enumerate_discrete, data_plate)
     if not draws.values:
         return _without_guide(pair, draws, log_px, seed)
     if posterior is not None and len(draws.values) > 1:
@@ -334,121 +118,6 @@ def derive(
     return writer.write(exact_elbo)
 
 
-class _Pair(NamedTuple):
-    """What the traces of a pair show: its sites by role, and their distributions."""
-
-    structure: Structure
-    guide: dict[str, Any]
-    prior: dict[str, Any]
-    observed: tuple[str, ...]
-    constant: bool
-    masked: bool
-
-    @property
-    def symbols(self) -> _Symbols:
-        return _Symbols(tuple(self.guide) or tuple(self.prior), self.observed)
-
-
-def _look_at(
-    model: Program, guide: Program, x: Inputs, enumerate_discrete: bool, data_plate: str | None
-) -> _Pair:
-    """Run the pair with a few particles, and read its sites off."""
-    with torch.no_grad(), torch.random.fork_rng(devices=cuda_devices(x)):
-        torch.manual_seed(0)
-        structure = structure_of(model, guide, x, enumerate_discrete, data_plate)
-        guide_trace = run_in_plate(guide, x, structure, _FEW)
-        model_trace = _replayed(model, guide_trace, x, structure)
-    in_guide = {site["name"]: site for site in latent_sites(guide_trace)}
-    in_prior = {site["name"]: site for site in latent_sites(model_trace)}
-    return _Pair(
-        structure,
-        {name: site["fn"] for name, site in in_guide.items()},
-        {name: site["fn"] for name, site in in_prior.items()},
-        tuple(site["name"] for site in observed_sites(model_trace)),
-        all(
-            _is_constant(sites[name], in_guide[name]["value"], structure)
-            for sites in (in_guide, in_prior)
-            for name in in_guide
-        ),
-        any(s["mask"] is not None for s in (*in_guide.values(), *in_prior.values())),
-    )
-
-
-def _replayed(model: Program, guide_trace: Trace, x: Inputs, structure: Structure) -> Trace:
-    return run_in_plate(poutine.replay(model, trace=guide_trace), x, structure, _FEW)
-
-
-def _is_constant(site: dict[str, Any], value: Tensor, structure: Structure) -> bool:
-    """Whether a site's density is the same function whatever else was drawn."""
-    dim = structure.particle_dim - site["fn"].event_dim
-    if value.dim() < -dim:
-        return True
-    same = value.narrow(dim, 0, 1).expand(value.shape)
-    log_prob = site["fn"].log_prob(same)
-    if log_prob.dim() < -structure.particle_dim:
-        return True
-    return bool(log_prob.eq(log_prob.narrow(structure.particle_dim, 0, 1)).all())
-
-
-class _Symbols:
-    """Quantities in plain text and LaTeX, named after the sites."""
-
-    def __init__(self, latents: tuple[str, ...], observed: tuple[str, ...]) -> None:
-        self.plain = (",".join(observed), ",".join(latents))
-        self.tex = tuple(", ".join(map(_tex_name, names)) for names in (observed, latents))
-
-    def both(self, plain: str, tex: str) -> tuple[str, str]:
-        """A quantity, with X and Z for the names."""
-        fill = {"X": self.plain[0], "Z": self.plain[1]}
-        return (
-            re.sub(r"\b[XZ]\b", lambda m: fill[m.group()], plain),
-            tex.replace("<x>", self.tex[0]).replace("<z>", self.tex[1]),
-        )
-
-
-#: Plain text and LaTeX of every quantity of the derivation.
-_QUANTITIES = {
-    "evidence": ("log p(X)", r"\log p(<x>)"),
-    "constant": ("E_q[log p(X)]", r"\mathbb{E}_{q}[\log p(<x>)]"),
-    "bayes": (
-        "E_q[log p(X,Z)/p(Z|X)]",
-        r"\mathbb{E}_{q}\left[\log \frac{p(<x>, <z>)}{p(<z> \mid <x>)}\right]",
-    ),
-    "weight": (
-        "E_q[log p(X,Z)/q(Z|X)]",
-        r"\mathbb{E}_{q}\left[\log \frac{p(<x>, <z>)}{q(<z> \mid <x>)}\right]",
-    ),
-    "ratio": (
-        "E_q[log q(Z|X)/p(Z|X)]",
-        r"\mathbb{E}_{q}\left[\log \frac{q(<z> \mid <x>)}{p(<z> \mid <x>)}\right]",
-    ),
-    "elbo": ("L_b", r"\mathcal{L}_{b}"),
-    "kl": (
-        "KL(q(Z|X) || p(Z|X))",
-        r"\mathrm{KL}(q(<z> \mid <x>) \,\|\, p(<z> \mid <x>))",
-    ),
-    "mean weight": (
-        "log E_q[p(X,Z)/q(Z|X)]",
-        r"\log \mathbb{E}_{q}\left[\frac{p(<x>, <z>)}{q(<z> \mid <x>)}\right]",
-    ),
-    "reconstruction": (
-        "E_q[log p(X|Z)]",
-        r"\mathbb{E}_{q}[\log p(<x> \mid <z>)]",
-    ),
-    "prior ratio": (
-        "E_q[log q(Z|X)/p(Z)]",
-        r"\mathbb{E}_{q}\left[\log \frac{q(<z> \mid <x>)}{p(<z>)}\right]",
-    ),
-    "kl to prior": (
-        "KL(q(Z|X) || p(Z))",
-        r"\mathrm{KL}(q(<z> \mid <x>) \,\|\, p(<z>))",
-    ),
-    "mass": ("∫ q(Z|X) d(Z)", r"\int q(<z> \mid <x>) \, d(<z>)"),
-    "one": ("1", "1"),
-    "sum": ("log sum_Z p(X,Z)", r"\log \sum_{<z>} p(<x>, <z>)"),
-}
-
-
 class _Writer:
     """Writes the lines of a pair with latents in its guide."""
 
@@ -457,7 +126,7 @@ class _Writer:
         model: Program,
         guide: Program,
         x: Inputs,
-        pair: _Pair,
+        pair: SitesOfPair,
         draws: Draws,
         log_px: float | None,
         posterior: Any,
@@ -465,7 +134,7 @@ class _Writer:
     ) -> None:
         self.model, self.guide, self.x, self.pair = model, guide, x, pair
         self.settings, self.posterior, self.draws = settings, posterior, draws
-        self.symbols = pair.symbols
+        self.symbols = Symbols(pair.latents, pair.observed)
         self.notes: list[str] = []
         likelihood, prior, q = (term[:, 0] for term in draws.terms)
         self.log_likelihood, self.log_prior, self.log_q = likelihood, prior, q
@@ -474,7 +143,7 @@ class _Writer:
         self.khat = float(pareto_khat(draws.terms.log_weights)[0])
         self.drawn = f"mean of {len(q)} draws"
         double = all(v.dtype == torch.float64 for v in draws.values.values())
-        self.rounding = _ROUNDING[torch.float64 if double else torch.float32]
+        self.rounding = ROUNDING[torch.float64 if double else torch.float32]
         if not double:
             self.notes.append(
                 "The pair runs in float32: closed forms are held to 1e-4 relative, not 1e-6."
@@ -500,11 +169,11 @@ class _Writer:
         *roles: str,
         sign: int = 1,
     ) -> Term:
-        plain, tex = self.symbols.both(*_QUANTITIES[quantity])
+        plain, tex = self.symbols.both(*QUANTITIES[quantity])
         return Term(plain, tex, value, error, source, self._sites(*roles), sign)
 
     def _mean_term(self, quantity: str, values: Tensor, *roles: str, sign: int = 1) -> Term:
-        return self._term(quantity, *_mean(values), self.drawn, *roles, sign=sign)
+        return self._term(quantity, *paired_mean(values), self.drawn, *roles, sign=sign)
 
     def _evidence(self, log_px: float | None) -> Term:
         """Log p(x) by the best means there is."""
@@ -533,7 +202,7 @@ class _Writer:
                     self.guide,
                     self.x,
                     size,
-                    proposal=proposal,  # type: ignore[arg-type]
+                    proposal=proposal,
                     **settings,
                 )
                 break
@@ -659,7 +328,7 @@ class _Writer:
         )
         # The two means share their draws: their errors cancel, all but that of p(x).
         error = self.evidence.standard_error
-        _, paired = _mean(self.log_w + ratio)
+        _, paired = paired_mean(self.log_w + ratio)
         return _with_error(step, math.hypot(paired, error) if self.posterior is None else paired)
 
     def _gap_line(self, elbo: Term) -> tuple[Term, Step]:
@@ -667,7 +336,7 @@ class _Writer:
         roles = ("likelihood", "prior", "guide")
         exact = self._exact_kl()
         if exact is None:
-            value, error = _mean(ratio)
+            value, error = paired_mean(ratio)
             error = math.hypot(error, self.evidence.standard_error)
             source = f"{self.drawn}, with p(z|x) = p(x,z) / p(x)"
             kl = self._term("kl", value, error, source, *roles)
@@ -698,7 +367,7 @@ class _Writer:
         """KL(q(z|x) || p(z|x)) found without draws, how, and its error; None if it cannot be."""
         if self.posterior is not None:
             (q,) = self.pair.guide.values()
-            found = _closed_kl(q, self.posterior)
+            found = closed_kl(q, self.posterior)
             if found is not None and self.pair.constant:
                 return float(found.flatten()[0]), "closed form", 0.0
         if self.grid is not None:
@@ -763,7 +432,7 @@ class _Writer:
         reconstruction = self._mean_term(
             "reconstruction", self.log_likelihood, "likelihood", "guide"
         )
-        closed, why_not = self._closed_kl_to_prior()
+        closed, why_not = closed_kl_to_prior(self.pair)
         if closed is None:
             step = self._line(
                 "the KL to the prior",
@@ -776,7 +445,7 @@ class _Writer:
             )
             return _with_error(step, elbo.standard_error)
         kl = self._term("kl to prior", closed, 0.0, "closed form", "prior", "guide", sign=-1)
-        sampled, error = _mean(ratio)
+        sampled, error = paired_mean(ratio)
         return self._line(
             "the KL to the prior",
             elbo,
@@ -807,36 +476,18 @@ class _Writer:
             self._line("L_b by draws", closed, elbo, why="closed form against the draws"),
         ]
 
-    def _closed_kl_to_prior(self) -> tuple[float | None, str]:
-        """KL(q(z|x) || p(z)) by torch's own formulas, or why there is none."""
-        pair = self.pair
-        if set(pair.prior) != set(pair.guide):
-            return None, "a discrete site of the prior is summed out"
-        if not pair.constant:
-            return None, "the distribution of a site depends on the draw of another"
-        if pair.masked:
-            return None, "a site is masked"
-        total = 0.0
-        for name, q in pair.guide.items():
-            found = _closed_kl(q, pair.prior[name])
-            if found is None:
-                families = f"{_family(q)} and {_family(pair.prior[name])}"
-                return None, f"torch has no closed form for {families}"
-            total += _first_particle(found, pair.structure)
-        return total, ""
-
     def _slack(self) -> float:
         return _GRID_TOLERANCE if self.grid is not None else 0.0
 
 
-def _without_guide(pair: _Pair, draws: Draws, log_px: float | None, seed: int) -> Derivation:
+def _without_guide(pair: SitesOfPair, draws: Draws, log_px: float | None, seed: int) -> Derivation:
     """A guide without a site: every latent is summed out, and there is nothing to bound."""
-    symbols = pair.symbols
+    symbols = Symbols(pair.latents, pair.observed)
     sites = tuple(f"model: {name}" for name in (*pair.observed, *pair.prior))
     summed = float(draws.terms.log_weights[0, 0])
 
     def term(quantity: str, value: float, source: str) -> Term:
-        return Term(*symbols.both(*_QUANTITIES[quantity]), value, 0.0, source, sites)
+        return Term(*symbols.both(*QUANTITIES[quantity]), value, 0.0, source, sites)
 
     by_sum = term("sum", summed, "enumeration")
     evidence = term("evidence", summed, "enumeration")
@@ -844,7 +495,7 @@ def _without_guide(pair: _Pair, draws: Draws, log_px: float | None, seed: int) -
         evidence = term("evidence", float(log_px), "closed form")
     elbo, kl = term("elbo", summed, "enumeration"), term("kl", 0.0, "the posterior itself")
     latents = ", ".join(pair.prior)
-    rounding = _ROUNDING[torch.float32]
+    rounding = ROUNDING[torch.float32]
     first = compare_terms(
         "the sum over the latents",
         evidence,
@@ -870,72 +521,10 @@ def _without_guide(pair: _Pair, draws: Draws, log_px: float | None, seed: int) -
     return Derivation((first, second), evidence, elbo, kl, 0, seed, math.nan, (note,))
 
 
-def _mean(values: Tensor) -> tuple[float, float]:
-    """Mean of ``(K,)`` and its Monte Carlo standard error."""
-    value, error = mean_of(values.unsqueeze(1))
-    return float(value), float(error)
-
-
 def _with_error(step: Step, error: float) -> Step:
     """A line with the standard error of its right side given."""
     return replace(step, standard_error=error)
 
 
-def _closed_kl(q: Any, p: Any) -> Tensor | None:
-    """KL(q || p) where torch or Pyro has it, ``q.batch_shape``; None where not."""
-    with torch.no_grad():
-        for first, second in ((q, p), (_joint_normal(q), _joint_normal(p))):
-            try:
-                return kl_divergence(first, second).double()
-            except NotImplementedError:
-                continue
-    return None
-
-
-def _joint_normal(family: Any) -> Any:
-    """A vector of independent normals as the multivariate normal that it is."""
-    base = getattr(family, "base_dist", None)
-    if (
-        family.event_dim == 1
-        and type(base) is dist.Normal
-        and hasattr(family, "reinterpreted_batch_ndims")
-    ):
-        return dist.MultivariateNormal(base.loc, scale_tril=base.scale.diag_embed())
-    return family
-
-
-def _first_particle(kl: Tensor, structure: Structure) -> float:
-    """Sum over plates inside the data's, of the first particle."""
-    dim = structure.particle_dim
-    if kl.dim() >= -dim:
-        kl = kl.narrow(dim, 0, 1)
-    return float(kl.sum())
-
-
-def _family(family: Any) -> str:
-    base = getattr(family, "base_dist", None)
-    inner = "" if base is None else f"({type(base).__name__})"
-    return f"{type(family).__name__}{inner}"
-
-
 def _short(term: Term) -> str:
     return term.source.split(",")[0]
-
-
-def _joined(terms: tuple[Term, ...], attribute: str) -> str:
-    text = ""
-    for term in terms:
-        sign = " + " if term.sign > 0 else " - "
-        text += (sign if text else sign.strip().replace("+", "")) + getattr(term, attribute)
-    return text
-
-
-def _tex_name(name: str) -> str:
-    """A site's name in LaTeX: z1 as z_{1}, one letter as itself, other names upright."""
-    indexed = re.fullmatch(r"([A-Za-z])_?(\d+)", name)
-    if indexed:
-        return f"{indexed[1]}_{{{indexed[2]}}}"
-    if re.fullmatch(r"[A-Za-z]", name):
-        return name
-    escaped = re.sub(r"([_#$%&{}])", r"\\\1", name)
-    return rf"\mathrm{{{escaped}}}"

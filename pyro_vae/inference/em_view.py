@@ -15,7 +15,8 @@ import pandas as pd
 import torch
 from pyro.infer import Trace_ELBO
 
-from pyro_vae.inference.derivation import Derivation, Step, Term, compare_terms, derive
+from pyro_vae.inference.derivation import derive
+from pyro_vae.inference.derivation_lines import Derivation, Step, Term, compare_terms
 from pyro_vae.inference.inputs import run_program
 from pyro_vae.inference.local import fit_guide
 
@@ -268,7 +269,7 @@ def _train(
         "guide and model": [*program.guide_parameters, *program.model_parameters],
     }[moving]
     optimiser = torch.optim.Adam(parameters, lr=learning_rate)
-    objective = Trace_ELBO(num_particles=_PARTICLES, vectorize_particles=True)
+    objective = Trace_ELBO(num_particles=_PARTICLES, vectorize_particles=True, max_plate_nesting=1)
     rows = [_row(program, x, 0, moving)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

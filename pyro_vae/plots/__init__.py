@@ -3,6 +3,12 @@
 from pyro_vae.plots.bounds import iwae_against_k
 from pyro_vae.plots.calibration import posterior_predictive_checks, sbc_histograms
 from pyro_vae.plots.comparison import model_comparison
+from pyro_vae.plots.derivation import (
+    em_phases,
+    evidence_bars,
+    evidence_over_training,
+    guide_phase,
+)
 from pyro_vae.plots.gap import gap_per_datum
 from pyro_vae.plots.images import image_grid, interpolation, prior_samples, reconstructions
 from pyro_vae.plots.ladder import bound_ladder
@@ -12,7 +18,11 @@ from pyro_vae.plots.training import training_curves
 
 __all__ = [
     "bound_ladder",
+    "em_phases",
+    "evidence_bars",
+    "evidence_over_training",
     "gap_per_datum",
+    "guide_phase",
     "image_grid",
     "interpolation",
     "iwae_against_k",

@@ -7,6 +7,7 @@ smooth integrands that vanish at the ends converges faster than any power of the
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -152,7 +153,7 @@ def grid_integrals(
         if not 1 <= space.size <= 2:
             raise ProgramError(f"the latent sites have {space.size} dimensions, not one or two")
         low, high = _box(space)
-        side, before = 65, GridIntegrals(*[float("nan")] * 3, points=0)
+        side, before = 65, GridIntegrals(math.nan, math.nan, math.nan, 0)
         while side**space.size <= max_points:
             found = _guide_on_grid(space, low, high, side)
             if all(abs(a - b) < tolerance for a, b in zip(found[:3], before[:3], strict=True)):
