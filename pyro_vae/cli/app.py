@@ -12,6 +12,7 @@ from rich.console import Console
 from pyro_vae.cli.compare import compare
 from pyro_vae.cli.data import data
 from pyro_vae.cli.demo import demo
+from pyro_vae.cli.derive import derive
 from pyro_vae.cli.evaluate import evaluate
 from pyro_vae.cli.fit import fit
 from pyro_vae.cli.grid import grid
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo, fit, evaluate, compare, grid, sample, report, data):
+for command in (demo, derive, fit, evaluate, compare, grid, sample, report, data):
     app.command()(command)
 
 

@@ -250,7 +250,7 @@ class _Writer:
             *self._mass_line(),
             self._joint_line(elbo),
             self._prior_line(elbo),
-            *self._closed_line(elbo, exact_elbo),
+            *self._closed_line(exact_elbo),
         ]
         return Derivation(
             tuple(lines),
@@ -455,7 +455,7 @@ class _Writer:
             why=f"the KL in closed form, against {sampled:.4f} ({error:.4f}) by the draws",
         )
 
-    def _closed_line(self, elbo: Term, exact: float | None) -> list[Step]:
+    def _closed_line(self, exact: float | None) -> list[Step]:
         found = self._exact_kl()
         if exact is None or found is None:
             return []
@@ -463,6 +463,7 @@ class _Writer:
         roles = ("likelihood", "prior", "guide")
         closed = self._term("elbo", exact, 0.0, "closed form", *roles)
         kl = self._term("kl", value, 0.0, source, *roles)
+        drawn = self._mean_term("weight", self.log_w, *roles)
         why = f"nothing is drawn: log p(x) by {_short(self.evidence)}, the KL by {_short(kl)}, L_b"
         return [
             self._line(
@@ -473,7 +474,7 @@ class _Writer:
                 slack=slack + self._slack(),
                 why=f"{why} from E_q[log p(x|z)] - KL(q(z|x) || p(z))",
             ),
-            self._line("L_b by draws", closed, elbo, why="closed form against the draws"),
+            self._line("L_b by draws", closed, drawn, why="closed form against the draws"),
         ]
 
     def _slack(self) -> float:

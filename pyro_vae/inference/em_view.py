@@ -128,8 +128,8 @@ def em_view(
     x: Tensor,
     *,
     rounds: int = 2,
-    steps: int = 100,
-    learning_rate: float = 0.05,
+    steps: int = 150,
+    learning_rate: float = 0.03,
     seed: int = 0,
 ) -> TrainingView:
     """E-steps (the guide alone) and M-steps (the model alone) in turn.

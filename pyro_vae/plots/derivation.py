@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,19 +58,26 @@ def evidence_bars(
     for place, height in zip(places, log_evidence, strict=True):
         label = "log p(x)" if place == 0 else None
         ax.plot([place - 0.36, place + 0.36], [height] * 2, color="black", label=label)
-    for place, low, high in zip(places, lower, upper, strict=True):
+    for place, low, high, height in zip(places, lower, upper, log_evidence, strict=True):
         ax.annotate(f"{low:.3f}", (place, (low + floor) / 2), ha="center", color="white")
-        ax.annotate(f"KL {high:.3f}", (place + 0.27, low + high / 2), va="center", fontsize=10)
+        ax.annotate(
+            f"log p(x) {height:.3f}\nKL {high:.3f}",
+            (place, max(height, low + high)),
+            (0, 4),
+            textcoords="offset points",
+            ha="center",
+            fontsize=10,
+        )
     ax.set_xticks(places, labels)
-    ax.set(ylabel="nats (the axis does not start at 0)", xlim=(-0.6, len(labels) - 0.2))
-    ax.set_ylim(floor, top + 0.08 * (top - floor))
+    ax.set(ylabel="nats (the axis does not start at 0)", xlim=(-0.6, len(labels) - 0.4))
+    ax.set_ylim(floor, top + 0.2 * (top - floor))
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
 @styled
 def evidence_over_training(table: pd.DataFrame) -> Figure:
-    """log p(x), L_b and, below, the KL between them, over the steps of training.
+    """Log p(x), L_b and, below, the KL between them, over the steps of training.
 
     Parameters
     ----------
@@ -88,7 +96,7 @@ def evidence_over_training(table: pd.DataFrame) -> Figure:
 
 @styled
 def em_phases(table: pd.DataFrame) -> Figure:
-    """log p(x) and L_b while the guide alone and the model alone are trained in turn.
+    """Log p(x) and L_b while the guide alone and the model alone are trained in turn.
 
     Parameters
     ----------
@@ -100,7 +108,7 @@ def em_phases(table: pd.DataFrame) -> Figure:
     _two_curves(ax, table)
     step, moving = table["step"].to_numpy(), table["moving"].to_numpy()
     starts = [0, *(np.flatnonzero(moving[1:] != moving[:-1])).tolist(), len(step) - 1]
-    for start, end in zip(starts[:-1], starts[1:], strict=True):
+    for start, end in itertools.pairwise(starts):
         guide = moving[min(start + 1, len(step) - 1)] == "guide"
         if guide:
             ax.axvspan(step[start], step[end], color="0.93", zorder=0)
@@ -148,7 +156,7 @@ def guide_phase(elbo: np.ndarray, *, before: float, after: float, log_evidence: 
 
 
 def _two_curves(ax: Axes, table: pd.DataFrame) -> None:
-    """log p(x) above L_b, and the KL as the band between them."""
+    """Log p(x) above L_b, and the KL as the band between them."""
     step, log_px, elbo = (table[name] for name in ("step", "log_px", "elbo"))
     ax.plot(step, log_px, color="black", label="log p(x)")
     ax.plot(step, elbo, color=BLUE, linestyle="--", label="$L_b$")
@@ -163,4 +171,5 @@ def _two_curves(ax: Axes, table: pd.DataFrame) -> None:
 def _limits(table: pd.DataFrame) -> tuple[float, float]:
     """Heights that show the later steps, whatever the first ones were."""
     later = table["elbo"].iloc[min(5, len(table) - 1) :]
-    return float(later.quantile(0.03)), float(table["log_px"].max())
+    low = min(float(later.quantile(0.03)), float(table["log_px"].min()))
+    return low, float(table["log_px"].max())
