@@ -27,6 +27,7 @@ __all__ = [
     "derivation_of",
     "explain",
     "in_double",
+    "known_of",
     "numbers",
     "one_datum",
     "terms",
@@ -196,15 +197,20 @@ def derivation_of(
     if not getattr(model, "amortised", True):
         model = run_program(model.unamortised, _encoder_side(x))
         fit_guide(model, x, seed=seed)
+    return derive(model.model, model.guide, x, **known_of(model, x), **settings)
+
+
+def known_of(model: Any, x: Inputs) -> dict[str, Any]:
+    """What a module knows exactly of a datum, by the names that ``derive`` has for it."""
+    known: dict[str, Any] = {}
     with torch.no_grad():
-        known: dict[str, Any] = {}
         if hasattr(model, "log_prob"):
-            known["log_px"] = float(run_program(model.log_prob, x))
+            known["log_px"] = run_program(model.log_prob, x).item()
         if hasattr(model, "exact_posterior"):
             known["posterior"] = run_program(model.exact_posterior, x)
         if hasattr(model, "identity"):
-            known["exact_elbo"] = float(run_program(model.identity, x).elbo)
-    return derive(model.model, model.guide, x, **known, **settings)
+            known["exact_elbo"] = run_program(model.identity, x).elbo.item()
+    return known
 
 
 def _encoder_side(x: Inputs) -> Inputs:

@@ -17,7 +17,15 @@ from pyro_vae.cli.evaluate import Split
 from pyro_vae.cli.options import DataRoot, Json, Particles, Seed
 from pyro_vae.cli.output import print_json
 from pyro_vae.derivation_page import Chapter, write_derivation
-from pyro_vae.explaining import derivation_of, in_double, numbers, one_datum, terms, verdict
+from pyro_vae.explaining import (
+    derivation_of,
+    in_double,
+    known_of,
+    numbers,
+    one_datum,
+    terms,
+    verdict,
+)
 from pyro_vae.inference.conjugate import ConjugateNormal
 from pyro_vae.inference.derivation_lines import require_lines
 from pyro_vae.inference.em_view import e_step_view, em_view, joint_view
@@ -26,8 +34,7 @@ from pyro_vae.loading import load_data, load_model
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pyro_vae.inference.derivation_lines import Derivation, Step
-    from pyro_vae.inference.em_view import TrainingView
+    from pyro_vae.inference.derivation_lines import Derivation
 
 __all__ = ["derive"]
 
@@ -61,7 +68,7 @@ def derive(
     ] = None,
     epochs: Annotated[
         int,
-        typer.Option(min=1, help="Passes over the toy's data; steps of a run's E-step."),
+        typer.Option(min=10, help="Passes over the toy's data; steps of a run's E-step."),
     ] = 300,
     data_root: DataRoot = None,
     as_json: Json = False,
@@ -71,11 +78,11 @@ def derive(
     Exit status 1 if a line does not hold.
     """
     if run is None:
-        title, found, chapters, steps = _toy(datum, particles, seed, epochs)
+        title, found, chapters, after = _toy(datum, particles, seed, epochs)
         folder = out or Path("runs/derivation")
         source = f"toy: {_TOY_SIZE} draws of x ~ Normal(-1, 2), seed {seed}"
     else:
-        title, found, chapters, steps, source = _run(
+        title, found, chapters, after, source = _run(
             run, datum, str(split), particles, seed, epochs, data_root
         )
         folder = out or run / "derivation"
@@ -92,21 +99,26 @@ def derive(
         },
     )
     if as_json:
+        claims = [step for chapter in chapters[1:] for step in chapter.steps]
         document = found.to_dict()
         document["claims"] = [
             {"name": s.name, "symbols": s.symbols, "residual": s.residual, "holds": s.holds}
-            for s in steps[len(found.steps) :]
+            for s in claims
         ]
-        document["holds"] = all(step.holds for step in steps)
+        document["holds"] = found.holds and all(claim.holds for claim in claims)
         print_json({"title": title, **document, "page": str(page), "markdown": str(markdown)})
     else:
         _print(title, chapters)
         Console(highlight=False, soft_wrap=True).print(f"wrote {page} and {markdown}")
     # Last, so that what does not hold can be looked at.
-    require_lines(steps)
+    for chapter in chapters:
+        require_lines(chapter.steps, where=chapter.title)
+    if after is not None:
+        require_lines(after.steps, where="The derivation after training")
 
 
-Parts = tuple[str, "Derivation", list[Chapter], tuple["Step", ...]]
+#: Title, derivation, chapters, and the derivation after training.
+Parts = tuple[str, "Derivation", list[Chapter], "Derivation | None"]
 
 
 def _toy(datum: int, particles: int, seed: int, epochs: int) -> Parts:
@@ -119,9 +131,8 @@ def _toy(datum: int, particles: int, seed: int, epochs: int) -> Parts:
     joint = joint_view(trained, x, steps=epochs, seed=seed)
     em = em_view(alternated, x, steps=max(1, epochs // 2), seed=seed)
     after = derivation_of(trained, one, num_particles=particles, seed=seed)
-    w, b = (float(p) for p in toy.theta)
-    s, t = float(toy.log_scale.exp()), float(toy.log_width.exp())
-    a, c = (float(p) for p in toy.phi)
+    (w, b), (a, c) = toy.theta.tolist(), toy.phi.tolist()
+    s, t = toy.log_scale.exp().item(), toy.log_width.exp().item()
     value = float(one[0]) if isinstance(one, torch.Tensor) else float("nan")
     bars = plots.evidence_bars(["before training", "after training"], *_heights(found, after))
     chapters = [
@@ -160,12 +171,11 @@ def _toy(datum: int, particles: int, seed: int, epochs: int) -> Parts:
             *_table(em.table),
         ),
     ]
-    steps = (*found.steps, *after.steps, *joint.claims, *em.claims)
-    return f"The ELBO derived for datum {datum} of a toy", found, chapters, steps
+    return f"The ELBO derived for datum {datum} of a toy", found, chapters, after
 
 
 def _heights(*found: Derivation) -> tuple[list[float], list[float], list[float]]:
-    """log p(x), L_b and their difference, for the bars."""
+    """Log p(x), L_b and their difference, for the bars."""
     evidence = [each.log_evidence.value for each in found]
     elbo = [each.elbo.value for each in found]
     return evidence, elbo, [each.kl.value for each in found]
@@ -190,7 +200,7 @@ def _run(
     seed: int,
     epochs: int,
     data_root: Path | None,
-) -> tuple[str, Derivation, list[Chapter], tuple[Step, ...], str]:
+) -> tuple[str, Derivation, list[Chapter], Derivation | None, str]:
     """A run's derivation, what its training has kept, and the E-step of the datum."""
     run = inference.Run.open(folder)
     model, data = load_model(run), load_data(run, data_root=data_root)
@@ -206,13 +216,15 @@ def _run(
             found.notes,
         )
     ]
-    steps = found.steps
+    after = None
     if found.num_particles and model.amortised and hasattr(model, "unamortised"):
-        wide, datum_wide = in_double(model, one)
-        view = e_step_view(wide, datum_wide, found, derivation=derivation_of, steps=epochs)
+        wide, wide_one = in_double(model, one)
+        view = e_step_view(
+            wide, wide_one, found, steps=epochs, known=lambda: known_of(wide, wide_one)
+        )
         ended = "" if view.converged else " It had NOT ceased to rise when the steps ended."
         chapters.append(_e_step_chapter(view, ended))
-        steps = (*steps, *view.after.steps, *view.claims)
+        after = view.after
     else:
         why = (
             "the guide has no sample site"
@@ -229,7 +241,7 @@ def _run(
         )
     )
     title = f"The ELBO derived for datum {datum} of {folder.name}"
-    return title, found, chapters, steps, repr(data)
+    return title, found, chapters, after, repr(data)
 
 
 def _e_step_chapter(view: Any, ended: str) -> Chapter:

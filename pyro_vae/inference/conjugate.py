@@ -47,8 +47,8 @@ class ConjugateNormal(nn.Module):
         bias: float = 0.5,
         scale: float = 0.8,
         *,
-        slope: float = 0.3,
-        shift: float = 0.2,
+        slope: float = 0.4,
+        shift: float = -0.1,
         width: float = 0.7,
     ) -> None:
         super().__init__()

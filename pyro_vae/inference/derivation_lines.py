@@ -194,13 +194,13 @@ class Derivation:
         return {**document, "holds": self.holds}
 
 
-def require_lines(steps: Sequence[Step]) -> None:
+def require_lines(steps: Sequence[Step], *, where: str = "The derivation") -> None:
     """Raise ``EqualityError`` for the first line that does not hold."""
     for number, step in enumerate(steps, start=1):
         if not step.holds:
             raise EqualityError(
-                f"line {number} ({step.name}) does not hold: {step.symbols}, but the left side "
-                f"less the right is {step.residual:.6g} nats (standard error "
+                f"{where}, line {number} ({step.name}) does not hold: {step.symbols}, but "
+                f"the left side less the right is {step.residual:.6g} nats (standard error "
                 f"{step.residual_error:.2g}), and the tolerance {step.tolerance:.2g}"
             )
 

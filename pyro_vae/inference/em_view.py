@@ -167,7 +167,7 @@ def e_step_view(
     before: Derivation,
     *,
     steps: int = 400,
-    derivation: Callable[..., Derivation] = derive,
+    known: Callable[[], dict[str, Any]] = dict,
 ) -> GuideView:
     """The E-step of one datum of a model with ``unamortised(x)``.
 
@@ -181,8 +181,9 @@ def e_step_view(
         Its derivation with the encoder's guide, which says how many draws and which seed.
     steps
         Largest number of steps of Adam.
-    derivation
-        ``derive``, with what is known exactly of the model's log p(x) filled in.
+    known
+        Called when the guide is trained, for what ``derive`` is to know exactly of the model:
+        log_px, posterior.
 
     Returns
     -------
@@ -197,12 +198,15 @@ def e_step_view(
     kept = [parameter.detach().clone() for parameter in others]
     fitted = fit_guide(local, x, steps=steps, seed=before.seed)
     moved = max(
-        (float((a - b).abs().max()) for a, b in zip(others, kept, strict=True) if a.numel()),
+        (
+            float((a.detach() - b).abs().max())
+            for a, b in zip(others, kept, strict=True)
+            if a.numel()
+        ),
         default=0.0,
     )
-    after = derivation(
-        local.model, local.guide, x, num_particles=before.num_particles, seed=before.seed
-    )
+    settings: dict[str, Any] = {"num_particles": before.num_particles, "seed": before.seed}
+    after = derive(local.model, local.guide, x, **known(), **settings)
     return GuideView(
         before,
         after,
@@ -292,15 +296,15 @@ def _row(program: ConjugateNormal, x: Tensor, step: int, moving: Moving) -> dict
 
 
 def _phase_claims(number: int, guide: pd.DataFrame, model: pd.DataFrame) -> list[Step]:
-    start, middle, end = guide.iloc[0], guide.iloc[-1], model.iloc[-1]
+    start, middle, begin, end = guide.iloc[0], guide.iloc[-1], model.iloc[0], model.iloc[-1]
     # Over all the steps of the phase, not only at its end.
     farthest = guide.iloc[(guide["log_px"] - start["log_px"]).abs().argmax()]
     e, m = f"E-step {number}", f"M-step {number}"
     return [
         _claim(f"{e} leaves log p(x)", "log_px", farthest, "=", start, "theta is fixed"),
         _claim(f"{e} raises L_b", "elbo", middle, ">=", start, "the gap closes from below"),
-        _claim(f"{m} raises L_b", "elbo", end, ">=", middle, "theta is trained to raise it"),
-        _claim(f"{m} moves log p(x)", "log_px", end, "!=", middle, "theta moved"),
+        _claim(f"{m} raises L_b", "elbo", end, ">=", begin, "theta is trained to raise it"),
+        _claim(f"{m} moves log p(x)", "log_px", end, "!=", begin, "theta moved"),
     ]
 
 
@@ -311,19 +315,22 @@ _NAMES = {
 }
 
 
-def _quantity(name: str, row: Any) -> Term:
+def _quantity(name: str, row: Any, when: str) -> Term:
     symbols, latex = _NAMES[name]
     sites = ("model: x", "model: z") if name == "log_px" else ("model: x", "model: z", "guide: z")
-    return Term(symbols, latex, float(row[name]), 0.0, f"closed form, step {row['step']}", sites)
+    plain, tex = f"{symbols} {when}", rf"{latex}_{{\mathrm{{{when}}}}}"
+    return Term(plain.strip(), tex if when else latex, float(row[name]), 0.0, "closed form", sites)
 
 
 def _claim(
     name: str, quantity: str, left: Any, relation: Literal["=", ">=", "!="], right: Any, why: str
 ) -> Step:
+    # Within a phase the steps are counted from its start.
+    when = ("after", "before") if left["step"] >= right["step"] else ("before", "after")
     return compare_terms(
         name,
-        _quantity(quantity, left),
-        (_quantity(quantity, right),),
+        _quantity(quantity, left, when[0]),
+        (_quantity(quantity, right, when[1]),),
         relation=relation,
         rounding=0.0,
         slack=_STILL,
@@ -335,8 +342,8 @@ def _identity_claim(table: pd.DataFrame, name: str) -> Step:
     """The step of a table at which log p(x) is farthest from L_b + KL."""
     residual = (table["log_px"] - table["elbo"] - table["kl"]).abs()
     worst = table.iloc[int(residual.argmax())]
-    right = (_quantity("elbo", worst), _quantity("kl", worst))
-    why = f"the worst of {len(table)} steps; three formulas that share nothing"
+    right = (_quantity("elbo", worst, ""), _quantity("kl", worst, ""))
+    why = f"step {worst['step']}, the worst of {len(table)}; each term from its own formula"
     return compare_terms(
-        f"{name}: the identity at every step", _quantity("log_px", worst), right, why=why
+        f"{name}: the identity at every step", _quantity("log_px", worst, ""), right, why=why
     )
