@@ -99,8 +99,6 @@ class _Parser:
             return f"<mrow>{self.row('}')}</mrow>"
         if token == r"\frac":
             return f"<mfrac>{self._element()}{self._element()}</mfrac>"
-        if token == r"\overline":
-            return f'<mover accent="true">{self._element()}<mo>¯</mo></mover>'
         if token == r"\mathrm":
             return f'<mi mathvariant="normal">{escape(self._letters())}</mi>'
         if token in _VARIANTS:
@@ -108,13 +106,12 @@ class _Parser:
             return f"<mi>{''.join(_VARIANTS[token].get(c, c) for c in letters)}</mi>"
         if token in (r"\left", r"\right"):
             return f'<mo stretchy="true">{escape(self._next())}</mo>'
-        if token == r"\big":
-            return f"<mo>{escape(self._next())}</mo>"
         return self._symbol(token)
 
     def _symbol(self, token: str) -> str:
         if token in _WORDS:
-            return f"<mi>{_WORDS[token]}</mi>"
+            space = '<mspace width="0.17em"/>' if token == r"\log" else ""
+            return f"<mi>{_WORDS[token]}</mi>{space}"
         if token in _SPACES:
             return f'<mspace width="{_SPACES[token]}"/>'
         if token in _OPERATORS:

@@ -138,12 +138,12 @@ def _toy(datum: int, particles: int, seed: int, epochs: int) -> Parts:
     chapters = [
         Chapter(
             "The derivation",
-            f"Model: z ~ Normal(0, 1), x | z ~ Normal({w:g} z + {b:g}, {s:g}). Guide: z | x ~ "
-            f"Normal({a:g} x + {c:g}, {t:g}), which is not the posterior. Datum {datum}: x = "
+            f"Model: z ~ Normal(0, 1), x | z ~ Normal({w:g} z {b:+g}, {s:g}). Guide: z | x ~ "
+            f"Normal({a:g} x {c:+g}, {t:g}), which is not the posterior. Datum {datum}: x = "
             f"{value:.4f}. log p(x) and p(z|x) are known in closed form.",
             found.steps,
             found.notes,
-            {"bars": ("L_b and the KL to the posterior fill log p(x), datum by datum.", bars)},
+            {"bars": ("L_b and the KL fill log p(x), which training has moved.", bars)},
         ),
         Chapter(
             "Over training",
@@ -246,12 +246,16 @@ def _run(
 
 def _e_step_chapter(view: Any, ended: str) -> Chapter:
     before, after = view.before, view.after
-    bars = plots.evidence_bars(["encoder's guide", "its own guide"], *_heights(before, after))
+    # log p(x) is one number: the trained guide is the better proposal for it.
+    evidence = after.log_evidence.value
+    elbos = [before.elbo.value, after.elbo.value]
+    gaps = [evidence - elbo for elbo in elbos]
+    bars = plots.evidence_bars(["encoder's guide", "its own guide"], [evidence] * 2, elbos, gaps)
     curve = plots.guide_phase(
         view.elbo,
         before=before.elbo.value,
         after=after.elbo.value,
-        log_evidence=after.log_evidence.value,
+        log_evidence=evidence,
     )
     return Chapter(
         "E-step",
@@ -261,7 +265,10 @@ def _e_step_chapter(view: Any, ended: str) -> Chapter:
         view.claims,
         after.notes,
         {
-            "bars": ("L_b and the KL to the posterior, before and after the E-step.", bars),
+            "bars": (
+                "L_b and the KL, before and after the E-step; log p(x) as found with q*.",
+                bars,
+            ),
             "e-step": ("L_b over the steps; log p(x) does not move.", curve),
         },
     )

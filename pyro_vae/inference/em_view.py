@@ -255,7 +255,9 @@ def _guide_claims(before: Derivation, after: Derivation, moved: float) -> tuple[
 
 def _marked(term: Term) -> Term:
     """A quantity after the E-step: with q* in the place of q."""
-    return replace(term, symbols=f"{term.symbols} at q*", latex=rf"{term.latex}\big|_{{q^{{*}}}}")
+    return replace(
+        term, symbols=f"{term.symbols} at q*", latex=rf"{term.latex} \, \mathrm{{at}} \, q^{{*}}"
+    )
 
 
 def _train(
@@ -309,16 +311,19 @@ def _phase_claims(number: int, guide: pd.DataFrame, model: pd.DataFrame) -> list
 
 
 _NAMES = {
-    "log_px": ("mean log p(x)", r"\overline{\log p(x)}"),
-    "elbo": ("mean L_b", r"\overline{\mathcal{L}_{b}}"),
-    "kl": ("mean KL(q(z|x) || p(z|x))", r"\overline{\mathrm{KL}(q(z \mid x) \,\|\, p(z \mid x))}"),
+    "log_px": ("mean log p(x)", r"\mathrm{mean} \, \log p(x)"),
+    "elbo": ("mean L_b", r"\mathrm{mean} \, \mathcal{L}_{b}"),
+    "kl": (
+        "mean KL(q(z|x) || p(z|x))",
+        r"\mathrm{mean} \, \mathrm{KL}(q(z \mid x) \,\|\, p(z \mid x))",
+    ),
 }
 
 
 def _quantity(name: str, row: Any, when: str) -> Term:
     symbols, latex = _NAMES[name]
     sites = ("model: x", "model: z") if name == "log_px" else ("model: x", "model: z", "guide: z")
-    plain, tex = f"{symbols} {when}", rf"{latex}_{{\mathrm{{{when}}}}}"
+    plain, tex = f"{symbols} {when}", rf"{latex} \, \mathrm{{{when}}}"
     return Term(plain.strip(), tex if when else latex, float(row[name]), 0.0, "closed form", sites)
 
 
