@@ -222,7 +222,7 @@ def _guide_claims(before: Derivation, after: Derivation, moved: float) -> tuple[
     evidence = [_marked(after.log_evidence), before.log_evidence]
     sampled = any(term.standard_error > 0 for term in evidence)
     gridded = any(term.source.startswith("quadrature") for term in evidence)
-    judged = all(s.kind != "not judged" for d in (before, after) for s in d.steps[4:5])
+    judged = all(step.kind != "not judged" for each in (before, after) for step in each.steps)
     closed = not sampled and not gridded
     why = "theta is fixed, and log p(x) has no q in it"
     if not closed:
