@@ -216,6 +216,9 @@ def test_a_guide_off_is_found_by_the_grid_and_by_the_closed_kl():
 def test_a_broken_residual_does_not_hold():
     left, right = (Term("a", "a", v, 0.0, "", ()) for v in (1.0, math.nan))
     assert not compare_terms("n", left, (right,), why="").holds
+    infinite = Term("c", "c", math.inf, 0.0, "", ())
+    for relation in (">=", "!="):
+        assert not compare_terms("n", infinite, (left,), relation=relation, why="").holds
     low = Term("b", "b", 0.0, 0.0, "", ())
     assert not compare_terms("n", low, (left,), relation=">=", why="").holds
     assert compare_terms("n", left, (low,), relation=">=", why="").holds
