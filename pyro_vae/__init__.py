@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from pyro_vae import data, inference, models
+from pyro_vae.explaining import explain
 from pyro_vae.inference import evaluate, fit, gap, log_evidence, log_weights, summary
 from pyro_vae.loading import load_data, load_model
 from pyro_vae.models import VAE, MixtureModel
@@ -15,6 +16,7 @@ __all__ = [
     "__version__",
     "data",
     "evaluate",
+    "explain",
     "fit",
     "gap",
     "inference",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ComparisonError",
     "DataError",
+    "EqualityError",
     "MissingDataError",
     "NonFiniteLossError",
     "ProgramError",
@@ -68,6 +69,10 @@ class SettingError(PyroVAEError, ValueError):
 
 class ProgramError(PyroVAEError, ValueError):
     """A (model, guide) pair whose structure an estimator cannot handle."""
+
+
+class EqualityError(PyroVAEError, ArithmeticError):
+    """A line of a derivation whose two sides are not the same number."""
 
 
 class RunError(PyroVAEError, RuntimeError):

@@ -12,6 +12,7 @@ from rich.console import Console
 from pyro_vae.cli.compare import compare
 from pyro_vae.cli.data import data
 from pyro_vae.cli.demo import demo
+from pyro_vae.cli.derive import derive
 from pyro_vae.cli.evaluate import evaluate
 from pyro_vae.cli.explore import explore
 from pyro_vae.cli.fit import fit
@@ -33,9 +34,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (
-    *(demo, tour, fit, prior, evaluate, compare, grid, sample, report, explore, data),
-):
+_COMMANDS = (
+    *(demo, tour, derive),
+    *(fit, prior, evaluate, compare, grid),
+    *(sample, report, explore, data),
+)
+for command in _COMMANDS:
     app.command()(command)
 
 

@@ -4,6 +4,9 @@ from pyro_vae.inference.arviz_data import to_inference_data
 from pyro_vae.inference.calibration import calibration_sentences, sbc_ranks
 from pyro_vae.inference.certify import Certificate, certify, estimate
 from pyro_vae.inference.compare import Comparison, compare, compare_results, describe_data
+from pyro_vae.inference.conjugate import ConjugateNormal
+from pyro_vae.inference.derivation import derive
+from pyro_vae.inference.derivation_lines import Derivation
 from pyro_vae.inference.diagnostics import (
     active_directions,
     active_units,
@@ -49,6 +52,8 @@ __all__ = [
     "IWAE",
     "Certificate",
     "Comparison",
+    "ConjugateNormal",
+    "Derivation",
     "FitResult",
     "GuideFit",
     "LogWeights",
@@ -65,6 +70,7 @@ __all__ = [
     "compare",
     "compare_holes",
     "compare_results",
+    "derive",
     "describe_data",
     "effective_sample_size",
     "elbo",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyro.infer import Trace_ELBO
 from torch import nn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pyro.infer import ELBO
     from torch import Tensor
@@ -34,6 +34,10 @@ class LatentVariableModel(nn.Module):
     likelihood: Likelihood
     initialised: bool
     config: dict[str, Any] | None
+
+    #: What ``explain`` calls. A model may not import inference, which serves any pair; so
+    #: ``pyro_vae.explaining`` puts its function here, as anything that stands above may.
+    explainer: ClassVar[Callable[..., Any] | None] = None
 
     def model(self, *args: Any, **kwargs: Any) -> Tensor:
         """Generative story, with x observed or drawn."""
@@ -85,6 +89,25 @@ class LatentVariableModel(nn.Module):
             Pyro ``ELBO`` that training maximises; ``default_objective()`` unless given.
         """
         print(self.description(objective))
+
+    def explain(self, x: Any, **settings: Any) -> Any:
+        """The derivation of the ELBO with this model's numbers for one datum.
+
+        Parameters
+        ----------
+        x
+            Data ``(n, *event_shape)``, or named tensors of such.
+        **settings
+            Other arguments of ``pyro_vae.explain``: datum, num_particles, seed.
+
+        Returns
+        -------
+        Explanation
+            Shown as formulas in a notebook, as text when printed.
+        """
+        explainer = type(self).explainer
+        assert explainer is not None, "pyro_vae.explaining sets it when the package is imported"
+        return explainer(self, x, **settings)
 
     def _units(self) -> str:
         """The line of ``description`` on units."""

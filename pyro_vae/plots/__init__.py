@@ -3,6 +3,12 @@
 from pyro_vae.plots.bounds import iwae_against_k
 from pyro_vae.plots.calibration import posterior_predictive_checks, sbc_histograms
 from pyro_vae.plots.comparison import model_comparison
+from pyro_vae.plots.derivation import (
+    em_phases,
+    evidence_bars,
+    evidence_over_training,
+    guide_phase,
+)
 from pyro_vae.plots.disentanglement import mutual_information_matrix
 from pyro_vae.plots.gap import gap_per_datum
 from pyro_vae.plots.holes import hole_scores
@@ -23,7 +29,11 @@ from pyro_vae.plots.training import training_curves
 
 __all__ = [
     "bound_ladder",
+    "em_phases",
+    "evidence_bars",
+    "evidence_over_training",
     "gap_per_datum",
+    "guide_phase",
     "hole_scores",
     "image_grid",
     "interpolation",

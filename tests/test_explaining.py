@@ -1,0 +1,165 @@
+"""``explain``, its formulas, and the page."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+
+import pyro_vae
+from pyro_vae.derivation_page import Chapter, write_derivation
+from pyro_vae.errors import DataError, ProgramError
+from pyro_vae.explaining import written_out
+from pyro_vae.inference.conjugate import ConjugateNormal
+from pyro_vae.mathml import mathml
+from pyro_vae.models import VAE, HierarchicalVAE, MixtureModel
+from pyro_vae.models.condition import Labels
+from pyro_vae.models.likelihoods import Normal
+from pyro_vae.models.linear import LinearVAE
+
+FEW = {"num_particles": 500}
+
+
+def my_model(x):
+    with pyro.plate("data", len(x), dim=-1):
+        code = pyro.sample("my_code", dist.Normal(torch.zeros((), dtype=torch.double), 1.0))
+        pyro.sample("x", dist.Normal(code, 1.0), obs=x)
+
+
+def my_guide(x):
+    with pyro.plate("data", len(x), dim=-1):
+        pyro.sample("my_code", dist.Normal(x / 2, 0.8))
+
+
+def explanations():
+    torch.manual_seed(0)
+    picture, row = torch.ones(2, 3, 3), torch.randn(2, 4)
+    small = {"encoder": (8,), "decoder": (8,)}
+    conditional = VAE((3, 3), 2, condition=Labels(3), **small)
+    labelled = {"x": picture, "condition": torch.tensor([0, 2])}
+    return {
+        "vae": VAE((3, 3), 4, **small).explain(picture, **FEW),
+        "hierarchical": HierarchicalVAE((3, 3), (2, 2), hidden=((8,), (8,))).explain(
+            picture, **FEW
+        ),
+        "linear": LinearVAE((4,), 2).explain(row, datum=1, **FEW),
+        "mixture": MixtureModel(2, Normal("latent"), (4,)).explain(row, **FEW),
+        "conditional": conditional.explain(labelled, datum=1, **FEW),
+        "toy": pyro_vae.explain(ConjugateNormal(), row[:, 0].double(), **FEW),
+        "own": pyro_vae.explain(my_model, row[:, 0].double(), guide=my_guide, **FEW),
+    }
+
+
+@pytest.fixture(scope="module")
+def explained():
+    return explanations()
+
+
+NAMES = ["vae", "hierarchical", "linear", "mixture", "conditional", "toy", "own"]
+
+
+def balanced(latex):
+    bare = re.sub(r"\\[{}]", "", latex)
+    depth = 0
+    for character in bare:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        assert depth >= 0
+    assert depth == 0
+    assert bare.count(r"\left") == bare.count(r"\right")
+    assert re.findall(r"\\begin\{(\w+)\}", bare) == re.findall(r"\\end\{(\w+)\}", bare)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_holds_and_is_shown(explained, name):
+    shown = explained[name]
+    shown.derivation.check()
+    text, latex = str(shown), shown._repr_latex_()
+    balanced(latex)
+    assert latex.startswith("$$")
+    assert latex.count("&&") == 2 * len(shown.derivation.steps)
+    markdown = shown._repr_markdown_()
+    balanced(markdown)
+    assert markdown.count("$$") == 2 * len(shown.derivation.steps)
+    html = shown._repr_html_()
+    for step in shown.derivation.steps:
+        balanced(step.latex)
+        assert step.symbols in text
+        ElementTree.fromstring(mathml(step.latex))
+        assert all(site in text for site in step.sites)
+    assert html.count("<math") == len(shown.derivation.steps)
+    json.dumps(shown.derivation.to_dict(), allow_nan=True)
+
+
+def test_a_model_is_left_as_it_was():
+    model = VAE((3, 3), 2, encoder=(8,), decoder=(8,)).train()
+    before = [parameter.clone() for parameter in model.parameters()]
+    model.explain(torch.ones(1, 3, 3), **FEW)
+    assert model.training
+    for parameter, old in zip(model.parameters(), before, strict=True):
+        assert parameter.dtype == torch.float32
+        assert torch.equal(parameter, old)
+
+
+def test_the_datum_asked_for(explained):
+    torch.manual_seed(0)
+    row = torch.randn(2, 4)
+    exact = LinearVAE((4,), 2).double().log_prob(row.double())[1].item()
+    assert explained["linear"].derivation.log_evidence.value == pytest.approx(exact, abs=1e-9)
+
+
+def test_refusals():
+    with pytest.raises(ProgramError, match="without a guide"):
+        pyro_vae.explain(my_model, torch.zeros(1))
+    with pytest.raises(DataError, match="datum got 5"):
+        pyro_vae.explain(my_model, torch.zeros(2), guide=my_guide, datum=5)
+
+
+def test_mathml_of_a_fraction_and_a_subscript():
+    root = ElementTree.fromstring(mathml(r"\mathbb{E}_{q}\left[\log \frac{p(x)}{z_{1}}\right]"))
+    fraction = next(root.iter("mfrac"))
+    assert ["".join(part.itertext()) for part in fraction] == ["p(x)", "z1"]
+    assert [part.tag for part in next(root.iter("msub"))] == ["mi", "mrow"]
+    assert root.find(".//annotation").text.startswith(r"\mathbb{E}")
+
+
+def test_mathml_escapes_names():
+    root = ElementTree.fromstring(mathml(r"p(\mathrm{a\_b\&c}) \geq 2.5"))
+    assert "a_b&c" in "".join(root.itertext())
+    assert next(root.iter("mn")).text == "2.5"
+
+
+@pytest.mark.parametrize("wrong", [r"\unknown{x}", r"\frac{a}", "{a", "a}", r"\mathrm x"])
+def test_mathml_refuses_what_it_does_not_know(wrong):
+    with pytest.raises(ValueError, match="latex"):
+        mathml(wrong)
+
+
+def test_the_page_is_self_contained_and_marks_what_fails(tmp_path, explained):
+    steps = explained["toy"].derivation.steps
+    broken = replace(steps[3], residual=1.0)
+    chapter = Chapter("One <b>", "Text & more.", (*steps[:3], broken), ("A note.",))
+    page, markdown = write_derivation(
+        tmp_path / "out", title="T", introduction="I", chapters=[chapter], provenance={"a": "b"}
+    )
+    html = page.read_text()
+    assert "One &lt;b&gt;" in html
+    assert html.count("<math") == 4
+    assert html.count('class="mark fails"') == 1
+    assert "DOES NOT HOLD" in html
+    assert "DOES NOT HOLD" in markdown.read_text()
+    for outside in ("http", "<script", "href=", "url(", "@import"):
+        assert outside not in html
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "derivation.html",
+        "derivation.md",
+    ]
+
+
+def test_a_subtracted_negative_number_is_in_brackets(explained):
+    step = explained["toy"].derivation.steps[-3]
+    negative = replace(step.right[1], value=-2.0)
+    assert "- (-2.0000)" in written_out([replace(step, right=(step.right[0], negative))])
