@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["tour"]
 
 _SETTINGS = "tour.json"
+#: Pictures that the reference density is fitted to, at most.
+_REFERENCE = 10_000
 _INTRODUCTION = (
     "Every model of the story on the same data, with codes of the same length, measured on "
     "held-out data. Squared error: per pixel on the unit interval, of data decoded from their "
@@ -111,7 +113,7 @@ def tour(
     console = Console(highlight=False, soft_wrap=True, stderr=True)
     console.print("a reference density of real pictures, for the hole test")
     scale = 1.0 if dataset.maximum is None else 1.0 / dataset.maximum
-    reference = inference.fit_reference(scale * dataset.train, seed=seed)
+    reference = inference.fit_reference(scale * dataset.train[:_REFERENCE], seed=seed)
     visits: list[Visit] = []
     for number, stop in enumerate(chosen, start=1):
         console.print(f"{number} of {len(chosen)}: {stop.title}", markup=False)
