@@ -31,11 +31,14 @@ class Section:
         Heading, and text; a line of its own stays one.
     figures
         Figures by caption.
+    table
+        Numbers of this part alone, above the figures; cells are printed as they are.
     """
 
     title: str
     text: str = ""
     figures: Mapping[str, Figure] = field(default_factory=dict)
+    table: pd.DataFrame | None = None
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -78,10 +81,14 @@ def write_report(
     html = environment.get_template("report.html.jinja").render(
         title=title,
         introduction=introduction,
-        columns=list(table.columns),
-        rows=[(index, list(row)) for index, row in table.iterrows()],
+        table=_cells(table),
         sections=[
-            (part.title, part.text, [(c, _png(f)) for c, f in part.figures.items()])
+            (
+                part.title,
+                part.text,
+                None if part.table is None else _cells(part.table),
+                [(c, _png(f)) for c, f in part.figures.items()],
+            )
             for part in sections
         ],
         conclusions=conclusions,
@@ -89,6 +96,11 @@ def write_report(
     )
     with whole_file(path) as scratch:
         scratch.write_text(html, encoding="utf-8")
+
+
+def _cells(table: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Columns, and rows by their names, as the template takes them."""
+    return list(table.columns), [(str(name), list(row)) for name, row in table.iterrows()]
 
 
 def _png(figure: Figure) -> str:

@@ -28,14 +28,13 @@ from pyro_vae.tour import (
     conclusions,
     figures,
     fit_stop,
+    hole_table,
     likelihood_for,
     table,
     visit,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
 
     from pyro_vae.data import Dataset
@@ -48,11 +47,15 @@ _REFERENCE = 10_000
 _INTRODUCTION = (
     "Every model of the story on the same data, with codes of the same length, measured on "
     "held-out data. Squared error: per pixel on the unit interval, of data decoded from their "
-    "codes. ELBO and log p(x): nats per datum; a density cannot be ranked beside masses, and an "
-    "autoencoder has none. The hole test decodes mid-points between codes of different held-out "
-    "data, and draws from a normal fitted to the codes: a reference density of real pictures "
-    "judges them (nats, high is good), and so does the distance to the nearest training picture "
-    "(per pixel, low is good). In brackets: sampling standard errors."
+    "codes. ELBO and log p(x): nats per datum; ≥ marks a bound, where z is discrete or k-hat is "
+    "above 0.7 for more than one datum in twenty. A density cannot be ranked beside masses, and "
+    "an autoencoder has no log p(x). In brackets: sampling standard errors."
+)
+_HOLES = (
+    "What is decoded from mid-points between the codes of different held-out data, and from "
+    "draws from a normal fitted to the codes. A reference density of real pictures judges it "
+    "(nats, high is good), and so does the distance to the nearest training picture (per pixel, "
+    "low is good). In brackets: standard errors."
 )
 
 
@@ -66,7 +69,7 @@ def tour(
     ] = "",
     binarisation: Annotated[
         str | None,
-        typer.Option(help="As for fit. Default: none for counts up to 16, else threshold."),
+        typer.Option(help="As for fit. Default: threshold for grey levels, none for counts."),
     ] = None,
     latent_dim: Annotated[int, typer.Option(min=1, help="Length of every code.")] = 8,
     hidden: Hidden = "200,100",
@@ -150,8 +153,8 @@ def _load(name: str, binarisation: str | None, seed: int, data_root: Path | None
     """The data as binary pictures or as small counts."""
     if binarisation is None:
         known = {entry.name: entry for entry in datasets.catalogue(data_root=data_root)}
-        few = name in known and known[name].kind == "counts"
-        binarisation = "none" if few or name not in known else "threshold"
+        grey = name in known and known[name].kind == "unit-interval"
+        binarisation = "threshold" if grey else "none"
     return datasets.load(name, binarisation=binarisation, seed=seed, data_root=data_root)
 
 
@@ -174,7 +177,7 @@ def _conclude(
     out: Path, visits: list[Visit], data: Dataset, seed: int, seconds: float, as_json: bool
 ) -> None:
     """Write the report, and print the table and what it shows."""
-    found = table(visits)
+    found, judged = table(visits), hole_table(visits)
     sentences = conclusions(visits)
     sections = [_section(seen, data, out, seed) for seen in visits]
     holes = {seen.stop.title: seen.holes for seen in visits if seen.holes is not None}
@@ -185,7 +188,8 @@ def _conclude(
             "Decoded mid-points between codes, and decoded draws around them: bars are two "
             "standard errors."
         )
-        sections.insert(0, Section("Holes in the latent space", "", {caption: figure}))
+        part = Section("Holes in the latent space", _HOLES, {caption: figure}, judged)
+        sections.insert(0, part)
     measured = next((seen.results for seen in visits if seen.results is not None), None)
     path = out / "report.html"
     write_report(
@@ -198,11 +202,12 @@ def _conclude(
         provenance=provenance(data, measured),
     )
     with whole_file(out / "tour.csv") as scratch:
-        found.to_csv(scratch)
+        found.join(judged).fillna("-").to_csv(scratch)
     if as_json:
         print_json(
             {
                 "table": found.to_dict(orient="index"),
+                "holes": judged.to_dict(orient="index"),
                 "conclusions": sentences,
                 "report": str(path),
                 "seconds": seconds,
@@ -210,9 +215,9 @@ def _conclude(
         )
         return
     console = Console(highlight=False, soft_wrap=True)
-    columns = list(found.columns)
-    console.print(_printed(found, columns[:4], "held-out data (sampling standard error)"))
-    console.print(_printed(found, columns[4:], "the hole test (standard error)"))
+    console.print(_printed(found, "held-out data (sampling standard error)"))
+    if holes:
+        console.print(_printed(judged, "the hole test (standard error)"))
     for sentence in sentences:
         console.print(sentence, markup=False)
     console.print(f"report: {path}  ({seconds:.0f} s)")
@@ -225,12 +230,11 @@ def _section(seen: Visit, data: Dataset, out: Path, seed: int) -> Section:
     return Section(seen.stop.title, f"{seen.stop.why}\n\n{seen.model.description()}", drawn)
 
 
-def _printed(found: pd.DataFrame, columns: Sequence[str], title: str) -> Table:
-    """Some columns of the table, as wide as a terminal."""
+def _printed(found: pd.DataFrame, title: str) -> Table:
     shown = Table(title=title, title_justify="left")
     shown.add_column("")
-    for column in columns:
+    for column in found.columns:
         shown.add_column(column, justify="right")
-    for name, row in found[list(columns)].iterrows():
+    for name, row in found.iterrows():
         shown.add_row(str(name), *row)
     return shown

@@ -6,7 +6,7 @@ continuous limit the VAE is; the codebook, and a prior learned over it.
 """
 
 from pyro_vae.tour.stops import STOPS, Plan, Stop, likelihood_for
-from pyro_vae.tour.story import conclusions, figures, table
+from pyro_vae.tour.story import conclusions, figures, hole_table, table
 from pyro_vae.tour.visits import Visit, fit_stop, visit
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "conclusions",
     "figures",
     "fit_stop",
+    "hole_table",
     "likelihood_for",
     "table",
     "visit",
