@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
+BROWSER_STAMP := $(VENV)/.browser
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,13 +21,17 @@ $(DOCS_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	touch $(DOCS_STAMP)
 
+$(BROWSER_STAMP): $(STAMP)
+	sh tests/explorer/browser.sh
+	touch $(BROWSER_STAMP)
+
 demo: $(STAMP)  ## fit and measure VAEs and mixtures on digits; writes runs/demo/report.html
 	$(BIN)/pyro-vae demo --overwrite
 
-test: $(STAMP)  ## the tests, without the slow ones
+test: $(STAMP) $(BROWSER_STAMP)  ## the tests, without the slow ones
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: $(STAMP)  ## every test
+test-slow: $(STAMP) $(BROWSER_STAMP)  ## every test
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)  ## ruff, format check, mypy
