@@ -357,15 +357,15 @@ def sample_log_weights(
     Raises
     ------
     ProgramError
-        If a guide site is not reparameterised: differentiating its draws would leave out the
-        score-function term, and the gradient would be wrong.
+        If gradients are on and a guide site is not reparameterised: differentiating its draws
+        would leave out the score-function term, and the gradient would be wrong.
     """
     with torch.no_grad(), torch.random.fork_rng(devices=cuda_devices(x)):
         first = take(x, slice(1))
         structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
     guide_trace = run_in_plate(guide, x, structure, num_particles)
     for site in latent_sites(guide_trace):
-        if not site["fn"].has_rsample:
+        if torch.is_grad_enabled() and not site["fn"].has_rsample:
             raise ProgramError(
                 f"guide site {site['name']!r} is not reparameterised, so its draws have no "
                 "gradient: train with Trace_ELBO, or sum it out with enumerate_discrete=True"

@@ -192,6 +192,9 @@ def test_a_guide_without_gradients_is_refused():
 
     with pytest.raises(ProgramError, match="'z' is not reparameterised"):
         IWAE(5).differentiable_loss(model, guide, X)
+    with torch.no_grad():  # where no gradient is wanted, none is wrong
+        terms, _ = sample_log_weights(model, guide, X, 5)
+    assert terms.log_weights.shape == (5, len(X))
 
 
 @pytest.mark.parametrize(
