@@ -192,8 +192,8 @@ def test_comparisons_pair_what_is_paired():
         for model in (Identity(), Nearest(train))
     )
     table = compare_holes(one, other)
-    paired = stats.ttest_rel(one["midpoint_distance"], other["midpoint_distance"])
-    mean, se = table.loc["midpoint", "distance"]
+    paired = stats.ttest_rel(one["midpoint_log_density"], other["midpoint_log_density"])
+    mean, se = table.loc["midpoint", "log_density"]
     assert mean / se == pytest.approx(paired.statistic)
     welch = stats.ttest_ind(one["draw_distance"], other["draw_distance"], equal_var=False)
     mean, se = table.loc["draw", "distance"]
