@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from dataclasses import dataclass
 from html import escape
@@ -183,7 +184,7 @@ def derivation_of(
     """``derive`` with all that a module knows of itself filled in.
 
     The arguments are those of ``explain``, with one datum. A guide without amortisation is
-    first fitted to it.
+    first fitted to it; a model that is ``measured_as`` another is derived as that one.
     """
     settings: dict[str, Any] = {"num_particles": num_particles, "seed": seed}
     if guide is not None:
@@ -193,7 +194,7 @@ def derivation_of(
             "model got a program without a guide: give explain(model, x, guide=guide), or a "
             "module with both"
         )
-    model, x = in_double(model, x)
+    model, x = in_double(getattr(model, "measured_as", model), x)
     if not getattr(model, "amortised", True):
         model = run_program(model.unamortised, _encoder_side(x))
         fit_guide(model, x, seed=seed)
@@ -206,6 +207,10 @@ def known_of(model: Any, x: Inputs) -> dict[str, Any]:
     with torch.no_grad():
         if hasattr(model, "log_prob"):
             known["log_px"] = run_program(model.log_prob, x).item()
+        elif hasattr(model, "enumerated_log_prob"):
+            # Refused where z has too many values to sum over.
+            with contextlib.suppress(ProgramError):
+                known["log_px"] = run_program(model.enumerated_log_prob, x).item()
         if hasattr(model, "exact_posterior"):
             known["posterior"] = run_program(model.exact_posterior, x)
         if hasattr(model, "identity"):

@@ -1,5 +1,6 @@
 """``explain``, its formulas, and the page."""
 
+import copy
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -16,7 +17,7 @@ from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.explaining import written_out
 from pyro_vae.inference.conjugate import ConjugateNormal
 from pyro_vae.mathml import mathml
-from pyro_vae.models import VAE, HierarchicalVAE, MixtureModel
+from pyro_vae.models import VAE, VQVAE, HierarchicalVAE, MixtureModel, PoorMansVAE
 from pyro_vae.models.condition import Labels
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.models.linear import LinearVAE
@@ -163,3 +164,48 @@ def test_a_subtracted_negative_number_is_in_brackets(explained):
     step = explained["toy"].derivation.steps[-3]
     negative = replace(step.right[1], value=-2.0)
     assert "- (-2.0000)" in written_out([replace(step, right=(step.right[0], negative))])
+
+
+def coded(positions):
+    torch.manual_seed(0)
+    x = torch.bernoulli(torch.full((20, 3, 3), 0.5))
+    settings = {"encoder": (8,), "decoder": (8,)}
+    vq = VQVAE((3, 3), 4, 2, positions, **settings).eval()
+    vq.initialise(x)
+    return vq, x
+
+
+def test_a_codebook_is_derived_with_the_sum_over_its_codes():
+    vq, x = coded(2)
+    found = vq.explain(x, datum=3, **FEW).derivation
+    found.check()
+    one = copy.deepcopy(vq).double().enumerated_log_prob(x[3:4].double())
+    assert found.log_evidence.value == pytest.approx(one.item(), abs=1e-9)
+    with torch.no_grad():
+        z = vq.assign(x[3:4])
+        bound = vq.observation(z).log_prob(x[3:4]) + vq.prior().log_prob(z)
+    assert found.elbo.value == pytest.approx(bound.item(), abs=1e-4)
+    (line,) = [step for step in found.steps if step.name == "the only weight"]
+    assert (line.relation, line.kind) == (">=", "check")
+    assert line.residual == pytest.approx(found.kl.value)
+
+
+def test_a_codebook_with_too_many_values_is_not_judged_by_its_only_weight():
+    vq, x = coded(7)
+    with pytest.raises(ProgramError, match="above limit"):
+        vq.enumerated_log_prob(x[:1])
+    found = vq.explain(x, **FEW).derivation
+    found.check()
+    kinds = {step.name: step.kind for step in found.steps}
+    assert kinds["the only weight"] == kinds["the bound"] == "not judged"
+    assert any("one value of z" in note for note in found.notes)
+    assert not any("float32" in note for note in found.notes)
+
+
+def test_a_poor_mans_vae_is_derived_as_the_vae_that_it_is_measured_as():
+    torch.manual_seed(0)
+    x = torch.rand(2, 3, 3)
+    poor = PoorMansVAE((3, 3), 1, encoder=(8,), decoder=(8,))
+    found = poor.explain(x, **FEW).derivation
+    found.check()
+    assert found.elbo.value == poor.as_vae().explain(x, **FEW).derivation.elbo.value

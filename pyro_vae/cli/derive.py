@@ -203,15 +203,21 @@ def _run(
 ) -> tuple[str, Derivation, list[Chapter], Derivation | None, str]:
     """A run's derivation, what its training has kept, and the E-step of the datum."""
     run = inference.Run.open(folder)
-    model, data = load_model(run), load_data(run, data_root=data_root)
+    fitted, data = load_model(run), load_data(run, data_root=data_root)
+    model = fitted.measured_as
+    measured = (
+        ""
+        if model is fitted
+        else f" Derived as the {type(model).__name__} that it is measured as."
+    )
     x: Any = data.inputs(split, model.inputs) if model.inputs else getattr(data, split)
     one = one_datum(x, datum)
     found = derivation_of(model, one, num_particles=particles, seed=seed)
     chapters = [
         Chapter(
             "The derivation",
-            f"{model.description().splitlines()[0]}. Datum {datum} of the {split} split of "
-            f"{data.name}.",
+            f"{fitted.description().splitlines()[0]}.{measured} Datum {datum} of the {split} "
+            f"split of {data.name}.",
             found.steps,
             found.notes,
         )

@@ -50,7 +50,7 @@ def explore(
     if run is not None:
         opened = Run.open(run)
         data = load_data(opened, data_root=data_root)
-        part = describe_run(load_model(opened), data, name=run.resolve().name)
+        part = describe_run(load_model(opened).measured_as, data, name=run.resolve().name)
         target = out or opened.path / "explore.html"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_page(target, part)

@@ -28,7 +28,8 @@ from pyro_vae.inference.derivation_lines import (
 from pyro_vae.inference.diagnostics import KHAT_LIMIT, pareto_khat
 from pyro_vae.inference.evidence import log_evidence
 from pyro_vae.inference.evidence.quadrature import grid_integrals
-from pyro_vae.inference.inputs import check_inputs, count
+from pyro_vae.inference.inputs import check_inputs, count, tensors
+from pyro_vae.inference.traces import is_point_mass
 from pyro_vae.inference.weights import stream_draws
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ class _Writer:
         self.log_w = self.log_joint - q
         self.khat = float(pareto_khat(draws.terms.log_weights)[0])
         self.drawn = f"mean of {len(q)} draws"
-        double = all(v.dtype == torch.float64 for v in draws.values.values())
+        numbers = [v for v in (*draws.values.values(), *tensors(x)) if v.is_floating_point()]
+        double = all(v.dtype == torch.float64 for v in numbers)
         self.rounding = ROUNDING[torch.float64 if double else torch.float32]
         if not double:
             self.notes.append(
@@ -150,6 +152,7 @@ class _Writer:
             )
         self.grid: GridIntegrals | None = None
         self.reliable = True
+        self.one_value = all(is_point_mass(fn) for fn in pair.guide.values())
         self.evidence = self._evidence(log_px)
 
     def _sites(self, *roles: str) -> tuple[str, ...]:
@@ -211,7 +214,7 @@ class _Writer:
         value, error, khat = (
             float(found[name][0]) for name in ("log_evidence", "log_evidence_se", "khat")
         )
-        self.reliable = not max(khat, self.khat) > KHAT_LIMIT
+        self.reliable = not max(khat, self.khat) > KHAT_LIMIT and not self.one_value
         self.notes.append(
             f"log p(x) is importance-sampled ({size} draws, proposal: the guide {proposal}, k-hat "
             f"{khat:.2f}): p(z|x) is p(x,z) / p(x) with that estimate, so the lines with p(z|x) "
@@ -219,7 +222,13 @@ class _Writer:
             "the weights of the guide's own draws; that L_b is not above it; and the KL to the "
             "prior, where it has a closed form."
         )
-        if not self.reliable:
+        if self.one_value:
+            self.notes.append(
+                "The guide has all its mass at one value of z: only the prior's draws see others, "
+                "and where they miss those that matter neither error nor k-hat tells. log p(x) is "
+                "likely higher, and the lines that would check it are not judged."
+            )
+        elif not self.reliable:
             self.notes.append(
                 f"The Pareto k-hat of the weights is {khat:.2f} ({proposal}) and {self.khat:.2f} "
                 f"(guide); above {KHAT_LIMIT} an estimate of log p(x) and its error are not to be "
@@ -386,11 +395,22 @@ class _Writer:
         )
 
     def _weights_line(self) -> Step:
+        """The mean weight, which is p(x) on the mean where q covers the posterior."""
         estimate = log_evidence_of(self.draws.terms.log_weights)
         value, error = (float(part) for part in estimate)
         source = f"{self.drawn}, importance weights"
         term = self._term("mean weight", value, error, source, "likelihood", "prior", "guide")
         reliable = self.reliable and not self.khat > KHAT_LIMIT
+        if self.one_value:
+            return self._line(
+                "the only weight",
+                self.evidence,
+                term,
+                relation=">=",
+                kind="check" if reliable else "not judged",
+                slack=self._slack(),
+                why="q has one value of z, and so one term of the sum p(x) = sum_z p(x,z)",
+            )
         why = f"log p(x) by {_short(self.evidence)}, against the mean weight of the guide's draws"
         if not reliable:
             why += f"; the weights' k-hat is {self.khat:.2f}, so their error says nothing"

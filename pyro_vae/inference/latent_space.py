@@ -84,10 +84,11 @@ class LatentSpace:
         self.structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
         self.sites = {site["name"]: site for site in latent_sites(trace_of(guide, first))}
         for name, site in self.sites.items():
-            if site["fn"].support.is_discrete:
+            # A point mass says that its support is real, whatever it stands at.
+            if site["fn"].support.is_discrete or not site["value"].is_floating_point():
                 raise ProgramError(
-                    f"latent site {name!r} is discrete, and Hamiltonian dynamics need gradients: "
-                    "leave it out of the guide and sum it out with enumerate_discrete=True"
+                    f"latent site {name!r} is discrete, and gradients and grids need a "
+                    "continuous one: leave it out of the guide and sum it out with enumerate_discrete=True"
                 )
         self.bijections = {n: biject_to(site["fn"].support) for n, site in self.sites.items()}
         values = values_of(list(self.sites.values()), self.structure, 1, 1)

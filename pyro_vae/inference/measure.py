@@ -10,14 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyro.distributions as dist
 import torch
 
 from pyro_vae.inference.diagnostics import active_directions, active_units
 from pyro_vae.inference.evaluate import evaluate
 from pyro_vae.inference.inputs import count, run_program, take, tensors
 from pyro_vae.inference.local import fit_guide
-from pyro_vae.inference.traces import latent_sites, trace_of
+from pyro_vae.inference.traces import is_point_mass, latent_sites, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,8 +125,7 @@ def _guide_sites(guide: Program, x: Inputs) -> list[dict[str, Any]]:
 def _point_mass(sites: list[dict[str, Any]]) -> bool:
     """Whether the guide always gives the same value of discrete sites."""
     return bool(sites) and all(
-        isinstance(site["fn"], dist.Delta) and not site["value"].is_floating_point()
-        for site in sites
+        is_point_mass(site["fn"]) and not site["value"].is_floating_point() for site in sites
     )
 
 

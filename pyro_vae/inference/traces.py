@@ -87,7 +87,7 @@ def structure_of(
                 "reconstruction error (inference.reconstruction) instead"
             )
     for site in latent_sites(guide_trace):
-        if isinstance(_innermost(site["fn"]), dist.Delta) and site["value"].is_floating_point():
+        if is_point_mass(site["fn"]) and site["value"].is_floating_point():
             raise ProgramError(
                 f"the guide of latent site {site['name']!r} is a point mass, which has no density "
                 "to weigh a continuous latent variable with: give the site a guide with a "
@@ -106,6 +106,11 @@ def structure_of(
                 "cannot be summed out here; put it in the guide, or marginalise it by hand"
             )
     return Structure(plates[0][name], nesting, frozenset(summed_out))
+
+
+def is_point_mass(fn: Any) -> bool:
+    """Whether a distribution always gives the same value."""
+    return isinstance(_innermost(fn), dist.Delta)
 
 
 def _innermost(fn: Any) -> Any:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pyro_vae.networks.layers import (
+    BatchNormImages,
     chain,
     check_activation,
     check_batch_norm,
@@ -223,7 +224,7 @@ class ConvDecoder(nn.Module):
         output = _UpConv2d(channels[-1], channels_out, 3, sizes[-1], bias=False)
         norms = None
         if batch_norm:
-            norms = [nn.BatchNorm2d(channels[0]), *normalisers(layers)]
+            norms = [BatchNormImages(channels[0]), *normalisers(layers)]
         self.convolutions = nn.Sequential(
             *chain(layers, skips if residual else None, activation, norms), output
         )

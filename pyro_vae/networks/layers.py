@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, final
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTIVATIONS",
     "BatchNorm",
+    "BatchNormImages",
     "Residual",
     "chain",
     "check_activation",
@@ -63,13 +65,19 @@ def check_batch_norm(batch_norm: bool, residual: bool) -> None:
         )
 
 
+def _batch_moments(norm: nn.BatchNorm1d | nn.BatchNorm2d, h: Tensor) -> Tensor:
+    """Normalise by the moments of h, and leave the running ones where they are."""
+    return F.batch_norm(h, None, None, norm.weight, norm.bias, training=True, eps=norm.eps)
+
+
 @final
 class BatchNorm(nn.BatchNorm1d):
     """Batch normalisation over all leading dimensions of ``(..., num_features)``.
 
     Ioffe & Szegedy (2015), arXiv 1502.03167. In training a datum's output hangs on the others
     of its batch; in ``eval`` mode, where models are measured, it does not. A lone row has no
-    variance and is normalised by the running moments.
+    variance and is normalised by the running moments. Without gradients the running moments
+    stay: objectives run the programs on one datum to see their sites.
     """
 
     def forward(self, h: Tensor) -> Tensor:
@@ -78,9 +86,28 @@ class BatchNorm(nn.BatchNorm1d):
         if self.training and len(rows) == 1:
             moments = self.running_mean, self.running_var
             out = F.batch_norm(rows, *moments, self.weight, self.bias, eps=self.eps)
+        elif self.training and not torch.is_grad_enabled():
+            out = _batch_moments(self, rows)
         else:
             out = super().forward(rows)
         return out.reshape(h.shape)
+
+
+@final
+class BatchNormImages(nn.BatchNorm2d):
+    """Batch normalisation of every channel of ``(n, channels, height, width)``.
+
+    As ``BatchNorm``, over the pixels too; of a lone image of one pixel there is no variance.
+    """
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Map ``(n, channels, height, width)`` to the same shape."""
+        if self.training and h.numel() == h.shape[1]:
+            moments = self.running_mean, self.running_var
+            return F.batch_norm(h, *moments, self.weight, self.bias, eps=self.eps)
+        if self.training and not torch.is_grad_enabled():
+            return _batch_moments(self, h)
+        return super().forward(h)
 
 
 def normalisers(layers: Sequence[nn.Linear | nn.Conv2d]) -> list[nn.Module]:
@@ -88,7 +115,7 @@ def normalisers(layers: Sequence[nn.Linear | nn.Conv2d]) -> list[nn.Module]:
     return [
         BatchNorm(layer.out_features)
         if isinstance(layer, nn.Linear)
-        else nn.BatchNorm2d(layer.out_channels)
+        else BatchNormImages(layer.out_channels)
         for layer in layers
     ]
 

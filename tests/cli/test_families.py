@@ -54,6 +54,7 @@ def test_a_model_with_a_prior_is_evaluated_too(tmp_path, arguments, exact):
     assert printed["exact"] == exact
     run("report", folder)
     run("sample", folder, "--count", 3)
+    run("derive", "--run", folder, "--particles", 200, "--epochs", 10)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,13 @@
 """Batch normalisation in networks: any leading dimensions, and eval mode row by row."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
+from pyro_vae.inference.objectives import objective_named
+from pyro_vae.models import VAE
 from pyro_vae.networks import Convolutional, Dense
 
 SPECS = {
@@ -59,6 +63,41 @@ def test_a_lone_row_is_normalised_by_the_running_moments():
     network, _ = made("dense", "encoder")
     x = torch.randn(1, 30)
     network.train()
+    trained = network(x)
+    torch.testing.assert_close(trained, network.eval()(x))
+
+
+@pytest.mark.parametrize("objective", ["iwae-3", "beta-tc-elbo", "dreg-3", "beta-elbo"])
+@pytest.mark.parametrize("name", SPECS)
+def test_running_moments_are_those_of_the_batch_whatever_the_objective(name, objective):
+    torch.manual_seed(3)
+    spec = SPECS[name]
+    vae = VAE((6, 5), 4, encoder=spec, decoder=spec, seed=1)
+    x = torch.bernoulli(torch.full((20, 6, 5), 0.5))
+    expected = copy.deepcopy(vae)
+    expected.posterior(x)
+    if objective == "dreg-3":
+        expected.posterior(x)  # the guide is run twice: for the draws, and for their densities
+    objective_named(objective).differentiable_loss(vae.model, vae.guide, x)
+    for key, moment in expected.encoder.named_buffers():
+        torch.testing.assert_close(vae.encoder.get_buffer(key), moment, msg=key)
+
+
+def test_without_gradients_the_batch_normalises_and_the_running_moments_stay():
+    for role in ("encoder", "decoder"):
+        network, size = made("convolutional", role)
+        x = torch.randn(20, size)
+        with_gradients = copy.deepcopy(network)(x)
+        before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+        with torch.no_grad():
+            torch.testing.assert_close(network(x), with_gradients)
+        for name, buffer in network.named_buffers():
+            assert torch.equal(buffer, before[name])
+
+
+def test_a_lone_image_of_one_pixel_is_normalised_by_the_running_moments():
+    network = Convolutional((2,), (), batch_norm=True).encoder((2, 2), 0, 1).train()
+    x = torch.randn(1, 4)
     trained = network(x)
     torch.testing.assert_close(trained, network.eval()(x))
 
