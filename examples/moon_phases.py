@@ -1,11 +1,24 @@
-"""Half-way between the codes of a half and of a full moon: is it a three-quarter moon?
+"""What is half-way between the codes of a half and of a full moon.
 
-The classic argument for the VAE says so, and that an autoencoder's mid-point is no moon at all.
+Is it a three-quarter moon? The classic argument for the VAE says so, and that an
+autoencoder's mid-point is no moon at all.
 Here it is put to the test. Three models have the same networks, a code of two numbers, summed
 squared error for a loss (a normal with sigma^2 = 1/2) and the same training; they see crescent,
 half and full moons, and never a phase between. Every held-out half moon is paired with a full
 one, no moon in two pairs, and what is decoded half-way between their codes is held against true
 moons of *every* phase, radius, place and brightness.
+
+What is found, over three seeds: the autoencoder's mid-points are little nearer to a moon than
+pixel-wise averages of the pairs, 0.10 to 0.13 beside 0.14. The VAE's are nearer, 0.08 to 0.10, and
+still no three-quarter moons: reconstructions are at 0.04, and of ten mid-points about one is
+nearest to a moon lit between 0.6 and 0.9. On the way from half to full the dark half brightens as
+a whole; no terminator moves, for nothing in the data asks for one. So the claim holds in part: the
+prior makes the hole shallower, and does not say what to put there. The poor man's VAE does no
+better than the autoencoder: its noise is as wide for every code and in every direction, and half
+and full moons lie four of its standard deviations apart.
+
+The set-up matters. With sigma = 0.3 and a code of four numbers (two seeds, 40 epochs) the
+autoencoder has 0.10 and 0.14, the VAE 0.11 and 0.11: no advantage that one could rely on.
 """
 
 import argparse
