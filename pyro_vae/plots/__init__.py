@@ -21,6 +21,7 @@ from pyro_vae.plots.images import (
     prior_samples,
     reconstructions,
     traversals,
+    walks,
 )
 from pyro_vae.plots.ladder import bound_ladder
 from pyro_vae.plots.latent import latent_scatter
@@ -51,4 +52,5 @@ __all__ = [
     "snr_against_k",
     "training_curves",
     "traversals",
+    "walks",
 ]

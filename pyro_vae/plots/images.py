@@ -24,6 +24,7 @@ __all__ = [
     "prior_samples",
     "reconstructions",
     "traversals",
+    "walks",
 ]
 
 
@@ -168,6 +169,31 @@ def morph_strip(originals: np.ndarray, images: np.ndarray) -> Figure:
     figure = Figure(figsize=(6.8, 6.8 * canvas.shape[0] / canvas.shape[1] + 0.4))
     _show(figure.subplots(), canvas)
     figure.suptitle("ends: data; between them: mean of p(x | z) along the path", fontsize=11)
+    return figure
+
+
+@styled
+def walks(walks: Mapping[str, np.ndarray]) -> Figure:
+    """Walks of several models one below the other, the model's name at its rows.
+
+    Parameters
+    ----------
+    walks
+        By the model's name, images ``(rows, steps, height, width)``: rows may differ, steps not.
+    """
+    rows = np.concatenate(list(walks.values()))
+    names = [name if i == 0 else "" for name, lines in walks.items() for i in range(len(lines))]
+    canvas = _tiled(rows.reshape(-1, *rows.shape[2:]), rows.shape[1])
+    figure = Figure(figsize=(6.8, 5.3 * canvas.shape[0] / canvas.shape[1] + 0.7))
+    ax = figure.subplots()
+    _show(ax, canvas)
+    _open_frame(ax)
+    places = np.arange(len(names)) * (rows.shape[2] + 1) + (rows.shape[2] - 1) / 2
+    ax.set_yticks(places, names)
+    ends = np.array([0, (rows.shape[1] - 1) / 2, rows.shape[1] - 1])
+    middles = ends * (rows.shape[3] + 1) + (rows.shape[3] - 1) / 2
+    ax.set_xticks(middles, ["start", "half-way", "end"])
+    ax.set_xlabel("mean of p(x | z) along straight lines between two codes", fontsize=10)
     return figure
 
 

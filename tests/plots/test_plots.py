@@ -105,6 +105,18 @@ def test_images_are_shown_in_order():
     assert plots.interpolation(images.reshape(2, 3, 2, 2)).axes
 
 
+def test_walks_name_the_first_row_of_each_model():
+    images = np.arange(3 * 3 * 4).reshape(3, 3, 2, 2).astype(float)
+    (ax,) = plots.walks({"one": images[:1], "two": images[1:]}).axes
+    canvas = ax.images[0].get_array()
+    assert canvas.shape == (8, 8)
+    np.testing.assert_array_equal(canvas[6:8, 3:5], images[2, 1])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["one", "two", ""]
+    # Ticks stand at the middle of their pictures.
+    np.testing.assert_allclose(ax.get_yticks(), [0.5, 3.5, 6.5])
+    np.testing.assert_allclose(ax.get_xticks(), [0.5, 3.5, 6.5])
+
+
 @pytest.mark.parametrize("latent_dim", [1, 2, 5])
 def test_latent_scatter(latent_dim):
     codes = np.random.default_rng(0).normal(size=(30, latent_dim))
