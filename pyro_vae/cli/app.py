@@ -1,4 +1,8 @@
-"""The Typer application, and what becomes of errors: exit status 2 for bad arguments."""
+"""The Typer application, and what becomes of errors.
+
+Exit status 2 for what cannot be asked, of these arguments or of this model; 1 for what is wrong
+with a run or with data.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ from pyro_vae.cli.prior import prior
 from pyro_vae.cli.report import report
 from pyro_vae.cli.sample import sample
 from pyro_vae.cli.tour import tour
-from pyro_vae.errors import PyroVAEError, SettingError, UnknownNameError
+from pyro_vae.errors import ProgramError, PyroVAEError, SettingError, UnknownNameError
 from pyro_vae.plugins import import_entry_points, import_parts
 
 __all__ = ["app", "main"]
@@ -70,7 +74,7 @@ def main() -> None:
     warnings.showwarning = say
     try:
         app()
-    except (SettingError, UnknownNameError) as error:
+    except (SettingError, UnknownNameError, ProgramError) as error:
         console.print(f"error: {error}", markup=False)
         sys.exit(2)
     except PyroVAEError as error:

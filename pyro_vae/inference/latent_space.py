@@ -88,7 +88,8 @@ class LatentSpace:
             if site["fn"].support.is_discrete or not site["value"].is_floating_point():
                 raise ProgramError(
                     f"latent site {name!r} is discrete, and gradients and grids need a "
-                    "continuous one: leave it out of the guide and sum it out with enumerate_discrete=True"
+                    "continuous one: leave it out of the guide and sum it out with "
+                    "enumerate_discrete=True"
                 )
         self.bijections = {n: biject_to(site["fn"].support) for n, site in self.sites.items()}
         values = values_of(list(self.sites.values()), self.structure, 1, 1)

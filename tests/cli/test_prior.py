@@ -30,7 +30,7 @@ def test_a_prior_is_learned_kept_measured_and_drawn_from(first, tmp_path):
     assert len(Run.open(tmp_path / "second").metrics()) == 3
     again = run("prior", first, "--run", tmp_path / "second", "--epochs", 3, *options, "--resume")
     assert "of 3: ELBO" in again.stdout
-    refused = run("fit", "--run", tmp_path / "second", "--resume", status=1).stderr
+    refused = run("fit", "--run", tmp_path / "second", "--resume", status=2).stderr
     assert "pyro-vae prior RUN --run OUT" in refused
     table = run("evaluate", tmp_path / "second", "--limit", 20).stdout
     assert "not an estimate of log p(x)" in table

@@ -92,13 +92,13 @@ def test_the_command_refuses(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "mixture"
     run("fit", "--model", "mixture", "--components", 2, "--epochs", 1, "--run", folder)
-    refused = run("explore", folder, status=1).stderr
+    refused = run("explore", folder, status=2).stderr
     assert "MixtureModel" in refused
     assert not (folder / "explore.html").exists()
     assert "without --serve" in run("explore", "--port", 8000, status=2).stderr
     assert "a folder" in run("explore", "--out", tmp_path, status=2).stderr
     with mock.patch("pyro_vae.cli.explore.load_model", return_value=small_vae(likelihood=Gamma())):
-        assert "likelihood got gamma" in run("explore", folder, status=1).stderr
+        assert "likelihood got gamma" in run("explore", folder, status=2).stderr
 
 
 def test_serving_on_the_loopback_address_only(tmp_path):
