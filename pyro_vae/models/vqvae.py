@@ -133,6 +133,7 @@ class VQVAE(LatentVariableModel):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        self.frozen = False
         self.event_shape = check_event_shape(event_shape)
         if not commitment_cost >= 0:
             raise ValueError(f"commitment_cost got {commitment_cost!r}: it must not be negative")
@@ -168,7 +169,6 @@ class VQVAE(LatentVariableModel):
             )
         check_network("encoder", self.encoder, self.num_features, self.latent_dim)
         check_network("decoder", self.decoder, self.latent_dim, eta_x)
-        self.frozen = False
         if frozen:
             self._freeze()
         self.initialised = False
@@ -292,6 +292,15 @@ class VQVAE(LatentVariableModel):
     def quantise(self, code: Tensor) -> Tensor:
         """The nearest codes in the place of every vector of ``code``, ``(..., L)``."""
         return self.embed(self.codebook.assign(self._vectors(code)))
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; the networks of a frozen model stay as they are evaluated."""
+        super().train(mode)
+        if self.frozen:
+            # Batch normalisation would go on with its averages, and decode by the batch's own.
+            for part in (self.encoder, self.decoder, self.codebook, self.likelihood):
+                part.eval()
+        return self
 
     def usage(self, x: Tensor) -> Tensor:
         """How often each code stands for something in these data, ``(K,)``; their sum is B S."""
@@ -442,6 +451,7 @@ class VQVAE(LatentVariableModel):
         self.frozen = True
         for part in (self.encoder, self.decoder, self.codebook, self.likelihood):
             part.requires_grad_(False)
+        self.train(self.training)
 
     def _config(self, plans: list[Any], seed: int) -> dict[str, Any] | None:
         if any(isinstance(plan, nn.Module) for plan in plans):
