@@ -116,3 +116,23 @@ def test_bad_settings():
         LinearVAE((4,), 2).take_pca(pca)
     with pytest.raises(ValueError, match="scale='shared'"):
         LinearVAE((4,), 3, scale="per-feature").take_pca(pca)
+
+
+def test_log_px_keeps_its_digits_where_sigma_is_small():
+    """W W^T + sigma^2 I with a condition of 1e8: SciPy in float64 from the same numbers."""
+    torch.manual_seed(20140501)
+    vae = LinearVAE((30,), 25, scale=1e-3)
+    with torch.no_grad():
+        vae.weight.copy_(torch.randn(30, 25))
+        x = torch.randn(6, 25) @ vae.weight.T + 1e-3 * torch.randn(6, 30)
+        w, b = vae.weight.double().numpy(), vae.bias.double().numpy()
+        covariance = w @ w.T + np.diag(vae.variance().double().numpy())
+        theirs = stats.multivariate_normal(b, covariance).logpdf(x.double().numpy())
+        np.testing.assert_allclose(vae.log_prob(x), theirs, atol=2e-3)
+
+
+def test_describe_names_the_model_and_no_class_of_ours():
+    text = LinearVAE((6,), 2).description()
+    assert text.startswith("Linear VAE")
+    assert "linear mean 6-2, covariance the same for every x" in text
+    assert "_Constant" not in text
