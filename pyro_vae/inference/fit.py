@@ -237,7 +237,8 @@ def fit(
         validation = take(validation, slice(0))  # it has no parameters for these data
     if not getattr(model, "initialised", True):
         if resume and run is not None and _has_checkpoint(run):
-            model.initialised = True  # the checkpoint has all that it would be started with
+            # The checkpoint has all that it would be started with.
+            model.initialised = True  # type: ignore[assignment]
         else:
             run_program(model.initialise, train)  # type: ignore[arg-type]
     validate = getattr(getattr(model, "likelihood", None), "check", None)
