@@ -288,11 +288,12 @@ def test_exposure_reaches_the_likelihood():
     vq = make(likelihood=Poisson(exposure=True)).eval()
     assert vq.inputs == ("exposure",)
     z, exposure = torch.zeros(2, 3, dtype=torch.long), torch.tensor([1.0, 4.0])
-    means = vq.observation(z, exposure).mean
+    means = vq.observation(z, exposure=exposure).mean
     torch.testing.assert_close(means[1], 4 * means[0])
     trace = poutine.trace(vq.model).get_trace(X[:2], exposure)
     torch.testing.assert_close(
-        trace.nodes["x"]["fn"].mean, vq.observation(trace.nodes["z"]["value"], exposure).mean
+        trace.nodes["x"]["fn"].mean,
+        vq.observation(trace.nodes["z"]["value"], exposure=exposure).mean,
     )
     one = vq.enumerated_log_prob(X[:2], exposure)[1:]
     torch.testing.assert_close(one, vq.enumerated_log_prob(X[1:2], exposure[1:]))

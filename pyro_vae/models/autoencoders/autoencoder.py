@@ -87,7 +87,7 @@ class Autoencoder(EncoderDecoder):
     ) -> None:
         super().__init__(event_shape, latent_dim, likelihood)
         plans = self._make_networks(encoder, decoder, latent_dim, activation=activation, seed=seed)
-        self.config = self._config(self.kind, plans, seed)
+        self.config = self._config(self.kind, plans, seed, latent_dim=self.latent_dim)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
