@@ -194,9 +194,10 @@ class LinearVAE(VAE):
     def take_pca(self, pca: PCA) -> Self:
         """Take the maximum-likelihood weights from a fitted ``sklearn.decomposition.PCA``.
 
-        W = U (Lambda - sigma^2 I)^(1/2), with sigma^2 the mean of the discarded eigenvalues
-        (Tipping & Bishop, 1999, equation 7, with R = I). scikit-learn's eigenvalues have n - 1
-        in the denominator, where maximum likelihood has n.
+        W = U (Lambda - sigma^2 I)^(1/2), with sigma^2 the mean of the D - q discarded
+        eigenvalues (Tipping & Bishop, 1999, equation 7, with R = I). scikit-learn's eigenvalues
+        have n - 1 in the denominator, where maximum likelihood has n; and of fewer data than
+        features it knows n eigenvalues alone, where the others are zero.
 
         Parameters
         ----------
@@ -218,7 +219,10 @@ class LinearVAE(VAE):
         if self.likelihood.scale != "shared":
             raise ValueError("take_pca needs scale='shared': PCA has one sigma for all features")
         share = (pca.n_samples_ - 1) / pca.n_samples_
-        noise = torch.as_tensor(pca.noise_variance_ * share)
+        # scikit-learn takes the mean over as many as there are data; the others are zero.
+        latent_dim, features = size
+        left_out = pca.noise_variance_ * (min(pca.n_samples_, features) - latent_dim)
+        noise = torch.as_tensor(left_out / max(features - latent_dim, 1) * share)
         eigenvalues = torch.as_tensor(pca.explained_variance_ * share)
         weight = torch.as_tensor(pca.components_).T * (eigenvalues - noise).clamp_min(0).sqrt()
         with torch.no_grad():

@@ -136,3 +136,23 @@ def test_describe_names_the_model_and_no_class_of_ours():
     assert text.startswith("Linear VAE")
     assert "linear mean 6-2, covariance the same for every x" in text
     assert "_Constant" not in text
+
+
+@pytest.mark.parametrize(("n", "latent_dim"), [(12, 3), (60, 3), (12, 11), (60, 30)])
+def test_sigma_is_the_mean_of_all_the_eigenvalues_left_out(n, latent_dim):
+    """D = 30 features, with fewer data than that or more: NumPy's eigenvalues of Cov(x)."""
+    x = np.random.default_rng(20140501).normal(size=(n, 30)) * np.linspace(0.2, 3, 30)
+    vae = LinearVAE((30,), latent_dim, min_scale=1e-6).double()
+    vae.take_pca(PCA(latent_dim, svd_solver="full").fit(x))
+    left_out = np.linalg.eigvalsh(np.cov(x.T, bias=True))[: 30 - latent_dim]
+    expected = left_out.mean() if len(left_out) else 0.0
+    np.testing.assert_allclose(vae.variance().detach(), expected, rtol=1e-4, atol=1e-10)
+    if latent_dim == 3:
+        # It is the maximum: any other sigma, with its own W, has less likelihood.
+        best = float(vae.log_prob(torch.as_tensor(x)).mean().detach())
+        eigenvalues, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
+        for factor in (0.9, 1.1):
+            noise = factor * expected
+            w = vectors[:, -3:] * np.sqrt(eigenvalues[-3:] - noise)
+            other = stats.multivariate_normal(x.mean(0), w @ w.T + noise * np.eye(30))
+            assert other.logpdf(x).mean() < best
