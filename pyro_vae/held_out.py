@@ -35,6 +35,7 @@ __all__ = [
     "measure_split",
     "measure_summary",
     "measured_run",
+    "require_gap_parts",
 ]
 
 
@@ -122,14 +123,28 @@ def gap_of_run(
     **settings: Any,
 ) -> xr.Dataset:
     """The gap of a run in its parts, kept in it as ``gap.nc``; see ``inference.gap_parts``."""
-    model, data = load_model(run).measured_as, load_data(run, data_root=data_root)
-    if not hasattr(model, "unamortised"):
-        raise ProgramError(
-            f"the gap of {run.path.name} has no parts: its model has no guide with an encoder"
-        )
+    model, data = require_gap_parts(run), load_data(run, data_root=data_root)
     parts = inference.gap_parts(model, _held_out(model, data, split, limit), **settings)
     run.write_results(parts, "gap.nc")
     return parts
+
+
+def require_gap_parts(run: Run) -> Any:
+    """The model of a run whose gap can be taken apart.
+
+    Raises
+    ------
+    ProgramError
+        If its guide cannot be given to one datum alone.
+    """
+    model = load_model(run).measured_as
+    if not hasattr(model, "unamortised"):
+        raise ProgramError(
+            f"--gap is not for {run.path.name}: a {type(model).__name__} has no form of its guide "
+            "with parameters of one datum, against which the encoder's share would be measured; "
+            "leave --gap out"
+        )
+    return model
 
 
 def further_results(run: Run) -> str:

@@ -12,11 +12,10 @@ import pytest
 import torch
 
 import pyro_vae
-from pyro_vae.derivation_page import Chapter, write_derivation
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.explaining import written_out
+from pyro_vae.explaining import mathml, written_out
+from pyro_vae.explaining.page import Chapter, write_derivation
 from pyro_vae.inference.conjugate import ConjugateNormal
-from pyro_vae.mathml import mathml
 from pyro_vae.models import VAE, VQVAE, HierarchicalVAE, MixtureModel, PoorMansVAE
 from pyro_vae.models.condition import Labels
 from pyro_vae.models.likelihoods import Normal

@@ -83,6 +83,8 @@ def main() -> None:
     except ValueError as error:
         console.print(f"error: {error}", markup=False)
         sys.exit(2)
-    except KeyboardInterrupt:
-        console.print("interrupted", markup=False)
-        sys.exit(130)
+    except SystemExit as ended:
+        # Typer makes a silent exit of Ctrl-C.
+        if isinstance(getattr(ended.__context__, "__cause__", None), KeyboardInterrupt):
+            console.print("interrupted", markup=False)
+        raise

@@ -16,7 +16,6 @@ from pyro_vae import inference, plots
 from pyro_vae.cli.evaluate import Split
 from pyro_vae.cli.options import DataRoot, Json, Particles, Seed
 from pyro_vae.cli.output import print_json
-from pyro_vae.derivation_page import Chapter, write_derivation
 from pyro_vae.explaining import (
     derivation_of,
     in_double,
@@ -26,6 +25,7 @@ from pyro_vae.explaining import (
     terms,
     verdict,
 )
+from pyro_vae.explaining.page import Chapter, write_derivation
 from pyro_vae.inference.conjugate import ConjugateNormal
 from pyro_vae.inference.derivation_lines import require_lines
 from pyro_vae.inference.em_view import e_step_view, em_view, joint_view

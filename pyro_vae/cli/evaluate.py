@@ -18,6 +18,7 @@ from pyro_vae.held_out import (
     gap_sentence,
     measure_run,
     measure_summary,
+    require_gap_parts,
 )
 from pyro_vae.inference.certify import ESTIMATORS
 from pyro_vae.spelling import split_list
@@ -71,6 +72,8 @@ def evaluate(
         if name not in ESTIMATORS:
             raise UnknownNameError("estimator", name, ESTIMATORS)
     opened = inference.Run.open(run)
+    if gap:
+        require_gap_parts(opened)  # before the long work
     with measuring(f"measuring {run.name}", show=not as_json) as progress:
         results = measure_run(
             opened,
@@ -115,9 +118,12 @@ def evaluate(
         print_json(document)
         return
     exact = results.attrs["exact"]
-    how = "log p(x) exact" if exact else f"{results.attrs['particles']} particles"
+    bound = bool(results.attrs.get("deterministic_guide"))
+    how = f"{results.attrs['particles']} particles"
+    if exact or bound:
+        how = "log p(x) exact" if exact else "at the guide's one value of z"
     count = results.sizes["datum"]
-    print_summary(table, f"{run}: {count} {split} data, {how}")
+    print_summary(table, f"{run}: {count} {split} data, {how}", bound=bound)
     unreliable = int((results["khat"] > inference.diagnostics.KHAT_LIMIT).sum())
     if unreliable:
         Console(highlight=False, soft_wrap=True).print(
@@ -125,7 +131,7 @@ def evaluate(
             "bound whose standard error is not to be trusted; more --particles may help."
         )
     console = Console(highlight=False, soft_wrap=True)
-    if results.attrs.get("deterministic_guide"):
+    if bound:
         console.print(results.attrs["bound"], markup=False)
     if certificate is not None:
         console.print(str(certificate), markup=False)

@@ -30,10 +30,10 @@ from pyro_vae.cli.options import (
     Values,
     widths,
 )
-from pyro_vae.cli.output import print_json
+from pyro_vae.cli.output import print_json, training_line
 from pyro_vae.cli.recipe import FAMILIES, Given, Recipe
 from pyro_vae.errors import RunError
-from pyro_vae.inference.objectives import OBJECTIVES, objective_named
+from pyro_vae.inference.objectives import OBJECTIVES, objective_of
 from pyro_vae.loading import load_data
 from pyro_vae.models import model_from_config
 from pyro_vae.models.guides import Guide
@@ -188,8 +188,7 @@ def fit(
     # Of several processes, each of which runs this command, one speaks.
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     if first and not as_json:
-        name = training["objective"]
-        fitted.describe(None if name is None else objective_named(name))
+        fitted.describe(objective_of(fitted, training["objective"]))
     started = time.monotonic()
     result = inference.fit(
         fitted,
@@ -219,12 +218,7 @@ def fit(
     elif first:
         out = Console(highlight=False, soft_wrap=True)
         if len(best):
-            goal = "ELBO" if fitted.has_evidence else "objective"
-            out.print(
-                f"best epoch {result.best_epoch} of {summary['epochs']}: {goal} "
-                f"{summary['train_elbo']:.2f} (training), {summary['validation_elbo']:.2f} "
-                f"(validation) nats per datum; {summary['seconds']:.0f} s"
-            )
+            out.print(training_line(summary, fitted, training["objective"]))
         if result.stopped == "interrupt":
             out.print(f"interrupted: go on with `pyro-vae fit --run {run} --resume`")
         else:

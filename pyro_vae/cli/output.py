@@ -7,17 +7,22 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pyro.infer import Trace_ELBO, TraceEnum_ELBO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+from pyro_vae.inference.objectives import STL, objective_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import pandas as pd
 
-__all__ = ["measuring", "print_json", "print_summary", "with_error"]
+    from pyro_vae.models import LatentVariableModel
+
+__all__ = ["measuring", "print_json", "print_summary", "training_line", "with_error"]
 
 _LABELS = {
     "log_evidence": "log p(x)",
@@ -29,6 +34,10 @@ _LABELS = {
     "khat > 0.7": "share with k-hat > 0.7",
     "bits_per_dim": "bits per dimension",
 }
+_BOUND_LABELS = {
+    "log_evidence": "log p(x), at least",
+    "bits_per_dim": "bits per dimension, at most",
+}
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -36,17 +45,56 @@ def print_json(document: dict[str, Any]) -> None:
     print(json.dumps(_finite(document), indent=2))
 
 
-def print_summary(table: pd.DataFrame, title: str) -> None:
-    """Print the means with their two standard errors."""
+def print_summary(table: pd.DataFrame, title: str, *, bound: bool = False) -> None:
+    """Print the means with their two standard errors.
+
+    Parameters
+    ----------
+    table, title
+        What ``measure_summary`` gave, and what stands above it.
+    bound
+        Whether log p(x) is not estimated, and what stands for it is its lower bound.
+    """
+    labels = {**_LABELS, **(_BOUND_LABELS if bound else {})}
     out = Table(title=title, title_justify="left")
     out.add_column("nats per datum")
     for column in ("mean", "Monte Carlo SE", "sampling SE"):
         out.add_column(column, justify="right")
     for name, row in table.iterrows():
-        label = _LABELS.get(str(name), str(name).replace("iwae_", "IWAE_"))
+        label = labels.get(str(name), str(name).replace("iwae_", "IWAE_"))
         cells = (row["mean"], row["mc_se"], row["sampling_se"])
+        if all(map(math.isnan, cells)):
+            continue
         out.add_row(Text(label), *("" if math.isnan(c) else f"{c:.3f}" for c in cells))
     Console().print(out)
+
+
+def training_line(
+    summary: dict[str, Any], model: LatentVariableModel, objective: str | None = None
+) -> str:
+    """The bounds of the best epoch, each called what it is.
+
+    Parameters
+    ----------
+    summary
+        With best_epoch, epochs, train_elbo, validation_elbo (nats per datum) and seconds.
+    model, objective
+        What was trained, and the name of its objective.
+    """
+    goal = objective_of(model, objective)
+    # A model measured as another is trained on something else than that one's ELBO.
+    has_elbo = model.has_evidence and model.measured_as is model
+    is_elbo = has_elbo and isinstance(goal, Trace_ELBO | TraceEnum_ELBO | STL)
+    trained = "ELBO" if is_elbo else "objective"
+    held_out = trained if getattr(goal, "comparable", True) or not has_elbo else "ELBO"
+    text = (
+        f"best epoch {summary['best_epoch']} of {summary['epochs']}: {trained} "
+        f"{summary['train_elbo']:.2f} (training)"
+    )
+    if not math.isnan(summary["validation_elbo"]):
+        name = "" if held_out == trained else f"{held_out} "
+        text += f", {name}{summary['validation_elbo']:.2f} (validation)"
+    return f"{text} nats per datum; {summary['seconds']:.0f} s"
 
 
 def with_error(mean: float, error: float) -> str:

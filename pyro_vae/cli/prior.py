@@ -21,7 +21,7 @@ from pyro_vae.cli.options import (
     Schedule,
     Seed,
 )
-from pyro_vae.cli.output import print_json
+from pyro_vae.cli.output import print_json, training_line
 from pyro_vae.errors import RunError
 from pyro_vae.loading import load_data, load_model
 from pyro_vae.models import VQVAE, AutoregressiveCodes
@@ -60,8 +60,8 @@ def prior(
     if not isinstance(first, VQVAE):
         family = opened.config()["model"]["model"]
         raise RunError(
-            f"{source} holds a {family}, and only a vq-vae has codes that a prior can be learned "
-            f"over: fit one with `pyro-vae fit --model vq-vae`"
+            f"{source} holds the model {family}, and only a vq-vae has codes that a prior can be "
+            "learned over: fit one with `pyro-vae fit --model vq-vae`"
         )
     if run.resolve() == source.resolve():
         raise RunError(f"--run got {run}, the run of the first stage: give the new run its own")
@@ -99,11 +99,7 @@ def prior(
     else:
         out = Console(highlight=False, soft_wrap=True)
         if len(best):
-            out.print(
-                f"best epoch {result.best_epoch} of {summary['epochs']}: ELBO "
-                f"{summary['train_elbo']:.2f} (training), {summary['validation_elbo']:.2f} "
-                f"(validation) nats per datum; {summary['seconds']:.0f} s"
-            )
+            out.print(training_line(summary, model))
         if result.stopped == "interrupt":
             out.print("interrupted: go on with the same command and --resume")
         else:

@@ -23,6 +23,7 @@ from pyro_vae.models import (
     PoorMansVAE,
 )
 from pyro_vae.models.autoencoders import Corruption
+from pyro_vae.models.code_priors import CodePrior
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Likelihood, Normal
 from pyro_vae.models.priors import Prior
@@ -47,6 +48,9 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "poor-mans-vae": (),
     "vq-vae": (),
 }
+
+#: Models without a prior program, which an objective made of log-weights would need.
+_OWN_LOSS = ("autoencoder", "denoising-autoencoder", "poor-mans-vae")
 
 _DEFAULT_LIKELIHOODS = {
     "binary": "bernoulli",
@@ -114,6 +118,11 @@ class Recipe:
         if self.objective is not None:
             enumerated = "prior" in FAMILIES[family] and Prior.parse(self.prior).enumerated
             objective_named(self.objective, enumerate_discrete=enumerated)
+            if family in _OWN_LOSS and parse_call(self.objective)[0].split("-")[0] != "elbo":
+                raise SettingError(
+                    f"--objective {self.objective} beside --model {family}, whose loss is its own "
+                    "and no bound from a prior: leave --objective out, or take --model vae"
+                )
         build = getattr(self, f"_{family.replace('-', '_')}")
         try:
             model: LatentVariableModel = build(data, likelihood, **settings)
@@ -221,13 +230,21 @@ class Recipe:
     ) -> Autoencoder:
         return self._autoencoder(data, likelihood, PoorMansVAE, **settings)
 
-    def _vq_vae(self, data: Dataset, likelihood: Likelihood, **settings: Any) -> VQVAE:
+    def _vq_vae(
+        self, data: Dataset, likelihood: Likelihood, prior: str = "uniform-codes", **settings: Any
+    ) -> VQVAE:
+        if settings.pop("frozen", False):
+            raise SettingError(
+                f"--model {self.model!r} is frozen before it has learned anything: fit it without "
+                "frozen, then learn a prior over its codes with `pyro-vae prior`"
+            )
         encoder = self._network(1)
         # z has one code for each of its entries; a grid of places has its own number of them.
         grid = isinstance(encoder, ConvolutionalGrid)
         return VQVAE(
             data.event_shape,
             **{"num_positions": None if grid else self.latent_dim, **settings},
+            prior=CodePrior.parse(prior),
             likelihood=likelihood,
             encoder=encoder,
             decoder=self._network(-1),

@@ -13,7 +13,8 @@ import torch
 from pyro_vae.errors import ProgramError, UnknownNameError
 from pyro_vae.inference.diagnostics import KHAT_LIMIT
 from pyro_vae.inference.evidence import ais, evidence_result, log_evidence, quadrature
-from pyro_vae.inference.inputs import run_program
+from pyro_vae.inference.inputs import run_program, take
+from pyro_vae.inference.traces import latent_sites, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -227,7 +228,20 @@ def estimate(
         "num_chains": num_chains,
         "seed": seed,
     }
+    if name != "exact":
+        _require_site(model, x)
     return ESTIMATORS[name](model, x, numbers, settings)
+
+
+def _require_site(model: Any, x: Inputs) -> None:
+    """Refuse a guide that draws nothing, as that of a mixture."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        trace = trace_of(model.guide, take(x, slice(1)))
+    if not latent_sites(trace):
+        raise ProgramError(
+            "the guide has no site to draw: every latent is summed out, so the ELBO is log p(x) "
+            "already; take the estimator exact"
+        )
 
 
 def _exact(

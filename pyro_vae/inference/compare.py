@@ -187,11 +187,12 @@ class Comparison:
         count = results.sizes["datum"]
         evidence, attrs = results["log_evidence"].values, results.attrs
         mc = float(np.sqrt((results["log_evidence_se"].values ** 2).sum())) / count
+        spread = float(evidence.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan
         to_best = self.paired(name, best) if name != best else Difference(0, 0, 0, 0, math.nan)
         return {
             "log_evidence": float(evidence.mean()),
             "mc_se": mc,
-            "sampling_se": _rest(evidence.std(ddof=1) / math.sqrt(count), mc),
+            "sampling_se": _rest(spread, mc),
             "difference": to_best.mean,
             "dse": to_best.standard_error,
             "dse_mc": to_best.monte_carlo,

@@ -19,15 +19,15 @@ import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from pyro import poutine
-from pyro.infer import Trace_ELBO, TraceEnum_ELBO
+from pyro.infer import Trace_ELBO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from pyro_vae.data import Dataset
-from pyro_vae.errors import DataError, NonFiniteLossError, RunError, UnknownNameError
+from pyro_vae.errors import DataError, NonFiniteLossError, ProgramError, RunError, UnknownNameError
 from pyro_vae.inference.inputs import Inputs, count, run_program, take
-from pyro_vae.inference.objectives import objective_name, objective_named
+from pyro_vae.inference.objectives import objective_name, objective_of
 from pyro_vae.inference.runs import Run
 
 if TYPE_CHECKING:
@@ -193,11 +193,18 @@ def fit(
     ------
     NonFiniteLossError
         If the loss becomes NaN or infinite; the model keeps its last good weights.
+    ProgramError
+        If gradients are off, as inside ``torch.no_grad()``.
     RunError
         If the run folder is taken, cannot be written, or has other settings than these.
     ValueError
         If a setting is out of range.
     """
+    if not torch.is_grad_enabled():
+        raise ProgramError(
+            "fit was called with gradients off, as inside torch.no_grad(): training needs them, "
+            "so call it outside"
+        )
     if not isinstance(data, Dataset):
         data = Dataset.from_tensors(data)
     _check_settings(model, epochs, batch_size, learning_rate, clip_norm, patience)
@@ -210,24 +217,9 @@ def fit(
         )
         batch_size = len(data.train)
     default = getattr(model, "default_objective", Trace_ELBO)()
-    if isinstance(objective, str):
-        # A model whose own objective sums discrete sites out has them summed out in any.
-        discrete = isinstance(default, TraceEnum_ELBO)
-        objective = objective_named(objective, enumerate_discrete=discrete)
-    objective = objective or default
+    objective = objective_of(model, objective)
     if isinstance(objective, OfNumData):
         objective.of(len(data.train))
-    settings = {
-        "objective": objective_name(objective),
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "schedule": schedule if isinstance(schedule, str) else "custom",
-        "clip_norm": clip_norm,
-        "patience": patience,
-        "seed": seed,
-        "precision": precision,
-    }
     run = _prepare_run(run, resume, overwrite)
 
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
@@ -244,17 +236,32 @@ def fit(
             )
         validation = take(validation, slice(0))  # it has no parameters for these data
     if not getattr(model, "initialised", True):
-        run_program(model.initialise, train)  # type: ignore[arg-type]
-    # Not before: a mixture has no parameters until it has seen the data.
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        # `initialise` has fitted the model; one epoch measures it.
-        epochs = settings["epochs"] = 1
+        built = next(model.parameters(), None) is not None
+        if built and resume and run is not None and _has_checkpoint(run):
+            # The checkpoint has all that it would be started with.
+            model.initialised = True  # type: ignore[assignment]
+        else:
+            run_program(model.initialise, train)  # type: ignore[arg-type]
     validate = getattr(getattr(model, "likelihood", None), "check", None)
     if validate is not None:
         # Bad data are refused now, not in the middle of an epoch.
         for split in (data.epoch_train(0), data.validation):
             if len(split):
                 validate(split)
+    # Not before: a model may have no parameter until `initialise` has seen the data.
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        epochs = 1  # the model is fitted by `initialise`; one epoch measures it
+    settings = {
+        "objective": objective_name(objective),
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "schedule": schedule if isinstance(schedule, str) else "custom",
+        "clip_norm": clip_norm,
+        "patience": patience,
+        "seed": seed,
+        "precision": precision,
+    }
     loss_module = _Loss(model, objective)
     # Models are measured at the true bound, whatever weight the KL has in training.
     held_out = objective if getattr(objective, "comparable", True) else default
@@ -331,6 +338,10 @@ def fit(
             model.load_state_dict(last_good)
         except NonFiniteLossError:
             model.load_state_dict(last_good)
+            _leave_vacant(run, state)
+            raise
+        except Exception:
+            _leave_vacant(run, state)
             raise
     if state.best:
         model.load_state_dict(state.best)
@@ -511,9 +522,19 @@ def _save(
     )
 
 
+def _leave_vacant(run: Run | None, state: _State) -> None:
+    """Take back the settings of a run that failed before it had anything to go on from."""
+    if run is not None and state.epoch == 0:
+        run.withdraw_config()
+
+
+def _has_checkpoint(run: Run) -> bool:
+    return (run.path / "checkpoint.safetensors").exists()
+
+
 def _load_checkpoint(run: Run, model: nn.Module, optimiser: Any) -> _State:
     """State at the end of the last whole epoch; a run killed before that starts over."""
-    if not (run.path / "checkpoint.safetensors").exists():
+    if not _has_checkpoint(run):
         return _State()
     tensors, notes = run.tensors("checkpoint.safetensors")
     parts: dict[str, dict[str, Tensor]] = {"current": {}, "best": {}, "optimiser": {}}

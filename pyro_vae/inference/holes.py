@@ -167,13 +167,17 @@ def hole_summary(results: xr.Dataset) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``mean`` and ``se``, index ``(source, score)``. The errors are those of other
-        pairs and draws, for the same fitted model, training data and reference.
+        held-out data, hence pairs, and other draws, for the same fitted model, training data and
+        reference. For ranks they count that the real data are a sample, too (DeLong, DeLong &
+        Clarke-Pearson, 1988); the mean rank of the real data themselves is 1/2 without error.
     """
-    rows = {
-        (source, score): _mean(results[f"{source}_{score}"].values)
-        for source in _SOURCES
-        for score in _SCORES
-    }
+    rows = {}
+    for source in _SOURCES:
+        for score in _SCORES:
+            mean, error = _mean(results[f"{source}_{score}"].values)
+            if score == "rank":
+                error = _length(*_rank_influence(results, source))
+            rows[source, score] = (mean, error)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "se"])
     table.index = pd.MultiIndex.from_tuples(rows, names=["source", "score"])
     return table
@@ -215,7 +219,13 @@ def compare_holes(one: xr.Dataset, other: xr.Dataset) -> pd.DataFrame:
     for source in ("midpoint", "draw", "reconstruction"):
         for score in _SCORES:
             a, b = (results[f"{source}_{score}"].values for results in (one, other))
-            if source == "draw":
+            if score == "rank":
+                (data, draws), (others, theirs) = (
+                    _rank_influence(results, source) for results in (one, other)
+                )
+                error = _length(data - others, draws, theirs)
+                rows[source, score] = (float(a.mean() - b.mean()), error)
+            elif source == "draw":
                 (mean_a, se_a), (mean_b, se_b) = _mean(a), _mean(b)
                 rows[source, score] = (mean_a - mean_b, math.hypot(se_a, se_b))
             else:
@@ -322,6 +332,34 @@ def _rank(values: np.ndarray, level: np.ndarray) -> np.ndarray:
     """Share of a sorted level below each value, equal ones by half."""
     below, upto = (np.searchsorted(level, values, side) for side in ("left", "right"))
     return (below + upto) / (2 * len(level))
+
+
+def _rank_influence(results: xr.Dataset, source: str) -> tuple[np.ndarray, np.ndarray]:
+    """What each held-out datum, and each draw, adds to the error of a source's mean rank.
+
+    The mean rank is the share of (image, real datum) with the image above the real one, so that
+    either of them moves it. A pair is one cluster, kept with its first datum.
+    """
+    level, values = (results[f"{name}_log_density"].values for name in ("real", source))
+    rank = results[f"{source}_rank"].values
+    if source == "real":
+        return np.zeros(len(level)), np.zeros(0)
+    own = (rank - rank.mean()) / len(rank)
+    data = (rank.mean() - _rank(level, np.sort(values))) / len(level)
+    data -= data.mean()
+    if source == "draw":
+        return data, own
+    if source == "reconstruction":
+        return data + own, np.zeros(0)
+    first, second = results["first"].values, results["second"].values
+    data[first] += data[second] + own
+    data[second] = 0
+    return data, np.zeros(0)
+
+
+def _length(*parts: np.ndarray) -> float:
+    """Standard error of a sum of independent parts of mean zero."""
+    return math.sqrt(sum(float((part**2).sum()) for part in parts))
 
 
 def _mean(values: np.ndarray) -> tuple[float, float]:

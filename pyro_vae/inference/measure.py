@@ -45,7 +45,9 @@ def measure(
     """ELBO, IWAE bounds, log p(x) and the gap of a module, with what it knows exactly.
 
     Where the module has ``log_prob``, log p(x) and the gap are exact: the gap's only error is
-    the ELBO's. An unamortised guide is first fitted to these data, the model held fixed.
+    the ELBO's. An unamortised guide is first fitted to these data, the model held fixed. Where
+    the guide has no site, every latent being summed out, ``reconstruction`` and ``kl_to_prior``
+    are NaN.
 
     A guide with all its mass on one value of a discrete z has but one weight: ELBO, IWAE_K and
     ``log_evidence`` are the same lower bound, and the gap is NaN, as nothing tells it. With
@@ -98,6 +100,10 @@ def measure(
         results["gap"].values[:] = known - results["elbo"].values
         results["gap_se"].values[:] = results["elbo_se"].values
         results["khat"].values[:] = np.nan
+    if summed_out:
+        # What was weighed is p(x), not p(x | z) and p(z): the ELBO has no such parts here.
+        for name in ("reconstruction", "kl_to_prior"):
+            results[name].values[:] = results[f"{name}_se"].values[:] = np.nan
     if one_value and not exact:
         results["gap"].values[:] = results["gap_se"].values[:] = np.nan
         results.attrs.update(bound=_BOUND_OF_ONE_VALUE, deterministic_guide=1)

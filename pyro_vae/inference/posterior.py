@@ -80,8 +80,9 @@ def posterior_samples(
     Dataset
         Each latent site, ``(chain, draw, datum, ...)``; the chain has length 1 but for NUTS.
         Where there are weights, ``ess`` and ``khat`` per datum, and for every draw ``lp`` =
-        log p(x, z), ``log_guide`` and ``log_weights``, in nats. For NUTS, ``{site}_rhat`` and
-        ``{site}_ess`` of every coordinate, and whether a draw is ``diverging``.
+        log p(x, z), ``log_guide`` and ``log_weights``, in nats. For NUTS, ``{site}_ess`` of
+        every coordinate, ``{site}_rhat`` of two chains or more, and whether a draw is
+        ``diverging``.
 
     Raises
     ------
@@ -209,7 +210,8 @@ def _nuts(
     values = {name: torch.stack([chain[name] for chain in chains]) for name in chains[0]}
     results = _dataset(values)
     for name in values:
-        results[f"{name}_rhat"] = az.rhat(results[[name]])[name]
+        if num_chains > 1:  # it compares chains
+            results[f"{name}_rhat"] = az.rhat(results[[name]])[name]
         results[f"{name}_ess"] = az.ess(results[[name]])[name]
     results["diverging"] = (("chain", "draw"), diverging)
     return results

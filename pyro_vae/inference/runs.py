@@ -126,6 +126,10 @@ class Run:
         with whole_file(self.path / "config.json") as scratch:
             scratch.write_text(json.dumps(document, indent=2) + "\n")
 
+    def withdraw_config(self) -> None:
+        """Take the settings back, so that the folder is no run; another can then be made in it."""
+        (self.path / "config.json").unlink(missing_ok=True)
+
     def config(self) -> dict[str, Any]:
         """Settings of the run.
 

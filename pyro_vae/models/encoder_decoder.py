@@ -1,4 +1,4 @@
-"""What a VAE and an autoencoder share: an encoder to the code, a decoder to p(x | z)."""
+"""What VAEs and autoencoders share: an encoder to the code, a decoder to p(x | z)."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
     from pyro_vae.models.condition import Condition
 
-__all__ = ["EncoderDecoder", "Network", "number_of_rows"]
+__all__ = ["EncoderDecoder", "Network", "network_plan", "number_of_rows"]
 
 Network = nn.Module | Architecture | Sequence[int]
 Plans = list[nn.Module | Architecture]
 
 
 class EncoderDecoder(LatentVariableModel):
-    """Model whose code z of length L is decoded to the parameters of one likelihood.
+    """Model whose code of length L is decoded to the parameters of one likelihood.
 
     Parameters
     ----------
     event_shape
         Shape of one datum.
     latent_dim
-        Length L of z.
+        Length L of the code: z itself, or what stands for it.
     likelihood
         p(x | z); Bernoulli unless given.
     condition
@@ -104,7 +104,7 @@ class EncoderDecoder(LatentVariableModel):
         size_c = 0 if self.condition is None else self.condition.size
         size_z = self.latent_dim + size_c
         eta_x = self.likelihood.num_params(self.event_shape)
-        plans = [_plan(network, activation) for network in (encoder, decoder)]
+        plans = [network_plan(network, activation) for network in (encoder, decoder)]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.encoder, self.decoder = (
@@ -129,7 +129,6 @@ class EncoderDecoder(LatentVariableModel):
         return {
             "model": model,
             "event_shape": list(self.event_shape),
-            "latent_dim": self.latent_dim,
             "likelihood": self.likelihood.to_config(),
             "encoder": encoder,
             "decoder": decoder,
@@ -160,7 +159,7 @@ def number_of_rows(*parts: Tensor | None, default: int) -> int:
     return next((len(part) for part in parts if part is not None), default)
 
 
-def _plan(given: Network, activation: str) -> nn.Module | Architecture:
+def network_plan(given: Network, activation: str) -> nn.Module | Architecture:
     """Hidden widths as an architecture; a module or an architecture as it is."""
     if isinstance(given, nn.Module | Architecture):
         return given

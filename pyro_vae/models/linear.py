@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyro.distributions import TorchDistribution
+    from pyro.infer import ELBO
     from sklearn.decomposition import PCA
     from torch import Tensor
 
@@ -43,6 +44,11 @@ class _ConstantCovariance(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         mean = self.mean(features)
         return torch.cat([mean, self.covariance.expand(*mean.shape[:-1], -1)], dim=-1)
+
+    def summary(self) -> str:
+        """In one line."""
+        size_in, latent_dim = self.mean.in_features, self.mean.out_features
+        return f"linear mean {size_in}-{latent_dim}, covariance the same for every x"
 
 
 class LinearVAE(VAE):
@@ -140,8 +146,10 @@ class LinearVAE(VAE):
     def log_prob(self, x: Tensor) -> Tensor:
         """Exact log p(x) = log Normal(x; b, W W^T + diag(sigma^2)), in nats, shape ``(n,)``."""
         self.likelihood.check(x)
-        marginal = dist.LowRankMultivariateNormal(self.bias, self.weight, self.variance())
-        return marginal.log_prob(x.flatten(1))
+        # The inverse of W W^T + diag(sigma^2) cancels most digits where sigma is small.
+        parts = (part.double() for part in (self.bias, self.weight, self.variance()))
+        marginal = dist.LowRankMultivariateNormal(*parts)
+        return marginal.log_prob(x.flatten(1).double()).to(x)
 
     def exact_posterior(self, x: Tensor) -> TorchDistribution:
         """Exact p(z | x) = Normal(S W^T (x - b) / sigma^2, S), S = (I + W^T W / sigma^2)^-1.
@@ -154,6 +162,11 @@ class LinearVAE(VAE):
         covariance = torch.linalg.inv(identity + self.weight.T @ scaled)
         loc = (x.flatten(1) - self.bias) @ scaled @ covariance
         return dist.MultivariateNormal(loc, covariance)
+
+    def description(self, objective: ELBO | None = None) -> str:
+        """Text of ``describe``."""
+        exact = "  log p(x)   exact: x ~ Normal(b, W W^T + diag(sigma^2))"
+        return super().description(objective).replace("VAE", "Linear VAE", 1) + "\n" + exact
 
     def supported_units(self, x: Tensor) -> int:
         """Latent dimensions that the likelihood can use: eigenvalues of Cov(x) above sigma^2.
@@ -181,9 +194,10 @@ class LinearVAE(VAE):
     def take_pca(self, pca: PCA) -> Self:
         """Take the maximum-likelihood weights from a fitted ``sklearn.decomposition.PCA``.
 
-        W = U (Lambda - sigma^2 I)^(1/2), with sigma^2 the mean of the discarded eigenvalues
-        (Tipping & Bishop, 1999, equation 7, with R = I). scikit-learn's eigenvalues have n - 1
-        in the denominator, where maximum likelihood has n.
+        W = U (Lambda - sigma^2 I)^(1/2), with sigma^2 the mean of the D - q discarded
+        eigenvalues (Tipping & Bishop, 1999, equation 7, with R = I). scikit-learn's eigenvalues
+        have n - 1 in the denominator, where maximum likelihood has n; and of fewer data than
+        features it knows n eigenvalues alone, where the others are zero.
 
         Parameters
         ----------
@@ -205,7 +219,10 @@ class LinearVAE(VAE):
         if self.likelihood.scale != "shared":
             raise ValueError("take_pca needs scale='shared': PCA has one sigma for all features")
         share = (pca.n_samples_ - 1) / pca.n_samples_
-        noise = torch.as_tensor(pca.noise_variance_ * share)
+        # scikit-learn takes the mean over as many as there are data; the others are zero.
+        latent_dim, features = size
+        left_out = pca.noise_variance_ * (min(pca.n_samples_, features) - latent_dim)
+        noise = torch.as_tensor(left_out / max(features - latent_dim, 1) * share)
         eigenvalues = torch.as_tensor(pca.explained_variance_ * share)
         weight = torch.as_tensor(pca.components_).T * (eigenvalues - noise).clamp_min(0).sqrt()
         with torch.no_grad():

@@ -18,7 +18,7 @@ from sklearn.cluster import KMeans
 from torch import nn
 
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.formulas import objective_formula
+from pyro_vae.formulas import ObjectiveFormula, objective_formula
 from pyro_vae.models.latent_variable_model import LatentVariableModel
 from pyro_vae.models.likelihoods import Likelihood, MultivariateNormal, Normal
 from pyro_vae.models.parameters import declare_parameters
@@ -220,6 +220,11 @@ class MixtureModel(LatentVariableModel):
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""
         goal = objective_formula(objective or self.default_objective())
+        if objective is None or isinstance(objective, TraceEnum_ELBO):
+            goal = ObjectiveFormula(
+                "log p(x) = log sum_z p(z) p(x | z)",
+                "log p(x) itself, not a bound on it: z is summed out",
+            )
         features = "?" if self.event_shape is None else math.prod(self.event_shape)
         return "\n".join(
             [

@@ -113,7 +113,7 @@ class PCA(LinearVAE):
 
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""
-        text = super().description(objective).replace("VAE", "PCA", 1)
+        text = super().description(objective).replace("Linear VAE", "PCA", 1)
         return text + "\n  training   none: scikit-learn's PCA, and the exact posterior as guide"
 
     def _take_posterior(self) -> None:

@@ -115,6 +115,7 @@ class VAE(EncoderDecoder):
             "vae",
             plans,
             seed,
+            latent_dim=latent_dim,
             prior=self.prior.to_config(),
             guide=self.guide_family.to_config(),
             condition=None if condition is None else condition.to_config(),

@@ -11,34 +11,31 @@ from __future__ import annotations
 
 import copy
 import itertools
-import math
 from typing import TYPE_CHECKING, Any, Self, final
 
 import pyro
 import pyro.distributions as dist
 import torch
 from pyro.infer import Trace_ELBO
-from torch import nn
 
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.formulas import objective_formula
 from pyro_vae.models.code_priors import CodePrior, UniformCodes
 from pyro_vae.models.codebook import Codebook
-from pyro_vae.models.latent_variable_model import (
-    LatentVariableModel,
-    check_event_shape,
-    layers_text,
+from pyro_vae.models.encoder_decoder import (
+    EncoderDecoder,
+    Network,
+    network_plan,
+    number_of_rows,
 )
-from pyro_vae.models.likelihoods import Bernoulli, Likelihood
+from pyro_vae.models.latent_variable_model import check_event_shape, layers_text
+from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.models.settings import require_positive_integer
 from pyro_vae.networks import (
     Architecture,
     ConvolutionalGrid,
-    Dense,
-    SettableOutput,
     Unamortised,
-    check_network,
 )
 
 if TYPE_CHECKING:
@@ -48,8 +45,6 @@ if TYPE_CHECKING:
     from pyro.infer import ELBO
     from torch import Tensor
 
-    from pyro_vae.models.encoder_decoder import Network
-
 __all__ = ["VQVAE"]
 
 #: Positions of an encoder that has no grid.
@@ -57,7 +52,7 @@ _POSITIONS = 8
 
 
 @final
-class VQVAE(LatentVariableModel):
+class VQVAE(EncoderDecoder):
     """VQ-VAE: ``model`` and ``guide`` are plain Pyro programs with a discrete site ``"z"``.
 
     Both have one plate ``"data"``; z holds S indices. Trained by ``Trace_ELBO``: the decoder's
@@ -132,47 +127,41 @@ class VQVAE(LatentVariableModel):
         activation: str = "relu",
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.event_shape = check_event_shape(event_shape)
         if not commitment_cost >= 0:
             raise ValueError(f"commitment_cost got {commitment_cost!r}: it must not be negative")
-        plans = [
-            p if isinstance(p, nn.Module | Architecture) else Dense(tuple(p), activation)
-            for p in (encoder, decoder)
-        ]
-        if isinstance(plans[0], Unamortised):
-            raise ValueError("encoder got Unamortised: codes need an encoder; take Dense")
-        self.num_positions = _positions(plans[0], self.event_shape, num_positions)
-        self.commitment_cost = commitment_cost
-        self.codebook = Codebook(
+        codebook = Codebook(
             num_codes, code_dim, updates=updates, decay=decay, revive_below=revive_below, seed=seed
         )
-        self.latent_dim = self.num_positions * code_dim
-        self.likelihood = Bernoulli() if likelihood is None else likelihood
-        self.likelihood.build(self.event_shape)
+        plan = network_plan(encoder, activation)
+        if isinstance(plan, Unamortised):
+            raise ValueError("encoder got Unamortised: codes need an encoder; take Dense")
+        positions = _positions(plan, check_event_shape(event_shape), num_positions)
+        super().__init__(event_shape, positions * code_dim, likelihood)
+        self.num_positions = positions
+        self.commitment_cost = commitment_cost
+        self.codebook = codebook
         self.prior = UniformCodes() if prior is None else prior
-        self.prior.build(num_codes, self.num_positions)
-        self.num_features = math.prod(self.event_shape)
-        eta_x = self.likelihood.num_params(self.event_shape)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.encoder, self.decoder = (
-                plan
-                if isinstance(plan, nn.Module)
-                else (
-                    plan.encoder(self.event_shape, 0, self.latent_dim)
-                    if role == "encoder"
-                    else plan.decoder(self.latent_dim, self.event_shape, eta_x)
-                )
-                for role, plan in zip(("encoder", "decoder"), plans, strict=True)
-            )
-        check_network("encoder", self.encoder, self.num_features, self.latent_dim)
-        check_network("decoder", self.decoder, self.latent_dim, eta_x)
+        self.prior.build(num_codes, positions)
+        plans = self._make_networks(
+            plan, decoder, self.latent_dim, activation=activation, seed=seed
+        )
         self.frozen = False
         if frozen:
             self._freeze()
-        self.initialised = False
-        self.config = self._config(plans, seed)
+        self.config = self._config(
+            "vq-vae",
+            plans,
+            seed,
+            num_codes=num_codes,
+            code_dim=code_dim,
+            num_positions=positions,
+            prior=self.prior.to_config(),
+            commitment_cost=commitment_cost,
+            updates=updates,
+            decay=decay,
+            revive_below=revive_below,
+            frozen=self.frozen,
+        )
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -229,11 +218,11 @@ class VQVAE(LatentVariableModel):
             self.likelihood.check(x)
         for name in ("prior", "likelihood", "codebook", "decoder"):
             declare_parameters(name, getattr(self, name))
-        with pyro.plate("data", _rows(x, exposure, default=num_data), dim=-1):
+        with pyro.plate("data", number_of_rows(x, exposure, default=num_data), dim=-1):
             e = self.embed(pyro.sample("z", self.prior()))
             if x is not None and self.learning:
                 e = self._straight_through(e, self.code(x))
-            return pyro.sample("x", self._likelihood_of(e, exposure), obs=x)
+            return pyro.sample("x", super().observation(e, exposure=exposure), obs=x)
 
     def guide(
         self, x: Tensor | None = None, exposure: Tensor | None = None, num_data: int = 1
@@ -254,7 +243,7 @@ class VQVAE(LatentVariableModel):
             z, ``(..., B, S)``, int64.
         """
         declare_parameters("encoder", self.encoder)
-        with pyro.plate("data", _rows(x, exposure, default=num_data), dim=-1):
+        with pyro.plate("data", number_of_rows(x, exposure, default=num_data), dim=-1):
             if x is None:
                 return pyro.sample("z", self.prior())
             with torch.no_grad():
@@ -268,17 +257,21 @@ class VQVAE(LatentVariableModel):
         """Guide distribution q(z | x), a point mass: batch shape ``(B,)``, event ``(S,)``."""
         return dist.Delta(self.assign(x), event_dim=1)
 
-    def observation(self, z: Tensor, exposure: Tensor | None = None) -> TorchDistribution:
+    def observation(
+        self, z: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
+    ) -> TorchDistribution:
         """Likelihood p(x | z) for indices z of shape ``(..., S)``: event shape ``event_shape``."""
-        return self._likelihood_of(self.embed(z), exposure)
+        return super().observation(self.embed(z), condition, exposure)
 
     def code(self, x: Tensor) -> Tensor:
         """The encoder's output h, not yet quantised: ``(B, L)``, one vector after the other."""
-        return self.encoder(self.likelihood.standardise(x).flatten(-len(self.event_shape)))
+        return self.encoder(self._features(x))
 
-    def decode(self, code: Tensor, exposure: Tensor | None = None) -> Tensor:
+    def decode(
+        self, z: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
+    ) -> Tensor:
         """Mean of p(x | z), ``(..., *event_shape)``, at the codes nearest to ``(..., L)``."""
-        return self._likelihood_of(self.quantise(code), exposure).mean
+        return super().observation(self.quantise(z), condition, exposure).mean
 
     def assign(self, x: Tensor) -> Tensor:
         """Indices z*(x) of the nearest codes, ``(B, S)``."""
@@ -292,6 +285,15 @@ class VQVAE(LatentVariableModel):
     def quantise(self, code: Tensor) -> Tensor:
         """The nearest codes in the place of every vector of ``code``, ``(..., L)``."""
         return self.embed(self.codebook.assign(self._vectors(code)))
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; the networks of a frozen model stay as they are evaluated."""
+        super().train(mode)
+        if self.frozen:
+            # Batch normalisation would go on with its averages, and decode by the batch's own.
+            for part in (self.encoder, self.decoder, self.codebook, self.likelihood):
+                part.eval()
+        return self
 
     def usage(self, x: Tensor) -> Tensor:
         """How often each code stands for something in these data, ``(K,)``; their sum is B S."""
@@ -344,15 +346,17 @@ class VQVAE(LatentVariableModel):
             parts.append((log_prior + log_likelihood).logsumexp(-1))
         return torch.cat(parts)
 
-    def initialise(self, x: Tensor, exposure: Tensor | None = None) -> None:
+    def initialise(
+        self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
+    ) -> None:
         """Start from the data: codes at encoder outputs, the decoder's bias at their moments.
 
         Parameters
         ----------
         x
             Data ``(n, *event_shape)``, with n S at least K.
-        exposure
-            As for ``model``; the start does not need it.
+        condition, exposure
+            Not needed for the start.
 
         Raises
         ------
@@ -369,14 +373,7 @@ class VQVAE(LatentVariableModel):
         self.likelihood.check(x)
         with torch.no_grad():
             self.codebook.start(self._vectors(self.code(x)).flatten(0, 1))
-            if isinstance(self.decoder, SettableOutput):
-                self.decoder.set_output(self.likelihood.moment_eta(x))
-        self.initialised = True
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of what the programs take beside x."""
-        return ("exposure",) if self.likelihood.takes_exposure else ()
+        super().initialise(x, condition, exposure)
 
     @property
     def learning(self) -> bool:
@@ -425,10 +422,6 @@ class VQVAE(LatentVariableModel):
         pyro.factor("commitment", cost.detach() - cost)
         return fixed + (h - h.detach())
 
-    def _likelihood_of(self, e: Tensor, exposure: Tensor | None) -> TorchDistribution:
-        eta = self.decoder(e)
-        return self.likelihood(eta) if exposure is None else self.likelihood(eta, exposure)
-
     def _vectors(self, code: Tensor) -> Tensor:
         """``(..., L)`` as ``(..., S, d)``."""
         if code.shape[-1] != self.latent_dim:
@@ -442,28 +435,7 @@ class VQVAE(LatentVariableModel):
         self.frozen = True
         for part in (self.encoder, self.decoder, self.codebook, self.likelihood):
             part.requires_grad_(False)
-
-    def _config(self, plans: list[Any], seed: int) -> dict[str, Any] | None:
-        if any(isinstance(plan, nn.Module) for plan in plans):
-            return None
-        book = self.codebook
-        return {
-            "model": "vq-vae",
-            "event_shape": list(self.event_shape),
-            "num_codes": book.num_codes,
-            "code_dim": book.code_dim,
-            "num_positions": self.num_positions,
-            "prior": self.prior.to_config(),
-            "likelihood": self.likelihood.to_config(),
-            "encoder": plans[0].to_config(),
-            "decoder": plans[1].to_config(),
-            "commitment_cost": self.commitment_cost,
-            "updates": book.updates,
-            "decay": book.decay,
-            "revive_below": book.revive_below,
-            "frozen": self.frozen,
-            "seed": seed,
-        }
+        self.train(self.training)
 
 
 def _positions(encoder: Any, event_shape: tuple[int, ...], given: int | None) -> int:
@@ -479,8 +451,3 @@ def _positions(encoder: Any, event_shape: tuple[int, ...], given: int | None) ->
             f"{height * width} places; leave it out, or change the number of channels"
         )
     return height * width
-
-
-def _rows(*parts: Tensor | None, default: int) -> int:
-    """Size of the plate: the number of rows of the first tensor that was given."""
-    return next((len(part) for part in parts if part is not None), default)

@@ -74,6 +74,14 @@ def test_evaluate_then_report_then_sample(fitted):
     assert samples.max() <= 16
 
 
+def test_ctrl_c_is_said(fitted, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pyro_vae.cli.evaluate.measure_run", stopped)
+    assert "interrupted" in run("evaluate", fitted, "--limit", 3, status=130).stderr
+
+
 def test_mixture_is_exact(tmp_path):
     folder = tmp_path / "mixture"
     run("fit", "--model", "mixture", "--components", 5, "--epochs", 3, "--run", folder)

@@ -65,9 +65,57 @@ def test_a_model_with_a_prior_is_evaluated_too(tmp_path, arguments, exact):
         (("--model", "autoencoder(depth=3)"), "cannot be made"),
         (("--model", "pca"), "normal likelihood, not binomial"),
         (("--model", "denoising-autoencoder(corruption=fog)"), "unknown corruption 'fog'"),
-        (("--model", "autoencoder", "--objective", "iwae-5"), "improper prior"),
+        (("--model", "autoencoder", "--objective", "iwae-5"), "whose loss is its own"),
+        (("--model", "poor-mans-vae", "--objective", "dreg"), "whose loss is its own"),
+        (("--model", "vq-vae(prior=fog)"), "unknown code prior 'fog'"),
+        (("--model", "vq-vae(frozen=true)"), "frozen before it has learned anything"),
+        (("--model", "vq-vae", "--objective", "stl"), "no gradient: train with elbo"),
+        (("--model", "mixture", "--objective", "dreg"), "no site to draw: train with elbo"),
     ],
 )
 def test_what_does_not_go_together_is_refused(tmp_path, arguments, message):
     refused = run("fit", "--run", tmp_path / "run", *SMALL, *arguments, status=2)
     assert message in refused.stderr
+    # A run that never had an epoch leaves nothing in the way of the next.
+    run("fit", "--run", tmp_path / "run", *SMALL, "--model", "autoencoder")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("--model", "vae"), "ELBO -"),
+        (("--model", "vae", "--objective", "iwae-2"), "objective -"),
+        (("--model", "vae", "--objective", "beta-elbo(beta=4)"), "objective -"),
+        (("--model", "poor-mans-vae"), "objective -"),
+    ],
+)
+def test_only_the_elbo_is_called_the_elbo(tmp_path, arguments, name):
+    first = run("fit", "--run", tmp_path / "run", *SMALL, *arguments).stdout
+    (line,) = (line for line in first.splitlines() if line.startswith("best epoch"))
+    assert f": {name}" in line
+    # Whatever weight the KL has in training, on held-out data it has its own.
+    assert (", ELBO -" in line) == ("beta" in str(arguments))
+
+
+def test_a_resumed_mixture_is_described_as_it_was(tmp_path):
+    arguments = ("fit", "--run", tmp_path / "run", *SMALL, "--model", "mixture")
+    before = run(*arguments).stdout
+    assert "log p(x) itself, not a bound on it" in before
+    after = run("fit", "--run", tmp_path / "run", "--resume").stdout
+    assert before.splitlines()[:7] == after.splitlines()[:7]
+
+
+def test_a_mixture_has_no_parts_of_the_elbo_and_no_other_estimator(tmp_path):
+    run("fit", "--run", tmp_path / "run", *SMALL, "--model", "mixture")
+    found = run("evaluate", tmp_path / "run", "--limit", 3, "--estimator", "ais,quadrature")
+    assert "log p(x|z)" not in found.stdout
+    assert found.stdout.replace("\n", " ").count("take the estimator exact") == 2
+    refused = run("evaluate", tmp_path / "run", "--limit", 3, "--gap", status=2)
+    assert "leave --gap out" in refused.stderr
+
+
+def test_one_value_of_z_gives_a_bound_and_it_is_called_one(tmp_path):
+    run("fit", "--run", tmp_path / "run", *SMALL, "--model", "vq-vae(prior=autoregressive-codes)")
+    table = run("evaluate", tmp_path / "run", "--limit", 3).stdout
+    assert "log p(x), at least" in table
+    assert "bits per dimension, at most" in table

@@ -261,3 +261,11 @@ def test_masses_are_in_bits_too():
     assert found.attrs["base_measure"] == "counting"
     assert found.attrs["num_features"] == 4
     assert found.attrs["exact"] == 0
+
+
+def test_one_datum_has_no_sampling_error_and_no_warning():
+    """NumPy's warning of a division by zero would be an error here."""
+    x = torch.zeros(5, 4)
+    table = compare({"a": VAE((4,), 1), "b": VAE((4,), 2)}, x, num_particles=30, limit=1).table
+    assert table["sampling_se"].isna().all()
+    assert table["mc_se"].notna().all()

@@ -14,11 +14,17 @@ from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from safetensors.torch import load_file
 
 from pyro_vae.data import Dataset, load
-from pyro_vae.errors import NonFiniteLossError, RunError, SupportError, UnknownNameError
+from pyro_vae.errors import (
+    NonFiniteLossError,
+    ProgramError,
+    RunError,
+    SupportError,
+    UnknownNameError,
+)
 from pyro_vae.inference import Run, evaluate, fit, summary
 from pyro_vae.loading import load_data, load_model
-from pyro_vae.models import VAE
-from pyro_vae.models.likelihoods import Normal
+from pyro_vae.models import VAE, MixtureModel
+from pyro_vae.models.likelihoods import Bernoulli, Normal
 
 SMALL = {"epochs": 4, "batch_size": 64, "progress": False}
 
@@ -221,6 +227,18 @@ def test_bad_settings_are_refused_before_training(digits, tmp_path):
         fit(object(), digits)
     with pytest.raises(SupportError):
         fit(vae, Dataset.from_tensors(torch.rand(10, 8, 8)), batch_size=5)
+
+
+def test_gradients_that_are_off_are_refused_before_a_run_is_made(digits, tmp_path):
+    for off in (torch.no_grad, torch.inference_mode):
+        with off(), pytest.raises(ProgramError, match=r"inside torch\.no_grad\(\)"):
+            fit(small_vae(), digits, epochs=1, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_without_parameters_before_it_has_seen_data_has_all_its_epochs():
+    result = fit(MixtureModel(2, Bernoulli()), torch.rand(40, 3).round(), epochs=3, batch_size=40)
+    assert len(result.metrics) == 3
 
 
 def test_batch_larger_than_the_data_says_so():

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from scipy import integrate, stats
 from scipy.spatial.distance import cdist
 from sklearn.covariance import EmpiricalCovariance
@@ -244,3 +245,67 @@ def test_the_figure_shows_the_means():
         assert ax.lines[0].get_xdata()[0] == pytest.approx(
             float(results["identity"][f"real_{score}"].mean())
         )
+
+
+def made_up(rng, shift, count=60, draws=40):
+    """Results whose scores are normal: real x, mid-points of them, and draws of their own."""
+    real = rng.normal(size=count)
+    order = rng.permutation(count)
+    first, second = order[: count // 2], order[count // 2 :]
+    middle = (real[first] + real[second]) / 2 + shift
+    values = {
+        "midpoint": middle + 0.3 * rng.normal(size=len(middle)),
+        "draw": shift + rng.normal(size=draws),
+        "reconstruction": real + shift + 0.5 * rng.normal(size=count),
+        "real": real,
+        "average": middle,
+    }
+    results = xr.Dataset(coords={"first": ("pair", first), "second": ("pair", second)})
+    level = np.sort(real)
+    dimensions = {"midpoint": "pair", "average": "pair", "draw": "draw"}
+    for source, scores in values.items():
+        dimension = dimensions.get(source, "datum")
+        ranks = (level[:, None] < scores).mean(0) + (level[:, None] == scores).mean(0) / 2
+        for score in ("log_density", "whole_log_density", "distance"):
+            results[f"{source}_{score}"] = (dimension, scores)
+        results[f"{source}_rank"] = (dimension, ranks)
+    return results
+
+
+def require_honest_errors(tables, source):
+    """The errors of 500 tables against their spread; 3% for small samples."""
+    rows = [table.loc[(source, "rank")] for table in tables]
+    means, errors = (np.array([row[key] for row in rows]) for key in ("mean", "se"))
+    spread = means.std(ddof=1)
+    tolerance = STANDARD_ERRORS * spread / math.sqrt(2 * len(rows)) + 0.03 * spread
+    assert abs(np.sqrt(np.mean(errors**2)) - spread) < tolerance, source
+
+
+def test_errors_of_ranks_are_those_of_new_held_out_data():
+    """Simulated: 500 new sets of held-out data and draws, seed 20140501."""
+    rng = np.random.default_rng(20140501)
+    tables = [hole_summary(made_up(rng, 0.4)) for _ in range(500)]
+    for source in ("midpoint", "draw", "reconstruction", "average"):
+        require_honest_errors(tables, source)
+
+
+def test_errors_of_rank_differences_are_those_of_new_held_out_data():
+    """Two models of the same held-out data, as above."""
+    rng = np.random.default_rng(20140502)
+    tables = []
+    for _ in range(500):
+        seed = int(rng.integers(2**31))
+        one, other = (made_up(np.random.default_rng(seed), shift) for shift in (0.4, -0.2))
+        # Each model has draws of its own.
+        draws = rng.normal(size=40) - 0.2
+        other["draw_log_density"] = ("draw", draws)
+        ranks = (other["real_log_density"].values[:, None] < draws).mean(0)
+        other["draw_rank"] = ("draw", ranks)
+        tables.append(compare_holes(one, other))
+    for source in ("midpoint", "draw", "reconstruction"):
+        require_honest_errors(tables, source)
+
+
+def test_the_mean_rank_of_real_data_is_a_half_without_error():
+    table = hole_summary(made_up(np.random.default_rng(0), 0.4))
+    assert table.loc[("real", "rank")].tolist() == [pytest.approx(0.5), 0.0]

@@ -135,6 +135,8 @@ def test_several_sites_in_nested_plates_with_named_inputs():
         plated_model, plated_guide, x, 4, "hmc", num_chains=1, warmup_steps=4, **settings
     )
     assert hmc["b"].shape == (1, 4, 2, 3)
+    assert "b_ess" in hmc
+    assert "b_rhat" not in hmc  # it compares chains, and there is one
 
 
 def test_draws_find_their_way_back_from_plates_in_any_order():

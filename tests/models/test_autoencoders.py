@@ -130,6 +130,9 @@ def test_what_has_no_prior_has_no_log_px(name):
     for ask in (evaluate, log_weights):
         with pytest.raises(ProgramError, match="'z' has a flat, improper prior"):
             ask(model.model, model.guide, x, 10)
+    if name == "poor-mans":  # drawn from the model that it is measured as
+        assert draw_samples(model, 3).shape == (3, 5, 4)
+        return
     with pytest.raises(ProgramError, match="has no prior, so there is nothing to draw x from"):
         model.model()
 
@@ -219,6 +222,30 @@ def test_norm_is_a_lower_bound_as_long_as_codes_are_no_longer_than_two():
         code = length * torch.tensor([0.6, 0.8])
         kl = 0.5 * float(code.square().sum())
         assert (float(model.norm(code)) >= kl) is below
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "||code(x)|| <= 2, NOT a bound further out"),
+        ({"weight": 3.0}, "||code(x)|| <= 6, NOT a bound further out"),
+        ({"penalty": "half-squared-norm"}, "the ELBO;"),
+        ({"penalty": "half-squared-norm", "weight": 2.0}, "at most the ELBO;"),
+        ({"penalty": "half-squared-norm", "weight": 0.5}, "NOT a bound: it is above the ELBO;"),
+    ],
+)
+def test_the_poor_man_says_when_it_is_a_bound(settings, said):
+    model = PoorMansVAE((6,), 2, **settings)
+    assert said in model.description()
+    assert "there is no log p(x)" not in model.description()
+    reach = 2 * model.weight
+    for length in (0.99 * reach, 1.01 * reach):
+        penalty = model.weight * float(model.norm(torch.tensor([length, 0.0])))
+        below = penalty >= length**2 / 2 - 1e-6  # the KL of N(m, I) to N(0, I)
+        if model.penalty == "norm":
+            assert below is (length < reach)
+        else:
+            assert below is (model.weight >= 1)
 
 
 def test_the_model_that_the_poor_man_approximates_shares_its_networks():

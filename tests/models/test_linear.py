@@ -116,3 +116,43 @@ def test_bad_settings():
         LinearVAE((4,), 2).take_pca(pca)
     with pytest.raises(ValueError, match="scale='shared'"):
         LinearVAE((4,), 3, scale="per-feature").take_pca(pca)
+
+
+def test_log_px_keeps_its_digits_where_sigma_is_small():
+    """W W^T + sigma^2 I with a condition of 1e8: SciPy in float64 from the same numbers."""
+    torch.manual_seed(20140501)
+    vae = LinearVAE((30,), 25, scale=1e-3)
+    with torch.no_grad():
+        vae.weight.copy_(torch.randn(30, 25))
+        x = torch.randn(6, 25) @ vae.weight.T + 1e-3 * torch.randn(6, 30)
+        w, b = vae.weight.double().numpy(), vae.bias.double().numpy()
+        covariance = w @ w.T + np.diag(vae.variance().double().numpy())
+        theirs = stats.multivariate_normal(b, covariance).logpdf(x.double().numpy())
+        np.testing.assert_allclose(vae.log_prob(x), theirs, atol=2e-3)
+
+
+def test_describe_names_the_model_and_no_class_of_ours():
+    text = LinearVAE((6,), 2).description()
+    assert text.startswith("Linear VAE")
+    assert "linear mean 6-2, covariance the same for every x" in text
+    assert "_Constant" not in text
+
+
+@pytest.mark.parametrize(("n", "latent_dim"), [(12, 3), (60, 3), (12, 11), (60, 30)])
+def test_sigma_is_the_mean_of_all_the_eigenvalues_left_out(n, latent_dim):
+    """D = 30 features, with fewer data than that or more: NumPy's eigenvalues of Cov(x)."""
+    x = np.random.default_rng(20140501).normal(size=(n, 30)) * np.linspace(0.2, 3, 30)
+    vae = LinearVAE((30,), latent_dim, min_scale=1e-6).double()
+    vae.take_pca(PCA(latent_dim, svd_solver="full").fit(x))
+    left_out = np.linalg.eigvalsh(np.cov(x.T, bias=True))[: 30 - latent_dim]
+    expected = left_out.mean() if len(left_out) else 0.0
+    np.testing.assert_allclose(vae.variance().detach(), expected, rtol=1e-4, atol=1e-10)
+    if latent_dim == 3:
+        # It is the maximum: any other sigma, with its own W, has less likelihood.
+        best = float(vae.log_prob(torch.as_tensor(x)).mean().detach())
+        eigenvalues, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
+        for factor in (0.9, 1.1):
+            noise = factor * expected
+            w = vectors[:, -3:] * np.sqrt(eigenvalues[-3:] - noise)
+            other = stats.multivariate_normal(x.mean(0), w @ w.T + noise * np.eye(30))
+            assert other.logpdf(x).mean() < best

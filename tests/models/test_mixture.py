@@ -110,3 +110,12 @@ def test_bad_input():
     spherical = GaussianMixture(2, covariance_type="spherical").fit(IRIS)
     with pytest.raises(ValueError, match="'diag' or 'full'"):
         MixtureModel.from_sklearn(spherical)
+
+
+def test_a_mixture_that_learns_its_shape_from_the_data_resumes(tmp_path):
+    x = torch.as_tensor(IRIS, dtype=torch.float32)
+    settings = {"epochs": 3, "batch_size": 50, "run": tmp_path / "run"}
+    first, again = (MixtureModel(3, Normal("latent")) for _ in range(2))
+    assert len(fit(first, x, **settings).metrics) == 3
+    assert len(fit(again, x, **settings, resume=True).metrics) == 3
+    torch.testing.assert_close(again.eta, first.eta, atol=0, rtol=0)

@@ -16,7 +16,7 @@ from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference import evaluate, fit, measure
 from pyro_vae.models import VQVAE, AutoregressiveCodes, model_from_config
 from pyro_vae.models.likelihoods import Bernoulli, Binomial, Poisson
-from pyro_vae.networks import Convolutional, ConvolutionalGrid
+from pyro_vae.networks import Convolutional, ConvolutionalGrid, Dense
 from tests.tolerances import STANDARD_ERRORS
 
 HOLES = torch.rand(40, 4, 4, generator=torch.Generator().manual_seed(5)) < 0.2
@@ -256,6 +256,22 @@ def test_the_second_stage_trains_the_prior_alone_and_raises_the_bound(tmp_path):
         second.initialise(x)
 
 
+def test_batch_normalisation_stays_as_it_is_in_the_second_stage():
+    x = correlated()
+    plan = Dense((8,), batch_norm=True)
+    first = make(4, 2, 2, encoder=plan, decoder=plan)
+    fit(first, x, epochs=2, batch_size=50, progress=False)
+    second = first.with_prior(AutoregressiveCodes(width=8, layers=1, heads=2))
+    codes = first.eval().assign(x)
+    kept = {key: value.clone() for key, value in first.state_dict().items()}
+    assert torch.equal(second.train().assign(x[:7]), codes[:7])
+    assert second.prior.training
+    fit(second, x, epochs=2, batch_size=50, progress=False)
+    for key, value in kept.items():
+        torch.testing.assert_close(second.state_dict()[key], value, rtol=0, atol=0)
+    assert torch.equal(second.assign(x), codes)
+
+
 def test_settings_come_back_from_json():
     for vq in (make(updates="gradient", commitment_cost=0.5), grid(likelihood=Binomial(2))):
         again = model_from_config(json.loads(json.dumps(vq.config)))
@@ -272,11 +288,12 @@ def test_exposure_reaches_the_likelihood():
     vq = make(likelihood=Poisson(exposure=True)).eval()
     assert vq.inputs == ("exposure",)
     z, exposure = torch.zeros(2, 3, dtype=torch.long), torch.tensor([1.0, 4.0])
-    means = vq.observation(z, exposure).mean
+    means = vq.observation(z, exposure=exposure).mean
     torch.testing.assert_close(means[1], 4 * means[0])
     trace = poutine.trace(vq.model).get_trace(X[:2], exposure)
     torch.testing.assert_close(
-        trace.nodes["x"]["fn"].mean, vq.observation(trace.nodes["z"]["value"], exposure).mean
+        trace.nodes["x"]["fn"].mean,
+        vq.observation(trace.nodes["z"]["value"], exposure=exposure).mean,
     )
     one = vq.enumerated_log_prob(X[:2], exposure)[1:]
     torch.testing.assert_close(one, vq.enumerated_log_prob(X[1:2], exposure[1:]))

@@ -33,6 +33,7 @@ __all__ = [
     "WeightedObjective",
     "objective_name",
     "objective_named",
+    "objective_of",
 ]
 
 
@@ -114,6 +115,25 @@ def objective_named(name: str, *, enumerate_discrete: bool = False) -> ELBO:
         return OBJECTIVES[stem](**settings, enumerate_discrete=enumerate_discrete)
     except TypeError as error:
         raise SettingError(f"objective {name!r} cannot be made: {error}") from error
+
+
+def objective_of(model: Any, objective: ELBO | str | None = None) -> ELBO:
+    """The objective that a model is trained with: its own where none is given.
+
+    Parameters
+    ----------
+    model
+        Module that may have a ``default_objective()``; where that sums discrete sites out, so
+        does an objective given by name.
+    objective
+        A Pyro ``ELBO``, a name as for ``objective_named``, or None.
+    """
+    if objective is not None and not isinstance(objective, str):
+        return objective
+    default: ELBO = getattr(model, "default_objective", Trace_ELBO)()
+    if objective is None:
+        return default
+    return objective_named(objective, enumerate_discrete=isinstance(default, TraceEnum_ELBO))
 
 
 def objective_name(objective: ELBO) -> str:

@@ -79,11 +79,18 @@ class _DrawsObjective(WeightedObjective):
         trace = run_in_plate(guide, x, structure, self.num_particles)
         fixed = trace.copy()
         cut, whole = [], []
+        if self.needs_paths and not latent_sites(trace):
+            raise ProgramError(
+                f"objective {self.name!r} passes its gradient through the guide's draws, and this "
+                "guide has no site to draw: train with elbo"
+            )
         for site in latent_sites(trace):
-            if self.needs_paths and not site["fn"].has_rsample:
+            # A point mass on a discrete value calls itself reparameterised.
+            paths = site["fn"].has_rsample and site["value"].is_floating_point()
+            if self.needs_paths and not paths:
                 raise ProgramError(
                     f"guide site {site['name']!r} is not reparameterised, so its draws have no "
-                    "gradient: train with Trace_ELBO or reweighted wake-sleep"
+                    "gradient: train with elbo (Trace_ELBO) or rws (reweighted wake-sleep)"
                 )
             value = site["value"].detach()
             if value.is_floating_point():

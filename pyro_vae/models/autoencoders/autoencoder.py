@@ -87,7 +87,7 @@ class Autoencoder(EncoderDecoder):
     ) -> None:
         super().__init__(event_shape, latent_dim, likelihood)
         plans = self._make_networks(encoder, decoder, latent_dim, activation=activation, seed=seed)
-        self.config = self._config(self.kind, plans, seed)
+        self.config = self._config(self.kind, plans, seed, latent_dim=self.latent_dim)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -128,7 +128,7 @@ class Autoencoder(EncoderDecoder):
         if x is None:
             raise ProgramError(
                 f"{type(self).__name__} has no prior, so there is nothing to draw x from: decode "
-                "draws of a normal fitted to the codes (gallery.draw_codes), or take a VAE"
+                "draws of a normal fitted to the codes (as `pyro-vae report` does), or take a VAE"
             )
         self.likelihood.check(x)
         declare_parameters("likelihood", self.likelihood)
@@ -163,7 +163,7 @@ class Autoencoder(EncoderDecoder):
                 f"  guide      {self._guide_formula()}     [site 'z']",
                 f"             code(x): {layers_text(self.encoder)}",
                 f"  objective  maximise the mean over data of {self._objective_formula()}",
-                "             NOT a bound: without a prior there is no log p(x)",
+                f"             {self._bound_text()}",
                 self._units(),
             ]
         )
@@ -176,6 +176,9 @@ class Autoencoder(EncoderDecoder):
 
     def _objective_formula(self) -> str:
         return "log p(x | z = code(x))"
+
+    def _bound_text(self) -> str:
+        return "NOT a bound: without a prior there is no log p(x)"
 
     def _units(self) -> str:
         return "  units      nats per datum; " + {

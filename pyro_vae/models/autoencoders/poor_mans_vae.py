@@ -41,9 +41,10 @@ class PoorMansVAE(Autoencoder):
     ``as_vae`` is the model that it approximates, with guide N(m(x), I), prior N(0, I) and
     KL = ||m(x)||^2 / 2, on the same networks; its ELBO and log p(x) are those that
     ``measured_as`` gives to ``evaluate``. With the norm, the objective is below that ELBO, and
-    so still a lower bound on log p(x), where ||m(x)|| <= 2, since there the norm is no less
-    than half its square. A code further out pays less than its KL: the objective is then above
-    the ELBO, and no bound. Half the squared norm gives the ELBO itself.
+    so still a lower bound on log p(x), where ||m(x)|| <= 2 weight, since there the penalty is
+    no less than half the norm's square. A code further out pays less than its KL: the objective
+    is then above the ELBO, and may be no bound. Half the squared norm with weight 1 gives the
+    ELBO itself; with another weight w it is that of a beta-VAE with beta = w.
 
     Parameters
     ----------
@@ -138,3 +139,16 @@ class PoorMansVAE(Autoencoder):
         norm = "||code(x)||" if self.penalty == "norm" else "||code(x)||^2 / 2"
         weight = "" if self.weight == 1 else f"{self.weight:g} "
         return f"E[log p(x | z)] - {weight}{norm}"
+
+    def _bound_text(self) -> str:
+        if self.penalty == "norm":
+            near = f"||code(x)|| <= {2 * self.weight:g}"
+            side = f"at most the ELBO where {near}, NOT a bound further out"
+        elif self.weight < 1:
+            side = "NOT a bound: it is above the ELBO"
+        else:
+            side = "the ELBO" if self.weight == 1 else "at most the ELBO"
+        return (
+            f"{side};\n             ELBO and log p(x) are those of the VAE with prior N(0, I) and "
+            "guide N(code(x), I)"
+        )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pyro_vae.explaining import numbers, terms, verdict, written_out
+from pyro_vae.explaining.mathml import mathml
+from pyro_vae.explaining.written import numbers, terms, verdict, written_out
 from pyro_vae.inference.runs import whole_file
-from pyro_vae.mathml import mathml
 from pyro_vae.report import save_figure
 
 if TYPE_CHECKING:
@@ -82,10 +82,12 @@ def write_derivation(
         for name, (_, figure) in chapter.figures.items():
             save_figure(figure, folder / "figures" / f"{name}.png")
     environment = Environment(
-        loader=PackageLoader("pyro_vae", ""), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("pyro_vae.explaining", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
     )
     environment.filters.update(mathml=mathml, numbers=numbers, verdict=verdict, terms=terms)
-    html = environment.get_template("derivation.html.jinja").render(
+    html = environment.get_template("page.html.jinja").render(
         title=title,
         introduction=introduction,
         chapters=chapters,
