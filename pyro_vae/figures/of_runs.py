@@ -109,8 +109,7 @@ def _ladder(fitted: Fitted) -> Figure:
 
 @figure(
     "snr",
-    "Signal-to-noise ratio of the guide's gradient against K. Under iwae the signal dies faster "
-    "than the noise; under dreg it does not.",
+    "Signal-to-noise ratio of the guide's gradient against K, under iwae and dreg.",
     needs.ENCODER,
     needs.DRAWN_GUIDE,
     needs.PATHWISE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,11 +49,17 @@ def mutual_information_matrix(results: xr.Dataset) -> Figure:
         for name, h, share in zip(results["factor"].values, entropy, gap, strict=True)
     ]
     ax.set_xticks(range(columns), names)
-    ax.set_yticks(range(rows), [str(name) for name in results["latent"].values])
+    ax.set_yticks(range(rows), [_counted_from_one(str(name)) for name in results["latent"].values])
     ax.grid(visible=False)
     ax.set_ylabel("latent dimension")
     ax.set_title(
-        f"mutual information gap {float(results['mig']):.2f} (s.e. {float(results['mig_se']):.2f})"
+        f"mutual information gap {float(results['mig']):.3f} (s.e. {float(results['mig_se']):.3f})"
     )
-    figure.colorbar(image, ax=ax, label="I(z; factor), nats")
+    figure.colorbar(image, ax=ax, label="mutual information (nats)")
     return figure
+
+
+def _counted_from_one(name: str) -> str:
+    """``z[0]`` as the other figures have it, which call the first coordinate z_1."""
+    match = re.fullmatch(r"z\[(\d+)\]", name)
+    return f"$z_{{{int(match[1]) + 1}}}$" if match else name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from pyro_vae.plots.style import BLUE, GREEN, VERMILION, styled
+from pyro_vae.plots.style import BLUE, GREEN, VERMILION, number, styled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ def bound_over_means(
     """
     figure = Figure(figsize=(6.4, 3.8))
     ax = figure.subplots()
-    ax.axhline(log_evidence, color="black", label=f"log p(x) = {log_evidence:.2f}")
+    ax.axhline(log_evidence, color="black", label=f"log p(x) = {number(log_evidence)}")
     ax.plot(means, elbo, color=BLUE, linestyle="--", label="ELBO")
     ax.fill_between(
         means,
@@ -101,8 +101,8 @@ def log_weight_histogram(log_weights: np.ndarray, *, elbo: float, log_evidence: 
     high = max(float(log_weights.max()), log_evidence)
     room = 0.04 * (high - low)
     ax.hist(log_weights, bins=60, range=(low, high), density=True, color=BLUE, alpha=0.45)
-    ax.axvline(elbo, color=BLUE, linestyle="--", label=f"E[log w], the ELBO: {elbo:.2f}")
-    ax.axvline(log_evidence, color="black", label=f"log E[w] = log p(x): {log_evidence:.2f}")
+    ax.axvline(elbo, color=BLUE, linestyle="--", label=f"E[log w], the ELBO: {number(elbo)}")
+    ax.axvline(log_evidence, color="black", label=f"log E[w] = log p(x): {number(log_evidence)}")
     ax.set(xlabel="log w (nats)", ylabel="density", xlim=(low - room, high + room))
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure

@@ -7,13 +7,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
 import matplotlib.style
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "CLASS_COLOURS", "GREEN", "PURPLE", "VERMILION", "styled"]
+__all__ = [
+    "BLUE",
+    "CLASS_COLOURS",
+    "GREEN",
+    "PURPLE",
+    "VERMILION",
+    "number",
+    "plain_ticks",
+    "styled",
+]
 
 _STYLE = Path(__file__).with_name("pyro_vae.mplstyle")
 
@@ -35,6 +52,33 @@ CLASS_COLOURS = (
 )
 
 P = ParamSpec("P")
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number with the minus sign that axes have, which a hyphen is too short for."""
+    return f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def plain_ticks(axis: Axis, ticks: Iterable[float] | None = None) -> None:
+    """Numbers as they are, without powers of ten, along a logarithmic axis.
+
+    Parameters
+    ----------
+    axis
+        The axis, already logarithmic, with its limits.
+    ticks
+        Where; at 1, 2 and 5 times the powers of ten, or at the powers alone over more than two
+        decades, unless given.
+    """
+    if ticks is None:
+        low, high = axis.get_view_interval()
+        few = high / low > 100
+        axis.set_major_locator(LogLocator(subs=(1.0,) if few else (1.0, 2.0, 5.0)))
+    else:
+        axis.set_major_locator(FixedLocator([float(tick) for tick in ticks]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pyro_vae.plots.style import styled
 
@@ -54,5 +55,6 @@ def training_curves(
     ax.set(
         xlabel="epoch", ylabel=f"{quantity} (nats per datum)", ylim=(low - margin, high + margin)
     )
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(loc="lower right")
     return figure
