@@ -26,6 +26,7 @@ from pyro_vae.inference.em_view import e_step_view
 from pyro_vae.inference.inputs import take
 from pyro_vae.inference.objectives import objective_named
 from pyro_vae.inference.reconstruction import reconstruct
+from pyro_vae.models import MixtureModel
 from pyro_vae.models.priors import StandardNormal
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ _E_STEP_PARTICLES, _E_STEPS = 5000, 300
 def _training(fitted: Fitted) -> Figure:
     if not fitted.model.has_evidence:
         return plots.training_curves(fitted.metrics, quantity="log p(x | z)")
+    if isinstance(fitted.model, MixtureModel):
+        return plots.training_curves(fitted.metrics, quantity="log p(x)")
     name = fitted.objective
     if name in ("elbo", "mean-field-elbo", "stl"):
         return plots.training_curves(fitted.metrics)
@@ -240,13 +243,14 @@ def _traversals(fitted: Fitted) -> Figure:
 
 @figure(
     "latent",
-    "Codes of the test data, one mark a datum, the class in a disc at its mean.",
+    "Codes of the test data, one mark a datum, the class in a disc at its mean or tied to it.",
     needs.CODES,
     in_report=True,
 )
 def _latent(fitted: Fitted) -> Figure:
     labels = None if fitted.data.labels is None else fitted.data.labels["test"].numpy()
-    return plots.latent_scatter(fitted.codes.numpy(), labels=labels)
+    drawn = needs.DRAWN_GUIDE.refusal(fitted) is None
+    return plots.latent_scatter(fitted.codes.numpy(), labels=labels, means=drawn)
 
 
 @figure(

@@ -5,7 +5,7 @@ They need no run. The toy is ``inference.ConjugateNormal`` on draws of x ~ Norma
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pyro import distributions as dist
@@ -30,6 +30,12 @@ _X = -2.0
 
 #: Steps of training, and of each E-step and M-step.
 _STEPS, _PHASE = 300, 150
+
+#: Values of K and draws of the gradient, for its signal-to-noise ratio.
+_RANGE: dict[str, Any] = {"num_particles": (1, 4, 16, 64, 256), "repeats": 500}
+
+#: Pairs of z and x that calibration is judged by.
+_SIMULATIONS = 1000
 
 
 def toy_data(seed: int = 0) -> Tensor:
@@ -146,9 +152,7 @@ def _em(seed: int) -> Figure:
 )
 def _snr(seed: int) -> Figure:
     toy = ConjugateNormal()
-    table = inference.gradient_snr(
-        toy, toy_data(seed), toy.guide_parameters, num_particles=(1, 4, 16, 64, 256), seed=seed
-    )
+    table = inference.gradient_snr(toy, toy_data(seed), toy.guide_parameters, **_RANGE, seed=seed)
     return plots.snr_against_k(table)
 
 
@@ -162,6 +166,7 @@ def _calibration(seed: int) -> Figure:
     ranks = inference.sbc_ranks(
         toy.model,
         toy.guide,
+        _SIMULATIONS,
         simulate=inference.simulator(toy.model, toy.guide, x),
         resample=True,
         seed=seed,

@@ -18,8 +18,10 @@ __all__ = ["latent_scatter"]
 
 
 @styled
-def latent_scatter(codes: np.ndarray, *, labels: np.ndarray | None = None) -> Figure:
-    """Means of q(z | x); of more than two dimensions, the first two principal components.
+def latent_scatter(
+    codes: np.ndarray, *, labels: np.ndarray | None = None, means: bool = True
+) -> Figure:
+    """Codes of data; of more than two dimensions, the first two principal components.
 
     Parameters
     ----------
@@ -27,16 +29,19 @@ def latent_scatter(codes: np.ndarray, *, labels: np.ndarray | None = None) -> Fi
         Shape ``(n, L)``.
     labels
         Classes ``(n,)``: their colours, and their names at the class means.
+    means
+        Whether codes are means of q(z | x); without a guide that is drawn from, z is the code.
     """
     if codes.shape[1] > 2:
+        whole = "E[z | x]" if means else "z"
         pca = PCA(2).fit(codes)
         names = [
-            f"principal component {i + 1} of E[z | x] ({share:.0%} of variance)"
+            f"principal component {i + 1} of {whole} ({share:.0%} of variance)"
             for i, share in enumerate(pca.explained_variance_ratio_)
         ]
         codes = pca.transform(codes)
     else:
-        names = [f"E[$z_{i + 1}$ | x]" for i in range(codes.shape[1])]
+        names = [f"E[$z_{i + 1}$ | x]" if means else f"$z_{i + 1}$" for i in range(codes.shape[1])]
     if codes.shape[1] == 1:
         codes, names = np.column_stack([codes, np.zeros(len(codes))]), [*names, ""]
     figure = Figure(figsize=(6.0, 5.2))

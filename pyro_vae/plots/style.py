@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
@@ -10,7 +11,7 @@ import matplotlib.style
 from matplotlib.ticker import (
     FixedLocator,
     FuncFormatter,
-    LogLocator,
+    MaxNLocator,
     NullFormatter,
     NullLocator,
 )
@@ -67,18 +68,26 @@ def plain_ticks(axis: Axis, ticks: Iterable[float] | None = None) -> None:
     axis
         The axis, already logarithmic, with its limits.
     ticks
-        Where; at 1, 2 and 5 times the powers of ten, or at the powers alone over more than two
-        decades, unless given.
+        Where; three or more round numbers within the limits, unless given.
     """
     if ticks is None:
         low, high = axis.get_view_interval()
-        few = high / low > 100
-        axis.set_major_locator(LogLocator(subs=(1.0,) if few else (1.0, 2.0, 5.0)))
-    else:
-        axis.set_major_locator(FixedLocator([float(tick) for tick in ticks]))
+        ticks = _spaced(low, high)
+    axis.set_major_locator(FixedLocator([float(tick) for tick in ticks]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
     axis.set_minor_formatter(NullFormatter())
     axis.set_minor_locator(NullLocator())
+
+
+def _spaced(low: float, high: float) -> list[float]:
+    """Round numbers between two positive ones: powers of ten, or closer if these are few."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1,), (1, 2, 5), (1, 2, 3, 4, 6, 8)):
+        found = [step * 10.0**power for power in powers for step in steps]
+        within = [value for value in found if low <= value <= high]
+        if len(within) >= 3:
+            return within
+    return list(MaxNLocator(4).tick_values(low, high))
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:

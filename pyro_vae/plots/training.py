@@ -56,5 +56,5 @@ def training_curves(
         xlabel="epoch", ylabel=f"{quantity} (nats per datum)", ylim=(low - margin, high + margin)
     )
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(loc="lower right")
+    ax.legend()
     return figure
