@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyro_vae.models import LatentVariableModel
 
 __all__ = [
+    "WITHOUT_PRIOR",
     "Manifold",
     "Traversals",
     "decoded_draws",
@@ -33,8 +34,9 @@ __all__ = [
     "traverse",
 ]
 
-_WITHOUT_PRIOR = (
-    "Means of p(x | z) at draws from a normal fitted to the codes of the training data: without "
+#: Where decoded draws come from in a model that has no prior.
+WITHOUT_PRIOR = (
+    "Means of p(x | z) at draws from a normal fitted to the codes of the training data. Without "
     "a prior there is nothing else to draw from."
 )
 
@@ -87,7 +89,7 @@ def decoded_draws(
         with torch.no_grad():
             codes = draw_codes(model.code(data.train), count, seed)  # type: ignore[operator]
             images = model.decode(codes)  # type: ignore[operator]
-        return images, _WITHOUT_PRIOR
+        return images, WITHOUT_PRIOR
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         trace = poutine.trace(model.measured_as.model).get_trace(num_data=count)

@@ -13,6 +13,7 @@ from pyro_vae.explaining import derivation_of, in_double, known_of, one_datum
 from pyro_vae.figures import fitted as needs
 from pyro_vae.figures.registry import figure
 from pyro_vae.gallery import (
+    WITHOUT_PRIOR,
     decoded_draws,
     different_pairs,
     draw_samples,
@@ -147,8 +148,7 @@ def _samples(fitted: Fitted) -> Figure:
 
 @figure(
     "draws",
-    "Means of p(x | z) at draws from a normal fitted to the codes of the training data: without "
-    "a prior there is nothing else to draw from.",
+    WITHOUT_PRIOR,
     needs.NO_PRIOR,
     needs.IMAGES,
     in_report=True,
@@ -184,7 +184,7 @@ _WALKED = (needs.CODES, needs.IMAGES)
 
 @figure(
     "interpolation",
-    "Walks in the latent space between the codes of two test data: straight lines, and arcs "
+    "Walks in the latent space between the codes of two test data. Straight lines, and arcs "
     "along which the direction turns evenly.",
     *_WALKED,
     in_report=True,
@@ -243,7 +243,7 @@ def _traversals(fitted: Fitted) -> Figure:
 
 @figure(
     "latent",
-    "Codes of the test data, one mark a datum, the class in a disc at its mean or tied to it.",
+    "Codes of the test data, one mark a datum. The disc of a class is at its mean, or tied to it.",
     needs.CODES,
     in_report=True,
 )
@@ -255,8 +255,8 @@ def _latent(fitted: Fitted) -> Figure:
 
 @figure(
     "holes",
-    "Has the latent space holes? Decoded mid-points between codes and decoded draws around them, "
-    "judged by a density of real data and by the nearest training datum.",
+    "Decoded mid-points between codes and decoded draws around them, beside real data. A density "
+    "of real data judges them, and the distance to the nearest training datum.",
     *_WALKED,
     needs.NO_CONDITION,
 )

@@ -31,6 +31,9 @@ _X = -2.0
 #: Steps of training, and of each E-step and M-step.
 _STEPS, _PHASE = 300, 150
 
+#: Particles of the ladder of bounds.
+_LADDER_PARTICLES = 256
+
 #: Values of K and draws of the gradient, for its signal-to-noise ratio.
 _RANGE: dict[str, Any] = {"num_particles": (1, 4, 16, 64, 256), "repeats": 500}
 
@@ -104,7 +107,7 @@ def _weights(seed: int) -> Figure:
 )
 def _ladder(seed: int) -> Figure:
     toy, x = ConjugateNormal(), toy_data(seed)
-    bounds = inference.ladder(toy.model, toy.guide, x, 256, seed=seed)
+    bounds = inference.ladder(toy.model, toy.guide, x, _LADDER_PARTICLES, seed=seed)
     with torch.no_grad():
         exact = float(toy.log_prob(x).mean())
     return plots.bound_ladder(bounds, exact=exact)
