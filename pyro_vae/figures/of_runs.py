@@ -44,6 +44,9 @@ _LADDER_DATA, _LADDER_PARTICLES = 100, 256
 #: Training data, values of K and draws of the gradient, for its signal-to-noise ratio.
 _SNR_DATA, _SNR_PARTICLES, _SNR_REPEATS = 16, (1, 4, 16, 64), 100
 
+#: Pairs of z and x that the guide is judged by.
+_SIMULATIONS = 1000
+
 #: Training data that the reference density of the hole test is fitted to, at most.
 _REFERENCE = 10_000
 
@@ -129,6 +132,21 @@ def _snr(fitted: Fitted) -> Figure:
         seed=fitted.seed,
     )
     return plots.snr_against_k(table)
+
+
+@figure(
+    "calibration",
+    "Ranks of the true z among draws from the guide, for data that the model itself has made. "
+    "Where the guide is the posterior, they are uniform. Of more than four coordinates, those "
+    "farthest from it are shown.",
+    needs.ENCODER,
+    needs.DRAWN_GUIDE,
+    needs.NO_CONDITION,
+)
+def _calibration(fitted: Fitted) -> Figure:
+    model = fitted.model.measured_as
+    ranks = inference.sbc_ranks(model.model, model.guide, _SIMULATIONS, seed=fitted.seed)
+    return plots.sbc_histograms(ranks, max_latents=4)
 
 
 @figure(

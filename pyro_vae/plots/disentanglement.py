@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from pyro_vae.plots.style import styled
+from pyro_vae.plots.style import coordinate, styled
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,7 +48,7 @@ def mutual_information_matrix(results: xr.Dataset) -> Figure:
         for name, h, share in zip(results["factor"].values, entropy, gap, strict=True)
     ]
     ax.set_xticks(range(columns), names)
-    ax.set_yticks(range(rows), [_counted_from_one(str(name)) for name in results["latent"].values])
+    ax.set_yticks(range(rows), [coordinate(str(name)) for name in results["latent"].values])
     ax.grid(visible=False)
     ax.set_ylabel("latent dimension")
     ax.set_title(
@@ -57,9 +56,3 @@ def mutual_information_matrix(results: xr.Dataset) -> Figure:
     )
     figure.colorbar(image, ax=ax, label="mutual information (nats)")
     return figure
-
-
-def _counted_from_one(name: str) -> str:
-    """``z[0]`` as the other figures have it, which call the first coordinate z_1."""
-    match = re.fullmatch(r"z\[(\d+)\]", name)
-    return f"$z_{{{int(match[1]) + 1}}}$" if match else name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
@@ -28,6 +29,7 @@ __all__ = [
     "GREEN",
     "PURPLE",
     "VERMILION",
+    "coordinate",
     "number",
     "plain_ticks",
     "styled",
@@ -58,6 +60,12 @@ P = ParamSpec("P")
 def number(value: float, digits: int = 2) -> str:
     """A number with the minus sign that axes have, which a hyphen is too short for."""
     return f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def coordinate(name: str) -> str:
+    """``z[0]`` as figures have it, which count coordinates from z_1; other names as they are."""
+    match = re.fullmatch(r"(\w+)\[(\d+)\]", name)
+    return f"${match[1]}_{{{int(match[2]) + 1}}}$" if match else name
 
 
 def plain_ticks(axis: Axis, ticks: Iterable[float] | None = None) -> None:

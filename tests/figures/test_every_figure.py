@@ -68,6 +68,7 @@ def short(monkeypatch):
     monkeypatch.setattr(of_runs, "_SNR_REPEATS", 5)
     monkeypatch.setattr(of_runs, "_E_STEP_PARTICLES", 50)
     monkeypatch.setattr(of_runs, "_E_STEPS", 20)
+    monkeypatch.setattr(of_runs, "_SIMULATIONS", 100)
     monkeypatch.setattr(of_toy, "_STEPS", 20)
     monkeypatch.setattr(of_toy, "_PHASE", 10)
     monkeypatch.setattr(of_toy, "_RANGE", {"num_particles": (1, 4), "repeats": 20})

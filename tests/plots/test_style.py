@@ -5,12 +5,20 @@ import pytest
 from matplotlib.figure import Figure
 
 from pyro_vae import plots
-from pyro_vae.plots.style import number, plain_ticks
+from pyro_vae.plots.style import coordinate, number, plain_ticks
 
 
 def test_numbers_have_the_minus_sign_of_the_axes():
     assert number(-93.118) == "\N{MINUS SIGN}93.12"
     assert number(1234.5, 1) == "1,234.5"
+
+
+def test_coordinates_are_counted_from_one():
+    assert [coordinate(name) for name in ("z[0]", "z[11]", "level")] == [
+        "$z_{1}$",
+        "$z_{12}$",
+        "level",
+    ]
 
 
 @pytest.mark.parametrize(
