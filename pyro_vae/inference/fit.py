@@ -209,8 +209,6 @@ def fit(
             stacklevel=2,
         )
         batch_size = len(data.train)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        epochs = 1  # the model is fitted by `initialise`; one epoch measures it
     default = getattr(model, "default_objective", Trace_ELBO)()
     if isinstance(objective, str):
         # A model whose own objective sums discrete sites out has them summed out in any.
@@ -247,6 +245,10 @@ def fit(
         validation = take(validation, slice(0))  # it has no parameters for these data
     if not getattr(model, "initialised", True):
         run_program(model.initialise, train)  # type: ignore[arg-type]
+    # Not before: a mixture has no parameters until it has seen the data.
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        # `initialise` has fitted the model; one epoch measures it.
+        epochs = settings["epochs"] = 1
     validate = getattr(getattr(model, "likelihood", None), "check", None)
     if validate is not None:
         # Bad data are refused now, not in the middle of an epoch.

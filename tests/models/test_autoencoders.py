@@ -131,7 +131,14 @@ def test_what_has_no_prior_has_no_log_px(name):
         with pytest.raises(ProgramError, match="'z' has a flat, improper prior"):
             ask(model.model, model.guide, x, 10)
     with pytest.raises(ProgramError, match="has no prior, so there is nothing to draw x from"):
-        draw_samples(model, 3)
+        model.model()
+
+
+def test_draws_of_the_poor_mans_vae_are_those_of_the_vae_that_it_stands_for():
+    model = MODELS["poor-mans"]()
+    torch.testing.assert_close(draw_samples(model, 3), draw_samples(model.as_vae(), 3))
+    with pytest.raises(ProgramError, match="has no prior"):
+        draw_samples(MODELS["denoising"](), 3)
 
 
 def test_point_mass_guide_of_a_continuous_site_is_refused():

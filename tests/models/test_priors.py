@@ -347,12 +347,20 @@ def test_flow_remembers_nothing_from_before_a_step():
         np.testing.assert_allclose(prior().log_prob(z).numpy(), expected, atol=1e-9)
 
 
-@pytest.mark.parametrize("guide", sorted(Guide.registry))
-@pytest.mark.parametrize("name", CASES)
+def covering():
+    """Pairs of prior and guide; unit noise cannot be made wide, so it has the normal prior's."""
+    for name in CASES:
+        for guide in sorted(Guide.registry):
+            if guide != "unit-normal" or name == "standard-normal":
+                yield name, guide
+
+
+@pytest.mark.parametrize(("name", "guide"), list(covering()))
 def test_log_px_agrees_with_quadrature_under_every_guide(name, guide):
     """Importance sampling with K = 2,000 against the plane, seed 0; the guide is made wide."""
     heavy = name in ("student-t", "laplace")
-    family = Guide.named(guide, min_scale=2.5 if heavy else 1.5)
+    wide = {} if guide == "unit-normal" else {"min_scale": 2.5 if heavy else 1.5}
+    family = Guide.named(guide, **wide)
     vae = small_vae(CASES[name], guide=family, likelihood=Bernoulli())
     randomise(vae, 0.1)
     with torch.no_grad():
