@@ -1,65 +1,44 @@
-"""Figures of one fitted model on its data: what a person would rather see than read."""
+"""Pictures that a fitted model makes: draws, walks between codes, the latent plane."""
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from pyro import poutine
 
-from pyro_vae import plots
 from pyro_vae.errors import DataError
 from pyro_vae.inference.holes import draw_codes
-from pyro_vae.inference.reconstruction import reconstruct
 from pyro_vae.latent_paths import grid_of_quantiles, path_named, traversal
-from pyro_vae.models import MixtureModel
-from pyro_vae.models.priors import StandardNormal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pandas as pd
-    import xarray as xr
-    from matplotlib.figure import Figure
     from torch import Tensor
 
     from pyro_vae.data import Dataset
     from pyro_vae.models import LatentVariableModel
 
 __all__ = [
-    "CAPTIONS",
+    "WITHOUT_PRIOR",
     "Manifold",
     "Traversals",
     "decoded_draws",
     "different_pairs",
     "draw_samples",
+    "encoder_side",
     "interpolate",
     "manifold",
-    "model_figures",
     "morph",
+    "one_of_each",
     "traverse",
 ]
 
-#: What each figure of ``model_figures`` shows.
-CAPTIONS = {
-    "training": "The bound over training; the weights kept are those at the black dot.",
-    "iwae": "The IWAE bound against the number of particles K. K = 1 is the ELBO; the dashed "
-    "line is the importance-sampled log p(x), and the arrow the gap between them.",
-    "gap": "The gap of every test datum (left), and its ELBO against its log p(x) (right); "
-    "below the line by the gap.",
-    "samples": "Draws from the fitted generative story.",
-    "draws": "Means of p(x | z) at draws from a normal fitted to the codes of the training data: "
-    "without a prior there is nothing else to draw from.",
-    "reconstructions": "Test data and their reconstructions.",
-    "interpolation": "Walks in the latent space between the codes of two test data: straight "
-    "lines, and arcs along which the direction turns evenly.",
-    "manifold": "Means of p(x | z) over the latent plane, at quantiles of a normal.",
-    "traversals": "Means of p(x | z) as one coordinate of a test datum's code moves; the "
-    "coordinates whose codes vary most come first.",
-    "components": "The mixture's component means.",
-    "latent": "Codes of the test data, one mark a datum, the class in a disc at its mean.",
-}
+#: Where decoded draws come from in a model that has no prior.
+WITHOUT_PRIOR = (
+    "Means of p(x | z) at draws from a normal fitted to the codes of the training data. Without "
+    "a prior there is nothing else to draw from."
+)
 
 
 class Decoder(Protocol):
@@ -110,7 +89,7 @@ def decoded_draws(
         with torch.no_grad():
             codes = draw_codes(model.code(data.train), count, seed)  # type: ignore[operator]
             images = model.decode(codes)  # type: ignore[operator]
-        return images, CAPTIONS["draws"]
+        return images, WITHOUT_PRIOR
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         trace = poutine.trace(model.measured_as.model).get_trace(num_data=count)
@@ -155,7 +134,7 @@ def interpolate(
     along = path_named(path)
     given = given or {}
     with torch.no_grad():
-        start, end = model.code(x, **_encoder_side(given))
+        start, end = model.code(x, **encoder_side(given))
         return model.decode(along(start, end, steps), **_repeated(given, steps))
 
 
@@ -249,7 +228,7 @@ def manifold(
     with torch.no_grad():
         size = getattr(model, "latent_dim", 2)
         if x is not None:
-            codes = model.code(x, **_encoder_side(given))
+            codes = model.code(x, **encoder_side(given))
             size = codes.shape[-1]
         if size != 2:
             raise DataError(
@@ -310,7 +289,7 @@ def traverse(
     """
     given = given or {}
     with torch.no_grad():
-        codes = model.code(x, **_encoder_side(given))
+        codes = model.code(x, **encoder_side(given))
         if dimensions is None:
             dimensions = codes.var(0, correction=0).argsort(descending=True).tolist()
         if span is None:
@@ -320,118 +299,28 @@ def traverse(
     return Traversals(images, tuple(dimensions), torch.linspace(-span, span, steps))
 
 
-def model_figures(
-    model: Any,
-    data: Dataset,
-    *,
-    metrics: pd.DataFrame,
-    results: xr.Dataset | None,
-    seed: int = 0,
-) -> dict[str, Figure]:
-    """Every figure that suits the model and the data, by file name.
-
-    Parameters
-    ----------
-    model, data
-        A fitted model and its data; pictures come from the test split.
-    metrics
-        Metrics per epoch.
-    results
-        What ``evaluate`` gave on the test split, if it was evaluated.
-    seed
-        Seed of the samples.
-    """
-    figures = {"training": plots.training_curves(metrics)}
-    labels = None if data.labels is None else data.labels["test"]
-    test = data.inputs("test", model.inputs)
-    x = test.pop("x")
-    if not model.amortised:
-        return figures | _figures_of_results(results)
-    latent = not isinstance(model, MixtureModel)
-    if latent:
-        figures |= _figures_of_results(results)
-    if len(data.event_shape) == 2:
-        count = min(40, len(x))
-        if model.has_evidence:
-            samples = draw_samples(model, count, given=_rows(test, count), seed=seed)
-            figures["samples"] = plots.prior_samples(samples.numpy())
-        else:
-            images, _ = decoded_draws(model, data, count, seed=seed)
-            figures["draws"] = plots.image_grid(images.numpy())
-        if isinstance(model, MixtureModel):
-            components = model.component_means().detach().numpy()
-            figures["components"] = plots.image_grid(components, title="component means")
-        else:
-            ten = _rows(test, 10)
-            means = reconstruct(model, {"x": x[:10], **ten})
-            figures["reconstructions"] = plots.reconstructions(x[:10].numpy(), means.numpy())
-            figures |= _walks(model, data, x, test)
-    if latent and len(x) > 2:
-        with torch.no_grad():
-            codes = model.code(x, **_encoder_side(test)).numpy()
-        figures["latent"] = plots.latent_scatter(
-            codes, labels=None if labels is None else labels.numpy()
-        )
-    return figures
-
-
-def _walks(model: Any, data: Dataset, x: Tensor, given: Mapping[str, Tensor]) -> dict[str, Figure]:
-    """Interpolations, and the latent plane or, of more dimensions, traversals."""
-    paths = {}
-    for path in ("straight", "spherical"):
-        # Codes may be opposite, as they often are on a line: there is no arc to show.
-        with contextlib.suppress(DataError):
-            lines = [
-                interpolate(model, x[pair], path=path, given=_at(given, pair))
-                for pair in different_pairs(data)
-            ]
-            paths[path] = torch.stack(lines).numpy()
-    figures = {"interpolation": plots.path_comparison(paths)}
-    with torch.no_grad():
-        size = model.code(x[:1], **_encoder_side(_rows(given, 1))).shape[-1]
-    if size == 2:
-        usual = isinstance(getattr(model, "prior", None), StandardNormal)
-        plane = (
-            manifold(model, given=_rows(given, 1)) if usual else manifold(model, x=x, given=given)
-        )
-        figures["manifold"] = plots.manifold_grid(plane.images.numpy(), plane.z.numpy())
-    elif len(x) > 1:
-        ten = traverse(model, x, given=given)
-        figures["traversals"] = plots.traversals(
-            ten.images[:10].numpy(), ten.dimensions[:10], ten.values.numpy()
-        )
-    return figures
-
-
-def _figures_of_results(results: xr.Dataset | None) -> dict[str, Figure]:
-    if results is None or results.attrs.get("deterministic_guide"):
-        return {}  # one number for every K, and no gap that is known
-    return {"iwae": plots.iwae_against_k(results), "gap": plots.gap_per_datum(results)}
-
-
-def _at(given: Mapping[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
-    return {name: part[rows] for name, part in given.items()}
-
-
 def _repeated(given: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     """The first row of each, ``count`` times."""
     return {name: part[:1].expand(count, *part.shape[1:]) for name, part in given.items()}
 
 
-def _rows(given: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
-    return {name: part[:count] for name, part in given.items()}
-
-
-def _encoder_side(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def encoder_side(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What the guide sees: the exposure is the likelihood's alone."""
     return {name: part for name, part in given.items() if name != "exposure"}
 
 
-def different_pairs(data: Dataset, count: int = 4) -> list[list[int]]:
-    """Pairs of test data, of different labels where there are labels."""
+def one_of_each(data: Dataset) -> list[int]:
+    """The first test datum of every class, in order; all of them where there are no labels."""
     if data.labels is None:
-        return [[2 * i, 2 * i + 1] for i in range(min(count, len(data.test) // 2))]
+        return list(range(len(data.test)))
     labels = data.labels["test"]
     first = {int(label): i for i, label in reversed(list(enumerate(labels.tolist())))}
-    members = [first[label] for label in sorted(first)]
+    return [first[label] for label in sorted(first)]
+
+
+def different_pairs(data: Dataset, count: int = 4) -> list[list[int]]:
+    """Pairs of test data, of different labels where there are labels."""
+    members = one_of_each(data)
+    if data.labels is None:
+        return [[2 * i, 2 * i + 1] for i in range(min(count, len(members) // 2))]
     return [[members[i], members[-1 - i]] for i in range(min(count, len(members) // 2))]

@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pyro_vae.inference.runs import whole_file
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["Section", "save_figure", "write_report"]
+__all__ = ["Section", "save_figure", "save_figures", "write_report"]
+
+#: Pixels per inch for slides: a figure of 6.4 inches is 1,920 pixels wide.
+_SLIDE_DPI = 300
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,23 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as scratch:
-        figure.savefig(scratch, format="png")
+        _draw(figure, scratch, "png")
+
+
+def save_figures(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
+    """Write a figure as NAME.pdf and, at the resolution of slides, NAME.png.
+
+    Returns
+    -------
+    tuple
+        The two files.
+    """
+    pdf, png = folder / f"{name}.pdf", folder / f"{name}.png"
+    with whole_file(pdf) as first, whole_file(png) as second:
+        # Both are drawn before either is in its place.
+        _draw(figure, first, "pdf", _SLIDE_DPI)
+        _draw(figure, second, "png", _SLIDE_DPI)
+    return pdf, png
 
 
 def write_report(
@@ -103,7 +123,15 @@ def _cells(table: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]
     return list(table.columns), [(str(name), list(row)) for name, row in table.iterrows()]
 
 
+def _draw(figure: Figure, file: Path | io.BytesIO, kind: str, dpi: int | None = None) -> None:
+    """Write a figure: the same one gives the same bytes, and a PDF holds TrueType fonts."""
+    # Of the time a PDF would keep only that it was made at another one.
+    metadata = {"CreationDate": None} if kind == "pdf" else None
+    with matplotlib.rc_context({"pdf.fonttype": 42}):
+        figure.savefig(file, format=kind, dpi=dpi or "figure", metadata=metadata)
+
+
 def _png(figure: Figure) -> str:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    _draw(figure, buffer, "png")
     return base64.b64encode(buffer.getvalue()).decode()

@@ -14,6 +14,7 @@ EVERYTHING = {
     "errors",
     "explorer",
     "explaining",
+    "figures",
     "formulas",
     "gallery",
     "held_out",
@@ -45,6 +46,7 @@ MAY_IMPORT = {
     "explorer": {"data", "errors", "inference", "models", "networks", "plots"},
     # Its page saves figures as the report does; no other module of it looks up there.
     "explaining": {"errors", "inference", "models", "report"},
+    "figures": EVERYTHING - {"cli"},
     "gallery": EVERYTHING - {"cli"},
     "report": EVERYTHING - {"cli"},
     "tour": EVERYTHING - {"cli"},

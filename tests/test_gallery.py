@@ -89,12 +89,12 @@ def test_one_datum_is_no_path():
 def test_figures_show_each_image_at_its_place():
     images = torch.arange(3 * 3 * 4.0).reshape(3, 3, 2, 2).numpy()
     ax = plots.manifold_grid(images, grid_of_quantiles(3).numpy()).axes[0]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("z_1", "z_2")
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["-1.0", "0.0", "1.0"]
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["1.0", "0.0", "-1.0"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("$z_1$", "$z_2$")
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["\N{MINUS SIGN}1.0", "0.0", "1.0"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["1.0", "0.0", "\N{MINUS SIGN}1.0"]
     assert (ax.images[0].get_array()[3:5, 6:8] == images[1, 2]).all()
     rows = plots.traversals(images, [4, 0, 2], torch.tensor([-1.0, 0.0, 1.0]).numpy()).axes[0]
-    assert [t.get_text() for t in rows.get_yticklabels()] == ["z_5", "z_1", "z_3"]
+    assert [t.get_text() for t in rows.get_yticklabels()] == ["$z_{5}$", "$z_{1}$", "$z_{3}$"]
     strip = plots.morph_strip(images[0], images[:2]).axes[0].images[0].get_array()
     assert (strip[3:5, :2] == images[0, 1]).all()
     assert (strip[3:5, -2:] == images[0, 2]).all()

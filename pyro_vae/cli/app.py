@@ -19,6 +19,7 @@ from pyro_vae.cli.demo import demo
 from pyro_vae.cli.derive import derive
 from pyro_vae.cli.evaluate import evaluate
 from pyro_vae.cli.explore import explore
+from pyro_vae.cli.figure import figure
 from pyro_vae.cli.fit import fit
 from pyro_vae.cli.grid import grid
 from pyro_vae.cli.prior import prior
@@ -41,7 +42,7 @@ app = typer.Typer(
 _COMMANDS = (
     *(demo, tour, derive),
     *(fit, prior, evaluate, compare, grid),
-    *(sample, report, explore, data),
+    *(sample, report, figure, explore, data),
 )
 for command in _COMMANDS:
     app.command()(command)

@@ -26,6 +26,7 @@ from pyro_vae.explaining import (
     verdict,
 )
 from pyro_vae.explaining.page import Chapter, write_derivation
+from pyro_vae.figures.of_toy import TOY_SIZE, toy_data
 from pyro_vae.inference.conjugate import ConjugateNormal
 from pyro_vae.inference.derivation_lines import require_lines
 from pyro_vae.inference.em_view import e_step_view, em_view, joint_view
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from pyro_vae.inference.derivation_lines import Derivation
 
 __all__ = ["derive"]
-
-#: Data of the toy.
-_TOY_SIZE = 64
 
 #: Rows of the tables of training.
 _ROWS = 8
@@ -80,7 +78,7 @@ def derive(
     if run is None:
         title, found, chapters, after = _toy(datum, particles, seed, epochs)
         folder = out or Path("runs/derivation")
-        source = f"toy: {_TOY_SIZE} draws of x ~ Normal(-1, 2), seed {seed}"
+        source = f"toy: {TOY_SIZE} draws of x ~ Normal(-1, 2), seed {seed}"
     else:
         title, found, chapters, after, source = _run(
             run, datum, str(split), particles, seed, epochs, data_root
@@ -123,8 +121,7 @@ Parts = tuple[str, "Derivation", list[Chapter], "Derivation | None"]
 
 def _toy(datum: int, particles: int, seed: int, epochs: int) -> Parts:
     """The toy's derivation, its training, and its E- and M-steps."""
-    generator = torch.Generator().manual_seed(seed)
-    x = -1 + 2 * torch.randn(_TOY_SIZE, generator=generator, dtype=torch.double)
+    x = toy_data(seed)
     one = one_datum(x, datum)
     toy, trained, alternated = ConjugateNormal(), ConjugateNormal(), ConjugateNormal()
     found = derivation_of(toy, one, num_particles=particles, seed=seed)
@@ -149,7 +146,7 @@ def _toy(datum: int, particles: int, seed: int, epochs: int) -> Parts:
             "Over training",
             "SVI on guide and model together. The guide's family holds the posterior, so the KL "
             "goes to zero and L_b rises to log p(x), which moves itself, since the model does. "
-            f"Means over the {_TOY_SIZE} data, in closed form.",
+            f"Means over the {TOY_SIZE} data, in closed form.",
             joint.claims,
             (),
             {

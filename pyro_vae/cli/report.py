@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pyro_vae.cli.options import DataRoot, Json, RunFolder
 from pyro_vae.cli.output import print_json, with_error
-from pyro_vae.gallery import CAPTIONS, model_figures
+from pyro_vae.figures import FIGURES, Fitted, report_figures
 from pyro_vae.held_out import further_results, measure_reconstruction, measure_summary
 from pyro_vae.inference.runs import Run
 from pyro_vae.loading import load_data, load_model
@@ -66,10 +66,10 @@ def report_section(
     run: Run, model: LatentVariableModel, data: Dataset, results: xr.Dataset | None
 ) -> Section:
     """One run's story and figures, which are also kept in its folder."""
-    figures = model_figures(model, data, metrics=run.metrics(), results=results)
+    figures = report_figures(Fitted.of(run, model, data, results))
     for name, figure in figures.items():
         save_figure(figure, run.path / "figures" / f"{name}.png")
-    captioned = {CAPTIONS[name]: figure for name, figure in figures.items()}
+    captioned = {FIGURES[name].caption: figure for name, figure in figures.items()}
     text = "\n".join(filter(None, (model.description(), further_results(run))))
     return Section(run.path.name, text, captioned)
 

@@ -12,6 +12,7 @@ from pyro_vae.plots.derivation import (
 from pyro_vae.plots.disentanglement import mutual_information_matrix
 from pyro_vae.plots.gap import gap_per_datum
 from pyro_vae.plots.holes import hole_scores
+from pyro_vae.plots.identity import bound_over_means, densities_over_z, log_weight_histogram
 from pyro_vae.plots.images import (
     image_grid,
     interpolation,
@@ -30,6 +31,8 @@ from pyro_vae.plots.training import training_curves
 
 __all__ = [
     "bound_ladder",
+    "bound_over_means",
+    "densities_over_z",
     "em_phases",
     "evidence_bars",
     "evidence_over_training",
@@ -40,6 +43,7 @@ __all__ = [
     "interpolation",
     "iwae_against_k",
     "latent_scatter",
+    "log_weight_histogram",
     "manifold_grid",
     "model_comparison",
     "morph_strip",

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from pyro_vae.plots.style import BLUE, VERMILION, styled
+from pyro_vae.plots.style import BLUE, VERMILION, coordinate, styled
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,7 +49,9 @@ def sbc_histograms(ranks: xr.Dataset, *, max_latents: int = 8) -> Figure:
             ax.axhspan(low, high, color="0.85", zorder=0)
             ax.axhline(size / bins, color="0.5", linewidth=1, zorder=0)
             ax.hist(part["rank"].values, edges, color=BLUE if uniform else VERMILION, alpha=0.85)
-            ax.set_title(f"{latent}   p = {float(part['p_holm']):.2g}", fontsize=9)
+            ax.set_title(
+                f"{coordinate(str(latent))}: {_p_value(float(part['p_holm']))}", fontsize=9
+            )
             ax.grid(visible=False)
         grid[row, 0].set_ylabel(f"{source}\nsimulations", fontsize=9)
     ticks = [0, top // 2, top]
@@ -60,6 +62,10 @@ def sbc_histograms(ranks: xr.Dataset, *, max_latents: int = 8) -> Figure:
         fontsize=9,
     )
     return figure
+
+
+def _p_value(p: float) -> str:
+    return f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"
 
 
 @styled

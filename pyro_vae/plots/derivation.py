@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from pyro_vae.plots.style import BLUE, GREEN, VERMILION, styled
+from pyro_vae.plots.style import BLUE, GREEN, VERMILION, number, styled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,9 +59,9 @@ def evidence_bars(
         label = "log p(x)" if place == 0 else None
         ax.plot([place - 0.36, place + 0.36], [height] * 2, color="black", label=label)
     for place, low, high, height in zip(places, lower, upper, log_evidence, strict=True):
-        ax.annotate(f"{low:.3f}", (place, (low + floor) / 2), ha="center", color="white")
+        ax.annotate(number(low, 3), (place, (low + floor) / 2), ha="center", color="white")
         ax.annotate(
-            f"log p(x) {height:.3f}\nKL {high:.3f}",
+            f"log p(x) {number(height, 3)}\nKL {number(high, 3)}",
             (place, max(height, low + high)),
             (0, 4),
             textcoords="offset points",
@@ -69,6 +69,7 @@ def evidence_bars(
             fontsize=10,
         )
     ax.set_xticks(places, labels)
+    ax.grid(visible=False, axis="x")
     ax.set(ylabel="nats (the axis does not start at 0)", xlim=(-0.6, len(labels) - 0.4))
     ax.set_ylim(floor, top + 0.2 * (top - floor))
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -144,13 +145,15 @@ def guide_phase(elbo: np.ndarray, *, before: float, after: float, log_evidence: 
     ax = figure.subplots()
     step = np.arange(1, len(elbo) + 1)
     ax.plot(step, elbo, color=BLUE, alpha=0.35, linewidth=1, label="$L_b$ by the step's draws")
-    ax.axhline(log_evidence, color="black", label="log p(x)")
-    ax.plot(0, before, "o", color=BLUE, label=f"encoder's guide: {before:.3f}", clip_on=False)
-    ax.plot(step[-1], after, "s", color=GREEN, label=f"trained: {after:.3f}", clip_on=False)
-    low, high = np.quantile(np.append(elbo, before), 0.02), max(log_evidence, after)
+    ax.axhline(log_evidence, color="black", label=f"log p(x): {number(log_evidence, 3)}")
+    above: dict[str, Any] = {"clip_on": False, "zorder": 3}
+    ax.plot(0, before, "o", color=BLUE, label=f"encoder's guide: {number(before, 3)}", **above)
+    ax.plot(step[-1], after, "s", color=GREEN, label=f"trained: {number(after, 3)}", **above)
+    # By its few draws L_b may seem to be above log p(x).
+    low, high = np.quantile(np.append(elbo, before), 0.02), max(log_evidence, after, elbo.max())
     room = max(high - low, 0.05)
     ax.set(xlabel="step of the guide alone", ylabel="nats", xlim=(0, step[-1]))
-    ax.set_ylim(min(low, before) - 0.1 * room, high + 0.15 * room)
+    ax.set_ylim(min(low, before) - 0.1 * room, high + 0.05 * room)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from pyro_vae.plots.style import styled
+from pyro_vae.plots.style import coordinate, styled
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -48,11 +48,11 @@ def mutual_information_matrix(results: xr.Dataset) -> Figure:
         for name, h, share in zip(results["factor"].values, entropy, gap, strict=True)
     ]
     ax.set_xticks(range(columns), names)
-    ax.set_yticks(range(rows), [str(name) for name in results["latent"].values])
+    ax.set_yticks(range(rows), [coordinate(str(name)) for name in results["latent"].values])
     ax.grid(visible=False)
     ax.set_ylabel("latent dimension")
     ax.set_title(
-        f"mutual information gap {float(results['mig']):.2f} (s.e. {float(results['mig_se']):.2f})"
+        f"mutual information gap {float(results['mig']):.3f} (s.e. {float(results['mig_se']):.3f})"
     )
-    figure.colorbar(image, ax=ax, label="I(z; factor), nats")
+    figure.colorbar(image, ax=ax, label="mutual information (nats)")
     return figure

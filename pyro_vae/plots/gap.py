@@ -28,8 +28,8 @@ def gap_per_datum(results: xr.Dataset) -> Figure:
     left, right = figure.subplots(1, 2)
     gap = results["gap"].values
     left.hist(gap, bins=min(40, max(5, len(gap) // 8)), color=BLUE, alpha=0.8)
-    left.axvline(gap.mean(), color=VERMILION, linestyle="--", label=f"mean {gap.mean():.2f}")
-    left.set(xlabel="gap = KL(q || posterior) (nats)", ylabel="data")
+    left.axvline(gap.mean(), color=VERMILION, linestyle="--", label=f"mean {gap.mean():.2f} nats")
+    left.set(xlabel="gap = KL(q || posterior) (nats)", ylabel="number of data")
     left.legend()
 
     unreliable = results["khat"].values > 0.7
@@ -37,9 +37,11 @@ def gap_per_datum(results: xr.Dataset) -> Figure:
     right.plot(x[~unreliable], y[~unreliable], ".", color=BLUE, alpha=0.6, markersize=5)
     if unreliable.any():
         many = f"k-hat > 0.7: {unreliable.sum()} of {len(gap)}"
-        right.plot(x[unreliable], y[unreliable], "x", color=VERMILION, markersize=5, label=many)
-        right.legend(loc="lower right", fontsize=9)
+        look = {"color": VERMILION, "markersize": 4, "alpha": 0.6}
+        right.plot(x[unreliable], y[unreliable], "x", **look, label=many)
     ends = np.array([min(x.min(), y.min()), max(x.max(), y.max())])
-    right.plot(ends, ends, color="0.4", linewidth=1)
+    right.plot(ends, ends, color="0.4", linewidth=1, label="ELBO = log p(x)")
+    # No bound is above log p(x): this corner is free.
+    right.legend(loc="upper left", fontsize=9)
     right.set(xlabel="log p(x) (nats)", ylabel="ELBO (nats)")
     return figure

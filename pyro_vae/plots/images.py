@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from pyro_vae.plots.style import styled
+from pyro_vae.plots.style import number, styled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
+
+#: Colour of what lies between images.
+_BETWEEN = "#DCE6EE"
 
 __all__ = [
     "image_grid",
@@ -94,7 +98,9 @@ def path_comparison(paths: Mapping[str, np.ndarray]) -> Figure:
         for name, images in paths.items()
     }
     widest = max(canvas.shape[0] / canvas.shape[1] for canvas in canvases.values())
-    figure = Figure(figsize=(8.4, 8.4 / len(paths) * widest + 0.7))
+    figure = Figure(figsize=(8.4, 8.2 / len(paths) * widest + 0.7))
+    # The end of a walk must not look like the start of the one beside it.
+    figure.set_layout_engine("constrained", wspace=0.08)
     panels = figure.subplots(1, len(paths), squeeze=False)[0]
     for ax, (name, canvas) in zip(panels, canvases.items(), strict=True):
         _show(ax, canvas)
@@ -116,12 +122,13 @@ def manifold_grid(images: np.ndarray, z: np.ndarray) -> Figure:
     """
     n, (height, width) = len(images), images.shape[2:]
     canvas = _tiled(images.reshape(-1, height, width), n)
-    figure = Figure(figsize=(6.0, 6.0 * canvas.shape[0] / canvas.shape[1] + 0.4))
+    # The labels take their part of the width.
+    figure = Figure(figsize=(6.0, 5.4 * canvas.shape[0] / canvas.shape[1] + 0.55))
     ax = figure.subplots()
     _show(ax, canvas)
     _label_columns(ax, z[0, :, 0], width)
-    _label_rows(ax, [f"{value:.1f}" for value in z[:, 0, 1]], height)
-    ax.set(xlabel="z_1", ylabel="z_2")
+    _label_rows(ax, [number(value, 1) for value in z[:, 0, 1]], height)
+    ax.set(xlabel="$z_1$", ylabel="$z_2$")
     return figure
 
 
@@ -144,7 +151,7 @@ def traversals(images: np.ndarray, dimensions: Sequence[int], values: np.ndarray
     ax = figure.subplots()
     _show(ax, canvas)
     _label_columns(ax, values, width)
-    _label_rows(ax, [f"z_{dimension + 1}" for dimension in dimensions], height)
+    _label_rows(ax, [f"$z_{{{dimension + 1}}}$" for dimension in dimensions], height)
     ax.set_xlabel("value of the coordinate; the others stay at the datum's code")
     return figure
 
@@ -212,7 +219,7 @@ def _label_columns(ax: Axes, values: np.ndarray, width: int) -> None:
     every = max(1, len(values) // 8)
     # The middle column keeps its label, and the others are counted from it.
     shown = np.arange(len(values) // 2 % every, len(values), every)
-    ax.set_xticks(shown * (width + 1) + (width - 1) / 2, [f"{values[i]:.1f}" for i in shown])
+    ax.set_xticks(shown * (width + 1) + (width - 1) / 2, [number(values[i], 1) for i in shown])
     _open_frame(ax)
 
 
@@ -227,9 +234,11 @@ def _open_frame(ax: Axes) -> None:
     ax.set_axis_on()
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
-    ax.tick_params(length=0, labelsize=8)
+    ax.tick_params(length=0, labelsize=9)
 
 
 def _show(ax: Axes, canvas: np.ndarray) -> None:
-    ax.imshow(canvas, interpolation="nearest")
+    # What lies between the images is tinted, so that each can be seen to its edge.
+    grey = matplotlib.colormaps["gray_r"].with_extremes(bad=_BETWEEN)
+    ax.imshow(canvas, interpolation="nearest", cmap=grey)
     ax.set_axis_off()

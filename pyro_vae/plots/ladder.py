@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from pyro_vae.plots.style import BLUE, GREEN, PURPLE, VERMILION, styled
+from pyro_vae.plots.style import BLUE, GREEN, PURPLE, VERMILION, number, plain_ticks, styled
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,14 +37,14 @@ def bound_ladder(results: xr.Dataset, *, exact: float | None = None) -> Figure:
 
     def line(name: str, colour: str, label: str) -> np.ndarray:
         mean, band = mean_and_band(name)
-        ax.plot(ends, [mean, mean], color=colour, label=f"{label}: {mean:.2f}")
+        ax.plot(ends, [mean, mean], color=colour, label=f"{label}: {number(float(mean))}")
         ax.fill_between(ends, mean - band, mean + band, color=colour, alpha=0.15, linewidth=0)
         return mean + band
 
     top = line("cubo", VERMILION, "CUBO$_2$, an upper bound")
     line("log_evidence", "0.3", "log p(x)")
     if exact is not None:
-        ax.axhline(exact, color="black", linestyle=":", label=f"exact log p(x): {exact:.2f}")
+        ax.axhline(exact, color="black", linestyle=":", label=f"exact log p(x): {number(exact)}")
     iwae, band = mean_and_band("iwae")
     ax.plot(k, iwae, "o-", color=BLUE, markersize=4, label="IWAE$_k$, from the ELBO at k = 1")
     ax.fill_between(k, iwae - band, iwae + band, color=BLUE, alpha=0.15, linewidth=0)
@@ -65,11 +65,12 @@ def bound_ladder(results: xr.Dataset, *, exact: float | None = None) -> Figure:
             textcoords="offset points",
             color=GREEN,
             ha="right",
-            fontsize=8,
+            fontsize=9,
         )
     lowest = float(min(iwae[0] - band[0], renyi.min(initial=np.inf)))
     room = 0.08 * (float(top) - lowest)
     ax.set_ylim(lowest - room, float(top) + room)
     ax.set(xscale="log", xlabel="particles k", ylabel="bound (nats per datum)")
+    plain_ticks(ax.xaxis)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from pyro_vae.plots.style import BLUE, GREEN, PURPLE, VERMILION, styled
+from pyro_vae.plots.style import BLUE, GREEN, PURPLE, VERMILION, plain_ticks, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +31,8 @@ def snr_against_k(table: pd.DataFrame) -> Figure:
         axes.plot(table.index, values, color=colour, marker=marker, label=str(name))
     axes.set_xscale("log")
     axes.set_yscale("log")
+    plain_ticks(axes.xaxis, table.index)
+    plain_ticks(axes.yaxis)
     axes.set_xlabel("particles K")
     axes.set_ylabel("signal-to-noise ratio of the\nguide's gradient, |mean| / s.d.")
     axes.legend()

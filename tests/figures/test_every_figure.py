@@ -1,0 +1,263 @@
+"""Every figure of the registry: labelled, within its canvas, written whole, the same twice."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from pyro_vae import data, fit, report
+from pyro_vae.errors import ProgramError, RunError, UnknownNameError
+from pyro_vae.figures import FIGURES, Fitted, figure_named, of_runs, of_toy, report_figures
+from pyro_vae.held_out import measure_run
+from pyro_vae.inference import Run
+from pyro_vae.models import VAE, VQVAE, Autoencoder, MixtureModel
+from pyro_vae.models.condition import Labels
+from pyro_vae.models.likelihoods import Binomial
+from pyro_vae.report import save_figures
+
+
+def small():
+    return {"likelihood": Binomial(16), "encoder": (16,), "decoder": (16,)}
+
+
+#: The model that each figure is drawn of.
+OF_RUN = {
+    "draws": "autoencoder",
+    "components": "mixture",
+    "manifold": "plane",
+    "mutual-information": "sprites",
+}
+TOYS = [name for name, entry in FIGURES.items() if not entry.of_run]
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A tiny run of each kind, the VAE with an evaluation."""
+    digits, sprites = data.load("digits"), data.load("sprites")
+    models = {
+        "vae": (VAE((8, 8), 4, **small()), digits),
+        "plane": (VAE((8, 8), 2, **small()), digits),
+        "line": (VAE((8, 8), 1, **small()), digits),
+        "conditional": (VAE((8, 8), 3, condition=Labels(10), **small()), digits),
+        "sprites": (VAE((16, 16), 3, **small()), sprites),
+        "autoencoder": (Autoencoder((8, 8), 3, **small()), digits),
+        "vq": (VQVAE((8, 8), 8, 2, 3, **small()), digits),
+        "mixture": (MixtureModel(4, Binomial(16), (8, 8)), digits),
+    }
+    folder, found = tmp_path_factory.mktemp("runs"), {}
+    for name, (model, dataset) in models.items():
+        fit(model, dataset, epochs=2, batch_size=256, run=folder / name, progress=False)
+        run = Run.open(folder / name)
+        if name == "vae":
+            measure_run(run, num_particles=50, limit=30)
+        found[name] = Fitted.from_run(run)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr(report, "_SLIDE_DPI", 72)
+    monkeypatch.setattr(of_runs, "_LADDER_DATA", 10)
+    monkeypatch.setattr(of_runs, "_LADDER_PARTICLES", 16)
+    monkeypatch.setattr(of_runs, "_SNR_PARTICLES", (1, 4))
+    monkeypatch.setattr(of_runs, "_SNR_REPEATS", 5)
+    monkeypatch.setattr(of_runs, "_E_STEP_PARTICLES", 50)
+    monkeypatch.setattr(of_runs, "_E_STEPS", 20)
+    monkeypatch.setattr(of_runs, "_SIMULATIONS", 100)
+    monkeypatch.setattr(of_toy, "_STEPS", 20)
+    monkeypatch.setattr(of_toy, "_PHASE", 10)
+    monkeypatch.setattr(of_toy, "_RANGE", {"num_particles": (1, 4), "repeats": 20})
+    monkeypatch.setattr(of_toy, "_SIMULATIONS", 200)
+    monkeypatch.setattr(of_toy, "_LADDER_PARTICLES", 32)
+
+
+def named(ticks):
+    """Whether the ticks of an axis are words, which say themselves what they are."""
+    texts = [tick.get_text() for tick in ticks if tick.get_text()]
+    words = [re.search(r"[a-z]{2}", re.sub(r"\$.*?\$", "", text)) for text in texts]
+    return all(word or text.startswith("$z_") for word, text in zip(words, texts, strict=True))
+
+
+def unlabelled(figure):
+    """Axes of data without a label, neither of their own nor of those that share them."""
+    missing = []
+    for ax in figure.axes:
+        if not (ax.axison and ax.has_data()):
+            continue
+        for way, label, ticks, shared, whole in (
+            ("x", ax.get_xlabel, ax.get_xticklabels, ax.get_shared_x_axes(), figure._supxlabel),
+            ("y", ax.get_ylabel, ax.get_yticklabels, ax.get_shared_y_axes(), figure._supylabel),
+        ):
+            others = [getattr(one, f"get_{way}label")() for one in shared.get_siblings(ax)]
+            shown = [tick for tick in ticks() if tick.get_visible() and tick.get_text()]
+            if shown and not (label() or any(others) or whole is not None or named(shown)):
+                missing.append((way, ax))
+    return missing
+
+
+def outside(figure):
+    """How far, in pixels, what is drawn reaches over each edge of the canvas."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn, (width, height) = figure.get_tightbbox(canvas.get_renderer()), figure.get_size_inches()
+    over = np.array([-drawn.x0, -drawn.y0, drawn.x1 - width, drawn.y1 - height]) * figure.dpi
+    return over.clip(0).round(1)
+
+
+def drawn(name, fitted):
+    entry = FIGURES[name]
+    return entry.draw(fitted[OF_RUN.get(name, "vae")]) if entry.of_run else entry.draw_toy(3)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_it_is_labelled_within_its_canvas_and_written_the_same_twice(name, fitted, tmp_path):
+    figure = drawn(name, fitted)
+    first = save_figures(figure, tmp_path, name)
+    assert [path.name for path in first] == [f"{name}.pdf", f"{name}.png"]
+    before = [path.read_bytes() for path in first]
+    assert before[0].startswith(b"%PDF")
+    assert before[1].startswith(b"\x89PNG")
+    # Fonts are embedded as TrueType, and no time is kept.
+    assert b"/Type3" not in before[0]
+    assert b"/FontFile2" in before[0] or not figure.findobj(Text)
+    assert b"CreationDate" not in before[0]
+    again = save_figures(drawn(name, fitted), tmp_path, name)
+    assert [path.read_bytes() for path in again] == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}.pdf", f"{name}.png"]
+    assert figure.axes
+    assert outside(figure).max() < 1
+    assert unlabelled(figure) == []
+
+
+def test_the_checks_find_what_they_are_for():
+    figure = Figure(figsize=(3, 2), layout="constrained")
+    ax = figure.subplots()
+    ax.plot([0, 1], [0, 1])
+    figure.text(0.95, 0.5, "over the edge")
+    left, bottom, right, top = outside(figure)
+    assert right > 20
+    assert max(left, bottom, top) < 1
+    assert [way for way, _ in unlabelled(figure)] == ["x", "y"]
+    ax.set(xlabel="x", ylabel="y")
+    assert unlabelled(figure) == []
+    ax.set(xlabel="", xticks=[0, 1], xticklabels=["before", "after"])
+    assert unlabelled(figure) == []
+
+
+#: What each model cannot give, and the error's type and words.
+REFUSED = [
+    ("vae", "manifold", ProgramError, "length 4; take the figure 'traversals'"),
+    ("plane", "traversals", ProgramError, "length 2; take the figure 'manifold'"),
+    ("vae", "draws", ProgramError, "'samples'"),
+    ("vae", "components", ProgramError, "model is a VAE"),
+    ("vae", "mutual-information", ProgramError, "sprites"),
+    ("plane", "iwae", RunError, "pyro-vae evaluate"),
+    ("plane", "gap", RunError, "pyro-vae evaluate"),
+    ("conditional", "holes", ProgramError, "given labels"),
+    ("autoencoder", "samples", ProgramError, "'draws'"),
+    ("autoencoder", "iwae", ProgramError, "Autoencoder"),
+    ("autoencoder", "e-step", ProgramError, "Autoencoder"),
+    ("vq", "ladder", ProgramError, "point mass"),
+    ("vq", "snr", ProgramError, "point mass"),
+    ("mixture", "latent", ProgramError, "number of a component"),
+    ("mixture", "ladder", ProgramError, "MixtureModel"),
+]
+
+
+@pytest.mark.parametrize(("model", "name", "kind", "words"), REFUSED)
+def test_what_a_model_cannot_give_is_refused(model, name, kind, words, fitted):
+    with pytest.raises(kind, match=re.escape(words)) as caught:
+        FIGURES[name].draw(fitted[model])
+    assert type(caught.value) is kind
+
+
+def test_an_unknown_name():
+    with pytest.raises(UnknownNameError, match="Did you mean 'manifold'"):
+        figure_named("manyfold")
+
+
+def test_figures_show_the_data_and_the_model(fitted):
+    """The arrays on the axes, found again without the registry."""
+    seen = fitted["vae"]
+    ax = FIGURES["reconstructions"].draw(seen).axes[0]
+    canvas = np.asarray(ax.images[0].get_array())
+    np.testing.assert_array_equal(canvas[:8, 9:17], seen.data.test[1].numpy())
+    with torch.no_grad():
+        mean = seen.model.decode(seen.model.code(seen.data.test[1:2]))[0]
+    np.testing.assert_allclose(canvas[9:17, 9:17], mean.numpy(), rtol=1e-5)
+    canvas = np.asarray(FIGURES["morph"].draw(seen).axes[0].images[0].get_array())
+    labels = seen.data.labels["test"]
+    for row in range(4):
+        first = seen.data.test[int((labels == row).nonzero()[0])]
+        np.testing.assert_array_equal(canvas[9 * row : 9 * row + 8, :8], first.numpy())
+
+
+def test_curves_are_named_by_what_was_trained(fitted, tmp_path):
+    digits = data.load("digits")
+    folder = tmp_path / "beta"
+    fit(
+        VAE((8, 8), 2, **small()),
+        digits,
+        "beta-elbo(beta=4)",
+        epochs=2,
+        batch_size=256,
+        run=folder,
+        progress=False,
+    )
+    (ax,) = FIGURES["training"].draw(Fitted.from_run(Run.open(folder))).axes
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert texts[:2] == ["training, beta-elbo(beta=4)", "validation, ELBO"]
+    for name, quantity in {
+        "vae": "ELBO",
+        "autoencoder": "log p(x | z)",
+        "mixture": "log p(x)",
+    }.items():
+        (ax,) = FIGURES["training"].draw(fitted[name]).axes
+        assert ax.get_ylabel() == f"{quantity} (nats per datum)"
+
+
+def test_the_report_leaves_out_what_it_did(fitted):
+    names = {
+        "vae": "training iwae gap samples reconstructions interpolation traversals latent",
+        "plane": "training samples reconstructions interpolation manifold latent",
+        "autoencoder": "training draws reconstructions interpolation traversals latent",
+        "mixture": "training samples components",
+    }
+    for name, expected in names.items():
+        assert list(report_figures(fitted[name])) == expected.split()
+
+
+def test_one_dimension_has_no_second_axis(fitted):
+    (ax,) = FIGURES["latent"].draw(fitted["line"]).axes
+    assert ax.get_xlabel() == "E[$z_1$ | x]"
+    assert len(ax.get_yticks()) == 0
+
+
+def test_the_toy_shows_its_closed_forms():
+    """x = -2, w = 1.5, b = 0.5, s = 0.8; guide N(0.4 x - 0.1, 0.7)."""
+    variance = 1.5**2 + 0.8**2
+    evidence = -0.5 * (np.log(2 * np.pi * variance) + 2.5**2 / variance)
+    mean, sd = 1.5 * -2.5 / variance, 0.8 / variance**0.5
+    kl = np.log(sd / 0.7) + (0.7**2 + (-0.9 - mean) ** 2) / (2 * sd**2) - 0.5
+    densities = FIGURES["toy-densities"].draw_toy(0).axes[0]
+    assert f"{kl:.2f} nats" in densities.get_title()
+    z, height = densities.lines[2].get_data()
+    assert z[height.argmax()] == pytest.approx(mean, abs=0.02)
+    bound = FIGURES["toy-bound"].draw_toy(0).axes[0]
+    means, elbo = bound.lines[1].get_data()
+    np.testing.assert_allclose(elbo, evidence - (means - mean) ** 2 / (2 * sd**2))
+    weights = FIGURES["toy-weights"].draw_toy(0).axes[0]
+    lines = [line.get_xdata()[0] for line in weights.lines]
+    np.testing.assert_allclose(lines, [evidence - kl, evidence])
+
+
+def test_registry_and_page_agree():
+    page = (Path(__file__).parents[2] / "docs" / "figures.md").read_text()
+    listed = re.findall(r"^\| `([a-z-]+)` \| (.*?) \| (.*?) \|$", page, re.MULTILINE)
+    entries = FIGURES.values()
+    assert listed == [(e.name, e.shows.replace("|", r"\|"), e.needs_text) for e in entries]
