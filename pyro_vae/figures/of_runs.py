@@ -296,9 +296,11 @@ def _holes(fitted: Fitted) -> Figure:
 
 @figure(
     "mutual-information",
-    "What each latent dimension tells of each known factor of the training data.",
+    "What each latent dimension tells of each known factor of the training data. The gap of a "
+    "factor is the lead of the dimension that tells most of it, as a share of its entropy.",
     needs.FACTORS,
     needs.NO_CONDITION,
+    in_report=True,
 )
 def _mutual_information(fitted: Fitted) -> Figure:
     found = inference.mutual_information_gap(
