@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Colour of what lies between images.
-_BETWEEN = "#DCE6EE"
+_BETWEEN = "#C3D5E4"
 
 __all__ = [
     "image_grid",

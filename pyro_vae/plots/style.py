@@ -64,7 +64,7 @@ def number(value: float, digits: int = 2) -> str:
 
 def coordinate(name: str) -> str:
     """``z[0]`` as figures have it, which count coordinates from z_1; other names as they are."""
-    match = re.fullmatch(r"(\w+)\[(\d+)\]", name)
+    match = re.fullmatch(r"([a-z])\[(\d+)\]", name)
     return f"${match[1]}_{{{int(match[2]) + 1}}}$" if match else name
 
 

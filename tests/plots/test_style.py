@@ -14,11 +14,8 @@ def test_numbers_have_the_minus_sign_of_the_axes():
 
 
 def test_coordinates_are_counted_from_one():
-    assert [coordinate(name) for name in ("z[0]", "z[11]", "level")] == [
-        "$z_{1}$",
-        "$z_{12}$",
-        "level",
-    ]
+    expected = {"z[0]": "$z_{1}$", "z[11]": "$z_{12}$", "level": "level", "z_top[0]": "z_top[0]"}
+    assert {name: coordinate(name) for name in expected} == expected
 
 
 @pytest.mark.parametrize(
