@@ -224,8 +224,8 @@ class _Writer:
             f"log p(x) is importance-sampled ({size} draws, proposal: the guide {proposal}, k-hat "
             f"{_khat_text(khat)}): p(z|x) is p(x,z) / p(x) with that estimate, so the lines with "
             "p(z|x) are identities by definition. What is checked independently: the estimate, "
-            "against the weights of the guide's own draws; that L_b is not above it; and the KL to "
-            "the prior, where it has a closed form."
+            "against the weights of the guide's own draws; that L_b is not above it; and the KL "
+            "to the prior, where it has a closed form."
         )
         if self.one_value:
             self.notes.append(
