@@ -238,9 +238,14 @@ def _run(
     chapters.append(
         Chapter(
             "Over training",
-            "Of its training the run has kept the ELBO alone: that log p(x) rose with it, or the "
-            "gap shrank, cannot be read off it.",
-            figures={"training": ("The objective's bound.", plots.training_curves(run.metrics()))},
+            "Of its training the run has kept the objective alone: that log p(x) rose with it, or "
+            "the gap shrank, cannot be read off it.",
+            figures={
+                "training": (
+                    "The objective, epoch by epoch.",
+                    plots.training_curves(run.metrics()),
+                )
+            },
         )
     )
     title = f"The ELBO derived for datum {datum} of {folder.name}"

@@ -92,9 +92,7 @@ def write_derivation(
         introduction=introduction,
         chapters=chapters,
         provenance=provenance,
-        png=lambda name: base64.b64encode(
-            (folder / "figures" / f"{name}.png").read_bytes()
-        ).decode(),
+        png=lambda name: _encoded(folder / "figures" / f"{name}.png"),
     )
     page, text = folder / "derivation.html", folder / "derivation.md"
     markdown = _markdown(title, introduction, chapters, provenance)

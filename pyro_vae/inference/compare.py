@@ -130,9 +130,15 @@ class Comparison:
 
     @property
     def reversals(self) -> list[Reversal]:
-        """Pairs that log p(x) and the ELBO rank in opposite orders."""
+        """Pairs that log p(x) and the ELBO rank in opposite orders.
+
+        Not those where the lower log p(x) is the bound of a deterministic guide: it may in truth
+        be the higher one.
+        """
         found = []
         for better, worse in itertools.combinations(self.results, 2):
+            if self.results[worse].attrs.get("deterministic_guide"):
+                continue
             evidence = self.paired(better, worse)
             elbo = self.paired(better, worse, of="elbo")
             if elbo.mean < 0 < evidence.mean:
@@ -156,6 +162,14 @@ class Comparison:
             lines.append(
                 f"ELBO and log p(x) disagree on the order of {count}{more} "
                 f"pair{'s' if count > 1 else ''}, by less than two standard errors."
+            )
+        moved = [
+            name for name, found in self.results.items() if found.attrs.get("log_jacobian", 0.0)
+        ]
+        if moved:
+            lines.append(
+                "Densities are in the units that the data had before they were rescaled, and so "
+                f"differ by a constant from those that evaluate gives for {', '.join(moved)}."
             )
         for name, row in self.table.iterrows():
             if self.results[str(name)].attrs.get("deterministic_guide"):

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 __all__ = ["derive"]
 
+#: Weights of which ``pareto_khat`` fits a tail.
+_FEWEST_FOR_KHAT = 25
+
 #: Largest change at which the grid counts as fine enough, in nats.
 _GRID_TOLERANCE = 1e-5
 
@@ -214,13 +217,15 @@ class _Writer:
         value, error, khat = (
             float(found[name][0]) for name in ("log_evidence", "log_evidence_se", "khat")
         )
-        self.reliable = not max(khat, self.khat) > KHAT_LIMIT and not self.one_value
+        few = len(self.log_q)
+        trusted = _trusted(khat, size) and _trusted(self.khat, few)
+        self.reliable = trusted and not self.one_value
         self.notes.append(
             f"log p(x) is importance-sampled ({size} draws, proposal: the guide {proposal}, k-hat "
-            f"{khat:.2f}): p(z|x) is p(x,z) / p(x) with that estimate, so the lines with p(z|x) "
-            "are identities by definition. What is checked independently: the estimate, against "
-            "the weights of the guide's own draws; that L_b is not above it; and the KL to the "
-            "prior, where it has a closed form."
+            f"{_khat_text(khat)}): p(z|x) is p(x,z) / p(x) with that estimate, so the lines with "
+            "p(z|x) are identities by definition. What is checked independently: the estimate, "
+            "against the weights of the guide's own draws; that L_b is not above it; and the KL "
+            "to the prior, where it has a closed form."
         )
         if self.one_value:
             self.notes.append(
@@ -230,9 +235,11 @@ class _Writer:
             )
         elif not self.reliable:
             self.notes.append(
-                f"The Pareto k-hat of the weights is {khat:.2f} ({proposal}) and {self.khat:.2f} "
-                f"(guide); above {KHAT_LIMIT} an estimate of log p(x) and its error are not to be "
-                "believed: it is likely too low, and the lines that would check it are not judged."
+                f"The Pareto k-hat of the weights is {_khat_text(khat)} ({proposal}, {size} "
+                f"draws) and {_khat_text(self.khat)} (guide, {few} draws): too high for so few, "
+                "or unknown of fewer than 25. An estimate of log p(x) and its error are then not "
+                "to be believed: it is likely too low, and the lines that would check it are not "
+                "judged."
             )
         source = f"importance sampling, {size} draws, guide {proposal}"
         return self._term("evidence", value, error, source, *roles, "guide")
@@ -400,7 +407,7 @@ class _Writer:
         value, error = (float(part) for part in estimate)
         source = f"{self.drawn}, importance weights"
         term = self._term("mean weight", value, error, source, "likelihood", "prior", "guide")
-        reliable = self.reliable and not self.khat > KHAT_LIMIT
+        reliable = self.reliable and _trusted(self.khat, len(self.log_q))
         if self.one_value:
             return self._line(
                 "the only weight",
@@ -413,7 +420,10 @@ class _Writer:
             )
         why = f"log p(x) by {_short(self.evidence)}, against the mean weight of the guide's draws"
         if not reliable:
-            why += f"; the weights' k-hat is {self.khat:.2f}, so their error says nothing"
+            why += (
+                f"; the weights' k-hat is {_khat_text(self.khat)} of {len(self.log_q)} draws, so "
+                "their error says nothing"
+            )
         return self._line(
             "the mean weight",
             self.evidence,
@@ -545,6 +555,20 @@ def _without_guide(pair: SitesOfPair, draws: Draws, log_px: float | None, seed: 
 def _with_error(step: Step, error: float) -> Step:
     """A line with the standard error of its right side given."""
     return replace(step, standard_error=error)
+
+
+def _khat_limit(size: int) -> float:
+    """Largest k-hat at which so many weights are relied on (Vehtari et al., 2024, section 3.2)."""
+    return min(1 - 1 / math.log10(size), KHAT_LIMIT)
+
+
+def _trusted(khat: float, size: int) -> bool:
+    # Of equal weights there is no k-hat, and none is needed; of a few there is none to be had.
+    return size >= _FEWEST_FOR_KHAT if math.isnan(khat) else khat <= _khat_limit(size)
+
+
+def _khat_text(khat: float) -> str:
+    return "unknown" if math.isnan(khat) else f"{khat:.2f}"
 
 
 def _short(term: Term) -> str:

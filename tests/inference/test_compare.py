@@ -136,6 +136,21 @@ def test_a_better_model_with_a_worse_guide_is_flagged():
     assert not same.notes
 
 
+def test_a_bound_below_an_estimate_does_not_make_the_other_the_better_model():
+    """The same results, the lower log p(x) once an estimate and once a bound."""
+    torch.manual_seed(0)
+    x = math.sqrt(2) * torch.randn(400, 1, dtype=torch.double)
+    found = compare(
+        {"better": Pair(width=2.2), "worse": Pair(loc=0.5)}, x, num_particles=400
+    ).results
+    assert compare_results(found).reversals
+    found["worse"].attrs["deterministic_guide"] = 1
+    again = compare_results(found)
+    assert not again.reversals
+    assert not any("better model" in note for note in again.notes)
+    assert any("its true place may be higher" in note for note in again.notes)
+
+
 def test_exact_log_px_is_used_where_there_is_one():
     torch.manual_seed(0)
     x = torch.randn(60, 3)
@@ -175,6 +190,8 @@ def test_units_of_the_data_are_accounted_for():
     comparison = compare(models, {"raw": raw, "scaled": scaled}, num_particles=20)
     difference = comparison.paired("raw", "scaled")
     assert difference.mean == pytest.approx(0, abs=1e-4)
+    (note,) = (note for note in comparison.notes if "before they were rescaled" in note)
+    assert note.endswith("gives for scaled.")
 
 
 def test_unlike_measures_and_data_are_refused():

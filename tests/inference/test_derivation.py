@@ -13,7 +13,7 @@ from torch.distributions import kl_divergence, register_kl
 from pyro_vae.errors import DataError, EqualityError, ProgramError
 from pyro_vae.explaining import derivation_of, known_of
 from pyro_vae.inference.conjugate import ConjugateNormal
-from pyro_vae.inference.derivation import derive
+from pyro_vae.inference.derivation import _trusted, derive
 from pyro_vae.inference.derivation_lines import Term, compare_terms
 from pyro_vae.inference.em_view import e_step_view, em_view, joint_view
 from pyro_vae.models import VAE, HierarchicalVAE, MixtureModel
@@ -427,3 +427,28 @@ def test_an_e_step_that_changes_theta_is_found_out():
     view = e_step_view(model, x, before, steps=5, known=known)
     failing = [claim.name for claim in view.claims if not claim.holds]
     assert "the E-step leaves log p(x)" in failing
+
+
+@pytest.mark.parametrize(
+    ("khat", "size", "trusted"),
+    [
+        (math.nan, 20, False),  # too few to fit a tail
+        (math.nan, 100, True),  # equal weights
+        (0.45, 100, True),
+        (0.55, 100, False),
+        (0.65, 1000, True),
+        (0.69, 10**6, True),
+        (0.71, 10**6, False),
+    ],
+)
+def test_the_fewer_the_weights_the_less_khat_is_trusted(khat, size, trusted):
+    """Vehtari et al. (2024): min(1 - 1 / log10(S), 0.7), which is 1/2 at 100, 2/3 at 1000."""
+    assert _trusted(khat, size) is trusted
+
+
+def test_the_error_of_few_weights_is_not_believed():
+    found = derivation_of(VAE((6,), 2, seed=1), torch.ones(1, 6), num_particles=10)
+    (line,) = (step for step in found.steps if step.name == "the mean weight")
+    assert line.kind == "not judged"
+    assert "nan" not in line.why + " ".join(found.notes)
+    assert "k-hat is unknown of 10 draws" in line.why

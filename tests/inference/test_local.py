@@ -9,7 +9,7 @@ import torch
 from pyro_vae.data import Dataset
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference import evaluate, fit, fit_guide
-from pyro_vae.models import VAE, Labels, model_from_config
+from pyro_vae.models import PCA, VAE, Labels, model_from_config
 from pyro_vae.models.guides import FullCovarianceNormal, LowRankNormal, MeanFieldNormal
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.networks import Unamortised
@@ -58,6 +58,21 @@ def test_it_starts_where_the_encoder_is():
     torch.testing.assert_close(vae.unamortised(X).code(X), vae.code(X))
     twice = torch.cat([X[:3], X[:5]])
     torch.testing.assert_close(vae.unamortised(twice).code(twice), vae.code(twice))
+
+
+def test_a_guide_that_was_right_is_not_made_worse():
+    """The exact posterior, a hundred times narrower than a step is long."""
+    torch.manual_seed(20140501)
+    x = torch.randn(30, 8) @ torch.randn(8, 8)
+    pca = PCA((8,), 7)
+    pca.initialise(x)
+    with torch.no_grad():
+        pca.likelihood.sigma.raw.fill_(-20.0)
+        pca._take_posterior()
+    local = pca.unamortised(x[:1])
+    start = evaluate(local.model, local.guide, x[:1], 500)["elbo"].item()
+    assert not fit_guide(local, x[:1], steps=60).converged
+    assert evaluate(local.model, local.guide, x[:1], 500)["elbo"].item() >= start
 
 
 def test_what_did_not_converge_says_so():
