@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 BROWSER_STAMP := $(VENV)/.browser
+# A process for each core; each has torch in memory, so no more than eight.
+WORKERS := --numprocesses auto --maxprocesses 8
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,10 +31,10 @@ demo: $(STAMP)  ## fit and measure VAEs and mixtures on digits; writes runs/demo
 	$(BIN)/pyro-vae demo --overwrite
 
 test: $(STAMP) $(BROWSER_STAMP)  ## the tests, without the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 test-slow: $(STAMP) $(BROWSER_STAMP)  ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 lint: $(STAMP)  ## ruff, format check, mypy
 	$(BIN)/ruff check .
