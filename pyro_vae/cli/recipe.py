@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +128,9 @@ class Recipe:
         try:
             model: LatentVariableModel = build(data, likelihood, **settings)
         except TypeError as error:
-            raise SettingError(f"--model {self.model!r} cannot be made: {error}") from error
+            # Python's message begins with the name of a function of ours.
+            reason = re.sub(r"^[\w.]+\(\) ", "it ", str(error))
+            raise SettingError(f"--model {self.model!r} cannot be made: {reason}") from error
         return model
 
     def _refuse_parts(self, family: str) -> None:

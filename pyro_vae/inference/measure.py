@@ -46,13 +46,13 @@ def measure(
 
     Where the module has ``log_prob``, log p(x) and the gap are exact: the gap's only error is
     the ELBO's. An unamortised guide is first fitted to these data, the model held fixed. Where
-    the guide has no site, every latent being summed out, ``reconstruction`` and ``kl_to_prior``
-    are NaN.
+    the guide has no site, every latent being summed out, ``reconstruction``, ``kl_to_prior`` and
+    ``ess`` are NaN.
 
     A guide with all its mass on one value of a discrete z has but one weight: ELBO, IWAE_K and
-    ``log_evidence`` are the same lower bound, and the gap is NaN, as nothing tells it. With
-    ``prior_share`` above 0 the prior's draws see the other values, and the estimates are
-    estimates again.
+    ``log_evidence`` are the same lower bound, and the gap and ``ess`` are NaN, as nothing tells
+    them. With ``prior_share`` above 0 the prior's draws see the other values, and the estimates
+    are estimates again.
 
     Parameters
     ----------
@@ -104,6 +104,8 @@ def measure(
         # What was weighed is p(x), not p(x | z) and p(z): the ELBO has no such parts here.
         for name in ("reconstruction", "kl_to_prior"):
             results[name].values[:] = results[f"{name}_se"].values[:] = np.nan
+    if summed_out or one_value:
+        results["ess"].values[:] = np.nan  # of the two particles that were enough
     if one_value and not exact:
         results["gap"].values[:] = results["gap_se"].values[:] = np.nan
         results.attrs.update(bound=_BOUND_OF_ONE_VALUE, deterministic_guide=1)

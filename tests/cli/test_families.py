@@ -62,14 +62,15 @@ def test_a_model_with_a_prior_is_evaluated_too(tmp_path, arguments, exact):
     [
         (("--model", "autoencodr"), "Did you mean 'autoencoder'"),
         (("--model", "autoencoder", "--prior", "laplace"), "--prior laplace beside --model auto"),
-        (("--model", "autoencoder(depth=3)"), "cannot be made"),
+        (("--model", "autoencoder(depth=3)"), "cannot be made: it got an unexpected"),
         (("--model", "pca"), "normal likelihood, not binomial"),
         (("--model", "denoising-autoencoder(corruption=fog)"), "unknown corruption 'fog'"),
         (("--model", "autoencoder", "--objective", "iwae-5"), "whose loss is its own"),
         (("--model", "poor-mans-vae", "--objective", "dreg"), "whose loss is its own"),
         (("--model", "vq-vae(prior=fog)"), "unknown code prior 'fog'"),
         (("--model", "vq-vae(frozen=true)"), "frozen before it has learned anything"),
-        (("--model", "vq-vae", "--objective", "stl"), "no gradient: train with elbo"),
+        (("--model", "vq-vae", "--objective", "stl"), "always has the same value"),
+        (("--model", "vq-vae", "--objective", "rws-4"), "always has the same value"),
         (("--model", "mixture", "--objective", "dreg"), "no site to draw: train with elbo"),
     ],
 )

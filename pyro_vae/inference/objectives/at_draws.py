@@ -20,6 +20,7 @@ from pyro_vae.formulas import ObjectiveFormula
 from pyro_vae.inference.inputs import count, cuda_devices, take
 from pyro_vae.inference.objectives.weighted import WeightedObjective, inputs_of
 from pyro_vae.inference.traces import (
+    is_point_mass,
     latent_sites,
     model_terms,
     plate_scale,
@@ -85,9 +86,12 @@ class _DrawsObjective(WeightedObjective):
                 "guide has no site to draw: train with elbo"
             )
         for site in latent_sites(trace):
-            # A point mass on a discrete value calls itself reparameterised.
-            paths = site["fn"].has_rsample and site["value"].is_floating_point()
-            if self.needs_paths and not paths:
+            if is_point_mass(site["fn"]):
+                raise ProgramError(
+                    f"guide site {site['name']!r} always has the same value, so that objective "
+                    f"{self.name!r} has no density to learn from: train with elbo"
+                )
+            if self.needs_paths and not site["fn"].has_rsample:
                 raise ProgramError(
                     f"guide site {site['name']!r} is not reparameterised, so its draws have no "
                     "gradient: train with elbo (Trace_ELBO) or rws (reweighted wake-sleep)"
