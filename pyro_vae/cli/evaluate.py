@@ -133,6 +133,11 @@ def evaluate(
     console = Console(highlight=False, soft_wrap=True)
     if bound:
         console.print(results.attrs["bound"], markup=False)
+    if "perplexity" in results.attrs:
+        used, size, effective = (
+            results.attrs[k] for k in ("codes_in_use", "num_codes", "perplexity")
+        )
+        console.print(f"codebook: {used} of {size} codes in use, perplexity {effective:.1f}")
     if certificate is not None:
         console.print(str(certificate), markup=False)
     if parts is not None:

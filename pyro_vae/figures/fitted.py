@@ -15,7 +15,7 @@ from pyro_vae.inference.disentanglement import HasPosterior
 from pyro_vae.inference.latents import normal_marginals
 from pyro_vae.inference.traces import is_point_mass, latent_sites, trace_of
 from pyro_vae.loading import load_data, load_model
-from pyro_vae.models import MixtureModel
+from pyro_vae.models import VQVAE, MixtureModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.runs import Run
 
 __all__ = [
+    "CODEBOOK",
     "CODES",
     "DRAWN_GUIDE",
     "ENCODER",
@@ -256,6 +257,7 @@ LONGER_CODES = _need(
     lambda f: f"{_size(f)}; take the figure 'manifold'" if f.codes.shape[-1] == 2 else None,
 )
 MIXTURE = _need("a mixture", lambda f: None if isinstance(f.model, MixtureModel) else _kind(f))
+CODEBOOK = _need("a codebook", lambda f: None if isinstance(f.model, VQVAE) else _kind(f))
 DRAWN_GUIDE = _need("a guide that is drawn from", _not_drawn)
 PATHWISE = _need("reparameterised draws", _not_pathwise)
 NO_CONDITION = _need(

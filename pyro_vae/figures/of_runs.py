@@ -47,6 +47,9 @@ _SNR_DATA, _SNR_PARTICLES, _SNR_REPEATS = 16, (1, 4, 16, 64), 100
 #: Pairs of z and x that the guide is judged by.
 _SIMULATIONS = 1000
 
+#: Codes in the plane at most: more hide each other.
+_LATENT_DATA = 2000
+
 #: Training data that the reference density of the hole test is fitted to, at most.
 _REFERENCE = 10_000
 
@@ -261,14 +264,27 @@ def _traversals(fitted: Fitted) -> Figure:
 
 @figure(
     "latent",
-    "Codes of the test data, one mark a datum. The disc of a class is at its mean, or tied to it.",
+    "Codes of the test data, one mark a datum. The class is in a disc at its mean or tied to it; "
+    "of more than 2,000 data the first are shown.",
     needs.CODES,
     in_report=True,
 )
 def _latent(fitted: Fitted) -> Figure:
-    labels = None if fitted.data.labels is None else fitted.data.labels["test"].numpy()
+    shown = slice(_LATENT_DATA)
+    labels = None if fitted.data.labels is None else fitted.data.labels["test"][shown].numpy()
     drawn = needs.DRAWN_GUIDE.refusal(fitted) is None
-    return plots.latent_scatter(fitted.codes.numpy(), labels=labels, means=drawn)
+    return plots.latent_scatter(fitted.codes[shown].numpy(), labels=labels, means=drawn)
+
+
+@figure(
+    "codes",
+    "How often each code of the codebook stands for something in the test data. The perplexity "
+    "is the number of codes in effective use.",
+    needs.CODEBOOK,
+    in_report=True,
+)
+def _codes(fitted: Fitted) -> Figure:
+    return plots.code_usage(fitted.model.usage(fitted.x).numpy())
 
 
 @figure(

@@ -247,7 +247,8 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
     -------
     DataFrame
         Rows by quantity; columns ``mean``, ``mc_se`` and ``sampling_se``, in nats, except
-        ``ess`` (particles) and ``khat > 0.7`` (share of the data).
+        ``ess`` (particles) and ``khat > 0.7`` (share of the data; NaN where no weights are
+        judged).
     """
     table: dict[str, tuple[float, float, float]] = {}
     for name in results.data_vars:
@@ -262,8 +263,9 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
         else:
             table[str(name)] = _mean(values, errors)
     if "khat" in results:
-        above = results["khat"] > KHAT_LIMIT
-        table[f"khat > {KHAT_LIMIT}"] = _mean(above.astype(float), None)
+        above = (results["khat"] > KHAT_LIMIT).astype(float)
+        judged = bool(results["khat"].notnull().any())
+        table[f"khat > {KHAT_LIMIT}"] = _mean(above if judged else results["khat"], None)
     return pd.DataFrame.from_dict(table, orient="index", columns=["mean", "mc_se", "sampling_se"])
 
 

@@ -46,13 +46,13 @@ def measure(
 
     Where the module has ``log_prob``, log p(x) and the gap are exact: the gap's only error is
     the ELBO's. An unamortised guide is first fitted to these data, the model held fixed. Where
-    the guide has no site, every latent being summed out, ``reconstruction``, ``kl_to_prior`` and
-    ``ess`` are NaN.
+    the guide has no site, every latent being summed out, ``reconstruction``, ``kl_to_prior``,
+    ``ess`` and ``khat`` are NaN.
 
     A guide with all its mass on one value of a discrete z has but one weight: ELBO, IWAE_K and
-    ``log_evidence`` are the same lower bound, and the gap and ``ess`` are NaN, as nothing tells
-    them. With ``prior_share`` above 0 the prior's draws see the other values, and the estimates
-    are estimates again.
+    ``log_evidence`` are the same lower bound, and the gap, ``ess`` and ``khat`` are NaN, as
+    nothing tells them. With ``prior_share`` above 0 the prior's draws see the other values, and
+    the estimates are estimates again.
 
     Parameters
     ----------
@@ -73,7 +73,8 @@ def measure(
         As ``evaluate``; its attributes also hold ``exact`` (1 or 0), ``base_measure``,
         ``num_features``, ``num_parameters``, ``latent_dim`` and, for a continuous code,
         ``active_units`` (Burda et al., 2016) and ``active_directions``, or for a module with
-        ``perplexity(x)``, that; ``deterministic_guide`` is 1 for the guide described above.
+        ``perplexity(x)``, that, ``num_codes`` and ``codes_in_use``; ``deterministic_guide`` is 1
+        for the guide described above.
     """
     if not getattr(model, "amortised", True):
         model = run_program(model.unamortised, _encoder_inputs(x))
@@ -105,7 +106,8 @@ def measure(
         for name in ("reconstruction", "kl_to_prior"):
             results[name].values[:] = results[f"{name}_se"].values[:] = np.nan
     if summed_out or one_value:
-        results["ess"].values[:] = np.nan  # of the two particles that were enough
+        # They would be of the two particles that were enough.
+        results["ess"].values[:] = results["khat"].values[:] = np.nan
     if one_value and not exact:
         results["gap"].values[:] = results["gap_se"].values[:] = np.nan
         results.attrs.update(bound=_BOUND_OF_ONE_VALUE, deterministic_guide=1)
@@ -152,6 +154,8 @@ def _size(model: Any, x: Inputs) -> dict[str, float]:
         size["latent_dim"] = int(means.shape[-1])
         if hasattr(model, "perplexity"):
             size["perplexity"] = run_program(model.perplexity, _encoder_inputs(x))
+            usage = run_program(model.usage, _encoder_inputs(x))
+            size["num_codes"], size["codes_in_use"] = len(usage), int((usage > 0).sum())
         elif count(x) > 1:
             size["active_units"] = active_units(means)
             size["active_directions"] = active_directions(means)

@@ -2,6 +2,7 @@
 
 from pyro_vae.plots.bounds import iwae_against_k
 from pyro_vae.plots.calibration import posterior_predictive_checks, sbc_histograms
+from pyro_vae.plots.codes import code_usage
 from pyro_vae.plots.comparison import model_comparison
 from pyro_vae.plots.derivation import (
     em_phases,
@@ -32,6 +33,7 @@ from pyro_vae.plots.training import training_curves
 __all__ = [
     "bound_ladder",
     "bound_over_means",
+    "code_usage",
     "densities_over_z",
     "em_phases",
     "evidence_bars",

@@ -52,6 +52,11 @@ def test_a_model_with_a_prior_is_evaluated_too(tmp_path, arguments, exact):
     run("fit", "--run", folder, *SMALL, *arguments)
     printed = json.loads(run("evaluate", folder, "--particles", 20, "--limit", 5, "--json").stdout)
     assert printed["exact"] == exact
+    if "codes_in_use" in printed:
+        said = f"codebook: {printed['codes_in_use']} of 8 codes in use, perplexity"
+        table = run("evaluate", folder, "--particles", 20, "--limit", 5).stdout
+        assert said in table
+        assert "k-hat" not in table
     run("report", folder)
     run("sample", folder, "--count", 3)
     run("derive", "--run", folder, "--particles", 200, "--epochs", 10)

@@ -28,6 +28,7 @@ def small():
 #: The model that each figure is drawn of.
 OF_RUN = {
     "draws": "autoencoder",
+    "codes": "vq",
     "components": "mixture",
     "manifold": "plane",
     "mutual-information": "sprites",

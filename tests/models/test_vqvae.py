@@ -13,7 +13,7 @@ from pyro.infer import SVI, Predictive, Trace_ELBO
 import pyro_vae
 from pyro_vae import data
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.inference import evaluate, fit, measure
+from pyro_vae.inference import evaluate, fit, measure, summary
 from pyro_vae.models import VQVAE, AutoregressiveCodes, model_from_config
 from pyro_vae.models.likelihoods import Bernoulli, Binomial, Poisson
 from pyro_vae.networks import Convolutional, ConvolutionalGrid, Dense
@@ -97,6 +97,9 @@ def test_measure_says_that_it_is_a_bound_until_the_prior_draws_too():
     assert np.isnan(results["gap"]).all()
     np.testing.assert_allclose(results["log_evidence"], results["elbo"], rtol=1e-12)
     np.testing.assert_allclose(results.attrs["perplexity"], vq.perplexity(X[:6]))
+    used = {int(code) for code in vq.assign(X[:6]).flatten()}
+    assert (results.attrs["codes_in_use"], results.attrs["num_codes"]) == (len(used), 5)
+    assert summary(results).loc["khat > 0.7"].isna().all()
     # A mixture of the guide and the prior reaches every z: an estimate, against enumeration.
     estimate = measure(vq, X[:6], 4000, prior_share=0.5, seed=1)
     assert "deterministic_guide" not in estimate.attrs

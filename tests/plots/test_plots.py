@@ -94,6 +94,14 @@ def test_training_curves_mark_the_best_epoch_and_forget_the_first():
     assert len(plots.training_curves(metrics).axes[0].lines) == 1
 
 
+def test_code_usage_is_ranked_beside_an_even_share():
+    (ax,) = plots.code_usage(np.array([2, 0, 6, 0])).axes
+    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], [0.75, 0.25, 0, 0])
+    assert ax.lines[0].get_ydata()[0] == 0.25
+    # The entropy of (3/4, 1/4) is 2 log 2 - 3/4 log 3.
+    assert ax.get_title() == f"2 of 4 codes in use, perplexity {4 / 3**0.75:.1f}"
+
+
 def test_images_are_shown_in_order():
     images = np.arange(6 * 4).reshape(6, 2, 2).astype(float)
     (ax,) = plots.image_grid(images, columns=3).axes
