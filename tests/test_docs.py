@@ -1,6 +1,8 @@
 """The pages of the site, as far as can be seen without building it; `make docs` builds it."""
 
+import importlib.util
 import re
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,40 @@ def test_commands_named_in_the_pages_exist():
         for block in re.findall(r"```console\n(.*?)```", path.read_text(), re.DOTALL):
             for name in re.findall(r"^pyro-vae (?:--import \S+ )?(\w+)", block, re.MULTILINE):
                 assert name in commands, f"{name_of(path)}: {name}"
+
+
+@pytest.fixture(scope="module")
+def spaced():
+    """The site's converter of formulas, from LaTeX to an element tree without namespaces."""
+    pytest.importorskip("sphinx", reason="the site is not built here")
+    path = DOCS / "_ext" / "mathml.py"
+    module = importlib.util.module_from_spec(
+        importlib.util.spec_from_file_location("site_mathml", path)
+    )
+    module.__spec__.loader.exec_module(module)
+
+    def convert(tex):
+        tree = ET.fromstring(module.to_mathml(tex, None, as_block=True))
+        for element in tree.iter():
+            element.tag = element.tag.split("}")[1]
+        return tree
+
+    return convert
+
+
+@pytest.mark.parametrize(
+    ("accent", "sign"), [("bar", "\u02c9"), ("hat", "\u02c6"), ("tilde", "~")]
+)
+def test_the_index_of_an_accented_letter_is_beside_it(spaced, accent, sign):
+    tree = spaced(rf"\{accent} w_k = \sum_{{k=1}}^K x")
+    accented, index = tree.find("msub")
+    assert (accented.tag, [part.text for part in accented]) == ("mover", ["w", sign])
+    assert index.text == "k"
+    assert tree.find("munderover")[0].text == "\u2211"  # limits of a sum stay where they are
+
+
+def test_the_bars_of_a_divergence_are_no_taller_than_a_line(spaced):
+    bars = [
+        part for part in spaced(r"\text{KL}(q \| p) = \sum_l x_l").iter() if part.text == "\u2016"
+    ]
+    assert [part.get("stretchy") for part in bars] == ["false"]

@@ -29,13 +29,17 @@ _BARE_FRACTION = re.compile(r"\\([td]?frac)\s*(\d)\s*(\d)")
 #: Brackets, before which the name of a function has no space.
 _OPENING = ("(", "[", "{")
 _BRACES = {"\u23de", "\u23df"}
+#: Bar, hat and tilde over a letter, as the converter writes them.
+_ACCENTS = {"\u02c9", "^", "\u02c6", "~", "\u02dc"}
 
 
 def _spaced(mathml: str) -> str:
-    """The formula as TeX would set it, in the three places where the converter does not.
+    """The formula as TeX would set it, in the five places where the converter does not.
 
     A thin space between the name of a function and its argument; what is written below a brace
-    below it, not beside it; lines of aligned formulas in the large style of a displayed one.
+    below it, not beside it; lines of aligned formulas in the large style of a displayed one; the
+    index of an accented letter beside it, not below; the two bars of a divergence as tall as its
+    letters, whatever else stands in the line.
     """
     named = re.sub(r"&(?!amp;|lt;|gt;)\w+;", lambda found: html.unescape(found[0]), mathml)
     ET.register_namespace("", "http://www.w3.org/1998/Math/MathML")
@@ -48,6 +52,14 @@ def _spaced(mathml: str) -> str:
         braced = children and any(part.text in _BRACES for part in children[0])
         if element.tag in (f"{space}msub", f"{space}msup") and braced:
             element.tag = f"{space}munder" if element.tag.endswith("sub") else f"{space}mover"
+        if element.tag == f"{space}munderover" and children[2].text in _ACCENTS:
+            letter, index, accent = children
+            accented = ET.Element(f"{space}mover", accent="true")
+            accented.extend((letter, accent))
+            element.tag, element[:] = f"{space}msub", [accented, index]
+        for bars in children[1:-1]:
+            if bars.text == "\u2016" and "minsize" not in bars.attrib:
+                bars.set("stretchy", "false")
         for place, child in enumerate(children[:-1]):
             if child.text == "\u2061" and children[place + 1].text not in _OPENING:
                 child.tag, child.text = f"{space}mspace", None

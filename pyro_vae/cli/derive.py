@@ -130,13 +130,17 @@ def _toy(datum: int, particles: int, seed: int, epochs: int) -> Parts:
     after = derivation_of(trained, one, num_particles=particles, seed=seed)
     (w, b), (a, c) = toy.theta.tolist(), toy.phi.tolist()
     s, t = toy.log_scale.exp().item(), toy.log_width.exp().item()
+    x_mean, z_mean = (
+        f"{slope:g} {of} {'-' if shift < 0 else '+'} {abs(shift):g}"
+        for slope, of, shift in ((w, "z", b), (a, "x", c))
+    )
     value = float(one[0]) if isinstance(one, torch.Tensor) else float("nan")
     bars = plots.evidence_bars(["before training", "after training"], *_heights(found, after))
     chapters = [
         Chapter(
             "The derivation",
-            f"Model: z ~ Normal(0, 1), x | z ~ Normal({w:g} z {b:+g}, {s:g}). Guide: z | x ~ "
-            f"Normal({a:g} x {c:+g}, {t:g}), which is not the posterior. Datum {datum}: x = "
+            f"Model: z ~ Normal(0, 1), x | z ~ Normal({x_mean}, {s:g}). Guide: z | x ~ "
+            f"Normal({z_mean}, {t:g}), which is not the posterior. Datum {datum}: x = "
             f"{value:.4f}. log p(x) and p(z|x) are known in closed form.",
             found.steps,
             found.notes,
