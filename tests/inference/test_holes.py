@@ -1,5 +1,6 @@
 """The hole test: its density against quadrature and SciPy, its verdict where it is known."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -84,6 +85,16 @@ def test_components_are_chosen_on_held_out_images():
     assert fit_reference(one, num_leading=3, num_components=(1, 20)).mixture.n_components == 1
 
 
+def test_the_same_seed_fits_the_same_density():
+    x = torch.rand(200, 2, 2).numpy()
+    one, same, other = (
+        fit_reference(x, num_leading=2, num_components=(5,), seed=seed).log_density(x)
+        for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
 def test_nearest_distance_against_scipy():
     images, known = torch.rand(30, 2, 3), torch.rand(70, 2, 3)
     expected = cdist(images.flatten(1), known.flatten(1)).min(1) / math.sqrt(6)
@@ -102,6 +113,13 @@ def test_a_hole_is_found_and_a_space_without_one_passes():
     assert table["midpoint", "rank"] == 0
     np.testing.assert_array_equal(hole["midpoint_distance"], hole["average_distance"])
     assert table["reconstruction", "rank"] == pytest.approx(0.5)
+    middle = (test[0][hole["first"].values] + test[0][hole["second"].values]) / 2
+    for source, images in (("real", test[0]), ("midpoint", middle)):
+        leading, both = (
+            hole[f"{source}_{score}"] for score in ("log_density", "whole_log_density")
+        )
+        np.testing.assert_allclose(leading, reference.log_leading(images), rtol=1e-5)
+        np.testing.assert_allclose(both, reference.log_density(images), rtol=1e-5)
     assert table["draw", "log_density"] < table["real", "log_density"] - 5
     assert other["midpoint", "distance"] == pytest.approx(0, abs=1e-6)
     difference = compare_holes(whole, hole)
@@ -201,6 +219,12 @@ def test_comparisons_pair_what_is_paired():
     assert mean / se == pytest.approx(welch.statistic)
     with pytest.raises(ComparisonError, match="same train"):
         compare_holes(one, hole_test(Identity(), train, test, reference=reference, seed=1))
+    # The leading component of this one is the same, what it leaves out is wider.
+    wider = dataclasses.replace(reference, residual_variance=2 * reference.residual_variance)
+    for others in ((train, wider), (train[:150], reference)):
+        result = hole_test(Identity(), others[0], test, reference=others[1], num_draws=50)
+        with pytest.raises(ComparisonError, match="same train"):
+            compare_holes(one, result)
 
 
 def test_refusals():
