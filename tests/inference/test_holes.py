@@ -214,9 +214,12 @@ def test_comparisons_pair_what_is_paired():
     paired = stats.ttest_rel(one["midpoint_log_density"], other["midpoint_log_density"])
     mean, se = table.loc["midpoint", "log_density"]
     assert mean / se == pytest.approx(paired.statistic)
-    welch = stats.ttest_ind(one["draw_distance"], other["draw_distance"], equal_var=False)
-    mean, se = table.loc["draw", "distance"]
-    assert mean / se == pytest.approx(welch.statistic)
+    paired = stats.ttest_rel(one["draw_log_density"], other["draw_log_density"])
+    mean, se = table.loc["draw", "log_density"]
+    assert mean / se == pytest.approx(paired.statistic)
+    fewer = hole_test(Identity(), train, test, reference=reference, num_draws=49)
+    with pytest.raises(ComparisonError, match="num_draws"):
+        compare_holes(one, fewer)
     with pytest.raises(ComparisonError, match="same train"):
         compare_holes(one, hole_test(Identity(), train, test, reference=reference, seed=1))
     # The leading component of this one is the same, what it leaves out is wider.
@@ -269,6 +272,40 @@ def test_the_figure_shows_the_means():
         assert ax.lines[0].get_xdata()[0] == pytest.approx(
             float(results["identity"][f"real_{score}"].mean())
         )
+
+
+class Mirrored(Identity):
+    """Codes of the other sign, decoded some way off."""
+
+    def __init__(self, sign, shift):
+        super().__init__()
+        self.sign, self.shift = sign, shift
+
+    def code(self, x):
+        return self.sign * super().code(x)
+
+    def decode(self, z):
+        return super().decode(self.sign * z) + self.shift
+
+
+@pytest.mark.parametrize("other", [Mirrored(1, 0.2), Mirrored(-1, 2.0)], ids=["alike", "opposite"])
+def test_errors_of_differences_between_draws_are_their_spread(other):
+    """The same random numbers for both: errors smaller, or larger, than of independent draws.
+
+    300 blocks of 30 draws, seed 20140501.
+    """
+    train, test = torch.randn(200, 2, 2), torch.randn(20, 2, 2)
+    reference = fit_reference(train, num_leading=2, num_components=(1,))
+    one, two = (
+        hole_test(model, train, test, reference=reference, num_draws=9000)
+        for model in (Mirrored(1, 2.0 if other.sign < 0 else 0.0), other)
+    )
+    parts = [slice(start, start + 30) for start in range(0, 9000, 30)]
+    tables = [compare_holes(one.isel(draw=part), two.isel(draw=part)) for part in parts]
+    means, errors = np.array([table.loc["draw", "log_density"] for table in tables]).T
+    stated = np.sqrt(np.mean(np.square(errors)))
+    # A standard deviation of 300 has a relative error of 1 / sqrt(600).
+    assert abs(means.std(ddof=1) / stated - 1) < STANDARD_ERRORS / math.sqrt(600)
 
 
 def made_up(rng, shift, count=60, draws=40):
