@@ -42,6 +42,7 @@ LIKELIHOODS = [
     Normal("per-feature"),
     Normal("latent"),
     Poisson(),
+    Poisson(min_mean=0.5),
 ]
 NETWORKS = [
     Dense((9,), "relu"),
@@ -206,6 +207,11 @@ def test_a_flow_says_how_many_draws_and_a_prior_what_it_is():
     model = small_vae(2, guide=guide, prior=MixturePrior(2))
     document = describe_run(model, counts(), name="run")
     assert document["draws"] == 4096
+    rows = document["images"]["rows"]
+    codes = array(document["images"]["codes"]).reshape(-1, 2)
+    np.testing.assert_allclose(codes, model.code(counts().test[rows]).detach(), rtol=1e-6)
+    # A flow's code is not its mean: that is estimated.
+    assert (codes != array(document["images"]["means"]).reshape(-1, 2)).any()
     assert not document["standardNormal"]
 
 
