@@ -9,6 +9,7 @@ from scipy import stats
 
 from pyro_vae.tour import STOPS, story
 from pyro_vae.tour.visits import Visit
+from tests.inference.test_holes import made_up
 
 RNG = np.random.default_rng(20140501)
 
@@ -59,6 +60,18 @@ def test_holes_are_compared_in_the_right_direction(sign):
         assert f"(standard error {error:.1f})" in sentence
         assert f"lie {mean / 100:.4f} {words[1]} the nearest training picture" in sentence
         assert ("mid-points" if source == "midpoint" else "draws") in sentence
+
+
+def test_the_table_of_holes_has_each_score_under_its_name():
+    scores = made_up(RNG, 0.4)
+    found = [visit("autoencoder", holes=scores), visit("mixture")]
+    (row,) = story.hole_table(found).to_dict("index").values()
+    for source, label in (("midpoint", "mid-point"), ("draw", "draw")):
+        for score, name, digits in (("density", "log_density", 1), ("distance", "distance", 4)):
+            values = scores[f"{source}_{name}"].values
+            expected = f"{values.mean():.{digits}f} ({stats.sem(values):.{digits}f})"
+            assert row.pop(f"{label} {score}") == expected
+    assert not row
 
 
 def test_the_fewest_bits_win_and_densities_have_none():

@@ -17,6 +17,7 @@ from pyro_vae.inference.derivation import _trusted, derive
 from pyro_vae.inference.derivation_lines import Term, compare_terms
 from pyro_vae.inference.em_view import e_step_view, em_view, joint_view
 from pyro_vae.inference.evidence import log_evidence
+from pyro_vae.inference.local import fit_guide
 from pyro_vae.models import VAE, HierarchicalVAE, MixtureModel
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.models.linear import LinearVAE
@@ -429,13 +430,21 @@ def test_an_e_step_that_moves_the_model_is_found_out():
     assert [claim.name for claim in view.claims if not claim.holds] == ["E-step 1 leaves log p(x)"]
 
 
-def test_an_identity_that_fails_at_one_step_is_found_out():
+@pytest.mark.parametrize("off", [1e-4, -1e-4])
+def test_an_identity_that_fails_at_one_step_is_found_out(off):
     class Off(ConjugateNormal):
+        """Off by so much at the second of its steps alone."""
+
+        calls = 0
+
         def identity(self, x):
             found = super().identity(x)
-            return found._replace(kl=found.kl + 1e-4)
+            self.calls += 1
+            return found._replace(kl=found.kl + (off if self.calls == 2 else 0.0))
 
-    assert not joint_view(Off(), data(), steps=3).claims[0].holds
+    claim = joint_view(Off(), data(), steps=3).claims[0]
+    assert not claim.holds
+    assert "step 1" in claim.why
 
 
 def test_e_step_of_one_datum():
@@ -466,6 +475,25 @@ def test_an_e_step_that_changes_theta_is_found_out():
     view = e_step_view(model, x, before, steps=5, known=known)
     failing = [claim.name for claim in view.claims if not claim.holds]
     assert "the E-step leaves log p(x)" in failing
+
+
+def test_an_e_step_that_trains_theta_is_found_out(monkeypatch):
+    torch.manual_seed(3)
+    model = LinearVAE((4,), 1).double()
+    x = torch.randn(1, 4, dtype=torch.double)
+    before = derivation_of(model, x, seed=2)
+
+    def leaky(local, *given, seed, **settings):
+        assert seed == before.seed
+        with torch.no_grad():
+            model.bias[0] -= 1e-3
+        return fit_guide(local, *given, seed=seed, **settings)
+
+    monkeypatch.setattr("pyro_vae.inference.em_view.fit_guide", leaky)
+    claims = e_step_view(model, x, before, steps=5, known=lambda: known_of(model, x)).claims
+    (theta,) = (claim for claim in claims if claim.name == "the E-step leaves theta")
+    assert not theta.holds
+    assert theta.residual == pytest.approx(1e-3)
 
 
 @pytest.mark.parametrize(
