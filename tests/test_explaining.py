@@ -15,11 +15,15 @@ import pyro_vae
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.explaining import mathml, written_out
 from pyro_vae.explaining.page import Chapter, write_derivation
+from pyro_vae.explaining.written import numbers, verdict
 from pyro_vae.inference.conjugate import ConjugateNormal
+from pyro_vae.inference.derivation import derive
+from pyro_vae.inference.derivation_lines import Term, compare_terms
 from pyro_vae.models import VAE, VQVAE, HierarchicalVAE, MixtureModel, PoorMansVAE
 from pyro_vae.models.condition import Labels
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.models.linear import LinearVAE
+from pyro_vae.networks import Dense, Unamortised
 
 FEW = {"num_particles": 500}
 
@@ -104,6 +108,24 @@ def test_a_model_is_left_as_it_was():
         assert torch.equal(parameter, old)
 
 
+def test_draws_are_not_normalised_by_each_other():
+    """A model in training mode is derived as it is measured, by its running moments."""
+    spec = Dense((8,), batch_norm=True)
+    model, x = VAE((3, 3), 2, encoder=spec, decoder=spec), torch.ones(1, 3, 3)
+    trained, measured = (model.train(mode).explain(x, **FEW).derivation for mode in (True, False))
+    assert trained.elbo.value == measured.elbo.value
+
+
+def test_a_guide_of_its_own_is_fitted_to_the_datum():
+    model = VAE((4,), 1, likelihood=Normal(0.5), encoder=Unamortised(3), decoder=())
+    x = torch.tensor([[3.0, -2.0, 1.0, 0.5]])
+    local = model.unamortised(x)
+    start, found = derive(local.model, local.guide, x), model.explain(x, **FEW).derivation
+    assert start.kl.value > 0.1
+    # The posterior of a linear decoder and one z is a normal: nothing is left of the gap.
+    assert found.kl.value < 0.02
+
+
 def test_the_datum_asked_for(explained):
     torch.manual_seed(0)
     row = torch.randn(2, 4)
@@ -124,6 +146,16 @@ def test_mathml_of_a_fraction_and_a_subscript():
     assert ["".join(part.itertext()) for part in fraction] == ["p(x)", "z1"]
     assert [part.tag for part in next(root.iter("msub"))] == ["mi", "mrow"]
     assert root.find(".//annotation").text.startswith(r"\mathbb{E}")
+
+
+def test_mathml_has_every_relation_and_script_where_it_belongs():
+    for latex, sign in ((r"\geq", "≥"), (r"\neq", "≠"), (r"\approx", "≈"), (r"\mid", "|")):
+        assert f"<mo>{sign}</mo>" in mathml(f"a {latex} b")
+    root = ElementTree.fromstring(mathml(r"\sum_{i}^{n} \theta^{2}"))
+    (both,) = root.iter("msubsup")
+    assert ["".join(part.itertext()) for part in both] == ["∑", "i", "n"]
+    (power,) = root.iter("msup")
+    assert ["".join(part.itertext()) for part in power] == ["θ", "2"]
 
 
 def test_mathml_escapes_names():
@@ -163,6 +195,20 @@ def test_a_subtracted_negative_number_is_in_brackets(explained):
     step = explained["toy"].derivation.steps[-3]
     negative = replace(step.right[1], value=-2.0)
     assert "- (-2.0000)" in written_out([replace(step, right=(step.right[0], negative))])
+
+
+def test_a_line_in_numbers_has_its_signs_and_its_errors():
+    def term(value, error=0.0, sign=1):
+        return Term("t", "t", value, error, "", (), sign)
+
+    right = (term(2.5, 0.25), term(0.75, 1e-12, sign=-1), term(1.0))
+    step = compare_terms("n", term(-1.25), right, why="")
+    assert numbers(step) == "-1.2500 ≈ 2.5000 (0.25) - 0.7500 + 1.0000"
+    assert verdict(step) == "DOES NOT HOLD (left less right -4, tolerance 1)"
+    first = compare_terms("n", term(3.0), (term(2.0, sign=-1),), why="", relation=">=")
+    assert numbers(first) == "3.0000 ≥ -2.0000"
+    other = compare_terms("n", term(3.0), (term(2.0),), why="", relation="!=")
+    assert numbers(other) == "3.0000 ≠ 2.0000"
 
 
 def coded(positions):

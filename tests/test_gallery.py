@@ -5,11 +5,23 @@ import torch
 from torch import nn
 
 from pyro_vae import plots
+from pyro_vae.data import Dataset
 from pyro_vae.errors import DataError
-from pyro_vae.gallery import interpolate, manifold, morph, traverse
+from pyro_vae.gallery import (
+    decoded_draws,
+    different_pairs,
+    draw_samples,
+    interpolate,
+    manifold,
+    morph,
+    one_of_each,
+    traverse,
+)
 from pyro_vae.latent_paths import grid_of_quantiles, spherical, straight
-from pyro_vae.models import VAE
+from pyro_vae.models import VAE, Autoencoder
 from pyro_vae.models.condition import Labels
+from pyro_vae.models.likelihoods import Poisson
+from tests.tolerances import STANDARD_ERRORS
 
 
 class Doubling(nn.Module):
@@ -79,6 +91,57 @@ def test_a_conditional_model_keeps_the_first_condition():
     with torch.no_grad():
         torch.testing.assert_close(plane.images[0, 1], vae.decode(plane.z[0, 1:2], c[1:])[0])
     assert traverse(vae, x, steps=3, given=given).images.shape == (2, 3, 2, 2)
+
+
+def test_members_are_the_first_of_each_class_and_pairs_are_of_two():
+    x, labels = torch.rand(8, 4), torch.tensor([3, 1, 3, 0, 1, 2, 0, 2])
+    data = Dataset.from_tensors(x, test=x, labels={"train": labels, "test": labels})
+    assert one_of_each(data) == [3, 1, 5, 0]
+    assert different_pairs(data) == [[3, 0], [1, 5]]
+    assert different_pairs(data, 1) == [[3, 0]]
+    bare = Dataset.from_tensors(x, test=x)
+    assert one_of_each(bare) == list(range(8))
+    assert different_pairs(bare, 3) == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_the_encoder_is_given_no_exposure():
+    vae = VAE((4,), 2, likelihood=Poisson(exposure=True), encoder=(4,), decoder=(4,))
+    x, given = torch.ones(3, 4), {"exposure": torch.tensor([2.0, 5.0, 7.0])}
+    with torch.no_grad():
+        codes = vae.code(x)
+        ends = vae.decode(codes[:1], exposure=given["exposure"][:1])
+    torch.testing.assert_close(interpolate(vae, x[:2], 3, given=given)[:1], ends)
+    assert traverse(vae, x, steps=3, given=given).images.shape == (2, 3, 4)
+    assert manifold(vae, 3, x=x, given=given).images.shape == (3, 3, 4)
+
+
+def test_draws_are_those_of_the_seed_and_leave_the_state_alone():
+    x = torch.rand(200, 4).round()
+    data = Dataset.from_tensors(x, test=x[:5])
+    settings = {"encoder": (4,), "decoder": (4,)}
+    vae, auto = VAE((4,), 2, **settings), Autoencoder((4,), 2, **settings)
+    makes = (
+        lambda seed: draw_samples(vae, 50, seed=seed),
+        lambda seed: decoded_draws(vae, data, 50, seed=seed)[0],
+        lambda seed: decoded_draws(auto, data, 50, seed=seed)[0],
+    )
+    state = torch.get_rng_state()
+    for make in makes:
+        assert torch.equal(make(1), make(1))
+        assert not torch.equal(make(1), make(2))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_draws_without_a_prior_are_around_the_codes_of_the_training_data():
+    """Linear, so that the mean of 5,000 images is that of the codes; test data lie elsewhere."""
+    x = torch.randn(300, 3, 1) + 2
+    data = Dataset.from_tensors(x, test=x + 10)
+    model = Doubling(3)
+    model.has_evidence = False
+    images, words = decoded_draws(model, data, 5000)
+    far = (images.mean(0) - x.mean(0)).abs()
+    assert (far < STANDARD_ERRORS * x.std(0) / 5000**0.5).all()
+    assert "training data" in words
 
 
 def test_one_datum_is_no_path():

@@ -186,8 +186,8 @@ def hole_summary(results: xr.Dataset) -> pd.DataFrame:
 def compare_holes(one: xr.Dataset, other: xr.Dataset) -> pd.DataFrame:
     """Mean difference of two models' scores, one minus other.
 
-    Mid-points and reconstructions are paired, since they come from the same held-out data;
-    draws are independent.
+    All are paired: mid-points and reconstructions come from the same held-out data, and the
+    draws around either model's codes from the same random numbers.
 
     Parameters
     ----------
@@ -202,18 +202,19 @@ def compare_holes(one: xr.Dataset, other: xr.Dataset) -> pd.DataFrame:
     Raises
     ------
     ComparisonError
-        If the pairs, the held-out data or the reference differ.
+        If the pairs, the held-out data, the reference or the numbers of draws differ.
     """
     same = (
         np.array_equal(one["first"], other["first"])
         and np.array_equal(one["second"], other["second"])
         and np.array_equal(one["real_whole_log_density"], other["real_whole_log_density"])
         and np.array_equal(one["real_distance"], other["real_distance"])
+        and one.sizes["draw"] == other.sizes["draw"]
     )
     if not same:
         raise ComparisonError(
             "results are of different pairs, data or references: run hole_test for both models "
-            "with the same train, test, reference, scale, num_pairs and seed"
+            "with the same train, test, reference, scale, num_pairs, num_draws and seed"
         )
     rows = {}
     for source in ("midpoint", "draw", "reconstruction"):
@@ -223,11 +224,8 @@ def compare_holes(one: xr.Dataset, other: xr.Dataset) -> pd.DataFrame:
                 (data, draws), (others, theirs) = (
                     _rank_influence(results, source) for results in (one, other)
                 )
-                error = _length(data - others, draws, theirs)
+                error = _length(data - others, draws - theirs)
                 rows[source, score] = (float(a.mean() - b.mean()), error)
-            elif source == "draw":
-                (mean_a, se_a), (mean_b, se_b) = _mean(a), _mean(b)
-                rows[source, score] = (mean_a - mean_b, math.hypot(se_a, se_b))
             else:
                 rows[source, score] = _mean(a - b)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "se"])

@@ -42,6 +42,7 @@ LIKELIHOODS = [
     Normal("per-feature"),
     Normal("latent"),
     Poisson(),
+    Poisson(min_mean=0.5),
 ]
 NETWORKS = [
     Dense((9,), "relu"),
@@ -178,7 +179,7 @@ def test_a_run_shows_classes_in_turn_and_the_axes_that_move():
     data = counts()
     model = small_vae(5)
     with torch.no_grad():
-        model.encoder[-1].weight[:5] *= torch.tensor([0.01, 3.0, 0.01, 0.01, 3.0])[:, None]
+        model.encoder[-1].weight[:5] *= torch.tensor([0.01, 3.0, 0.01, 0.01, 9.0])[:, None]
     document = describe_run(model, data, name="run", images=8)
     assert document["axes"] == [1, 4]
     assert document["images"]["labels"] == [0, 1, 2, 3, 0, 1, 2, 3]
@@ -191,6 +192,8 @@ def test_a_run_shows_classes_in_turn_and_the_axes_that_move():
     np.testing.assert_array_equal(
         array(document["codes"]).reshape(-1, 2), codes[:, [1, 4]].numpy().astype(float)
     )
+    means = model.posterior(data.test[rows]).mean.detach()[:, [1, 4]]
+    np.testing.assert_allclose(array(document["images"]["means"]).reshape(8, 2), means, rtol=1e-5)
     scale = model.posterior(data.test[rows]).base_dist.scale.detach()[:, [1, 4]]
     covariances = array(document["images"]["covariances"]).reshape(8, 2, 2)
     np.testing.assert_allclose(covariances, torch.diag_embed(scale.square()), rtol=1e-5)
@@ -204,6 +207,11 @@ def test_a_flow_says_how_many_draws_and_a_prior_what_it_is():
     model = small_vae(2, guide=guide, prior=MixturePrior(2))
     document = describe_run(model, counts(), name="run")
     assert document["draws"] == 4096
+    rows = document["images"]["rows"]
+    codes = array(document["images"]["codes"]).reshape(-1, 2)
+    np.testing.assert_allclose(codes, model.code(counts().test[rows]).detach(), rtol=1e-6)
+    # A flow's code is not its mean: that is estimated.
+    assert (codes != array(document["images"]["means"]).reshape(-1, 2)).any()
     assert not document["standardNormal"]
 
 

@@ -1,5 +1,6 @@
 """Every figure of the registry: labelled, within its canvas, written whole, the same twice."""
 
+import math
 import re
 from pathlib import Path
 
@@ -9,16 +10,19 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from scipy import stats
 
-from pyro_vae import data, fit, report
+from pyro_vae import data, fit, inference, plots, report
 from pyro_vae.errors import ProgramError, RunError, UnknownNameError
 from pyro_vae.figures import FIGURES, Fitted, figure_named, of_runs, of_toy, report_figures
 from pyro_vae.held_out import measure_run
 from pyro_vae.inference import Run
+from pyro_vae.latent_paths import grid_of_quantiles, spherical, straight
 from pyro_vae.models import VAE, VQVAE, Autoencoder, MixtureModel
 from pyro_vae.models.condition import Labels
 from pyro_vae.models.likelihoods import Binomial
 from pyro_vae.report import save_figures
+from tests.tolerances import STANDARD_ERRORS
 
 
 def small():
@@ -255,6 +259,111 @@ def test_the_toy_shows_its_closed_forms():
     weights = FIGURES["toy-weights"].draw_toy(0).axes[0]
     lines = [line.get_xdata()[0] for line in weights.lines]
     np.testing.assert_allclose(lines, [evidence - kl, evidence])
+
+
+def arguments_of(monkeypatch, plot, draw):
+    """What a figure gives to the function that plots it."""
+    seen = []
+    monkeypatch.setattr(plots, plot, lambda *given, **named: seen.append((given, named)))
+    draw()
+    (found,) = seen
+    return found
+
+
+def test_bars_and_steps_of_a_datum_are_in_their_order(fitted, monkeypatch):
+    """L_b of the encoder's guide by 4,000 draws of the model in float32; 50 in the figure."""
+    seen = fitted["vae"]
+    before = inference.evaluate(seen.model.model, seen.model.guide, seen.x[:1], 4000)
+    spread = float(before["elbo_se"][0]) * math.sqrt(4000 / 50 + 1)
+    draw = FIGURES["e-step-bars"].draw
+    bars, _ = arguments_of(monkeypatch, "evidence_bars", lambda: draw(seen))
+    labels, evidence, elbo, kl = bars
+    assert labels == ["encoder's guide", "its own guide"]
+    assert abs(elbo[0] - float(before["elbo"][0])) < STANDARD_ERRORS * spread
+    np.testing.assert_allclose(np.add(elbo, kl), evidence)
+    assert min(kl) > 0
+    draw = FIGURES["e-step"].draw
+    (steps,), named = arguments_of(monkeypatch, "guide_phase", lambda: draw(seen))
+    assert len(steps) == 20
+    assert named == {"before": elbo[0], "after": elbo[1], "log_evidence": evidence[0]}
+
+
+def test_walks_are_along_the_path_that_they_are_named_by(fitted, monkeypatch):
+    seen = fitted["vae"]
+    draw = FIGURES["interpolation"].draw
+    (paths,), _ = arguments_of(monkeypatch, "path_comparison", lambda: draw(seen))
+    labels = seen.data.labels["test"]
+    ends = [int((labels == label).nonzero()[0]) for label in (0, 9)]
+    with torch.no_grad():
+        codes = seen.model.code(seen.data.test[ends])
+        for name, path in (("straight", straight), ("spherical", spherical)):
+            expected = seen.model.decode(path(*codes, 9))
+            np.testing.assert_allclose(paths[name][0], expected, rtol=1e-4)
+    assert list(paths) == ["straight", "spherical"]
+
+
+def test_the_plane_is_that_of_the_prior(fitted, monkeypatch):
+    draw = FIGURES["manifold"].draw
+    (_, z), _ = arguments_of(monkeypatch, "manifold_grid", lambda: draw(fitted["plane"]))
+    np.testing.assert_allclose(z, grid_of_quantiles(15))
+
+
+def test_holes_are_judged_on_the_unit_interval(fitted, monkeypatch):
+    seen, digits = fitted["vae"], data.load("digits")
+    given = {}
+
+    def fit_reference(images, **settings):
+        given["images"] = images
+        return "the reference"
+
+    def hole_test(model, train, test, **settings):
+        given.update(settings, train=train, test=test)
+        return "scores"
+
+    monkeypatch.setattr(inference, "fit_reference", fit_reference)
+    monkeypatch.setattr(inference, "hole_test", hole_test)
+    draw = FIGURES["holes"].draw
+    (scores,), _ = arguments_of(monkeypatch, "hole_scores", lambda: draw(seen))
+    assert scores == {"vae": "scores"}
+    torch.testing.assert_close(given["images"], digits.train / 16)
+    assert given["reference"] == "the reference"
+    assert given["scale"] == 1 / 16
+    for split in ("train", "test"):
+        assert torch.equal(given[split], getattr(digits, split))
+    assert torch.equal(given["labels"], digits.labels["test"])
+
+
+def test_factors_are_those_of_their_names(fitted):
+    sprites = data.load("sprites")
+    known = fitted["sprites"].factors
+    assert list(known) == ["shape", "size", "x", "y"]
+    assert torch.equal(known["shape"].long(), sprites.labels["train"])
+    ink = sprites.train.double() / sprites.train.double().sum((1, 2), keepdim=True)
+    middle = torch.arange(16).double() + 0.5
+    for name, side in (("x", 1), ("y", 2)):
+        torch.testing.assert_close((ink.sum(side) * middle).sum(1), 3.5 + known[name].double())
+
+
+def test_the_toy_has_its_evidence_and_what_training_does_to_it(monkeypatch):
+    """x = -2 under w = 1.5, b = 0.5, s = 0.8; data from N(-1, 2)."""
+    deviation = math.hypot(1.5, 0.8)
+    evidence = stats.norm(0.5, deviation).logpdf(-2)
+    draw = FIGURES["toy-bars"].draw_toy
+    bars, _ = arguments_of(monkeypatch, "evidence_bars", lambda: draw(0))
+    labels, log_px, elbo, kl = bars
+    assert labels == ["before training", "after training"]
+    assert log_px[0] == pytest.approx(evidence)
+    posterior = stats.norm(1.5 * -2.5 / deviation**2, 0.8 / deviation)
+    guide = stats.norm(-0.9, 0.7)
+    exact = guide.expect(lambda z: guide.logpdf(z) - posterior.logpdf(z))
+    assert kl[0] == pytest.approx(exact, abs=1e-6)
+    assert kl[1] < kl[0] / 2
+    # 5,000 draws, of which log w has a standard deviation below 10.
+    assert np.abs(np.add(elbo, kl) - log_px).max() < STANDARD_ERRORS * 10 / math.sqrt(5000)
+    draw = FIGURES["toy-ladder"].draw_toy
+    _, named = arguments_of(monkeypatch, "bound_ladder", lambda: draw(0))
+    mean = stats.norm(0.5, deviation).logpdf(of_toy.toy_data(0)).mean()
+    assert named["exact"] == pytest.approx(mean)
 
 
 def test_registry_and_page_agree():

@@ -16,6 +16,8 @@ from pyro_vae.inference.conjugate import ConjugateNormal
 from pyro_vae.inference.derivation import _trusted, derive
 from pyro_vae.inference.derivation_lines import Term, compare_terms
 from pyro_vae.inference.em_view import e_step_view, em_view, joint_view
+from pyro_vae.inference.evidence import log_evidence
+from pyro_vae.inference.local import fit_guide
 from pyro_vae.models import VAE, HierarchicalVAE, MixtureModel
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.models.linear import LinearVAE
@@ -120,11 +122,21 @@ def test_checks_and_identities_are_told_apart():
     assert any("by definition" in note for note in sampled.notes)
 
 
-def test_without_closed_form_or_grid_against_the_oracle():
-    pair = LinearGaussian(latent_dim=3)
+def test_without_closed_form_or_grid_against_the_oracle(monkeypatch):
+    pair, seeds = LinearGaussian(latent_dim=3), []
     x = pair.draw(1)
+
+    def spied(*given, seed, **settings):
+        seeds.append(seed)
+        return log_evidence(*given, seed=seed, **settings)
+
+    monkeypatch.setattr("pyro_vae.inference.derivation.log_evidence", spied)
     found = derive(pair.model, pair.guide, x)
     found.check()
+    # Its draws are not those of L_b, and both are in the error of the KL.
+    assert found.seed not in seeds
+    errors = found.elbo.standard_error, found.log_evidence.standard_error
+    assert found.kl.standard_error == pytest.approx(math.hypot(*errors))
     assert found.log_evidence.source.startswith("importance sampling")
     for term, value in (
         (found.log_evidence, pair.log_px(x)[()]),
@@ -224,6 +236,34 @@ def test_a_broken_residual_does_not_hold():
     assert compare_terms("n", left, (low,), relation=">=", why="").holds
     assert not compare_terms("n", left, (left,), relation="!=", why="").holds
     assert compare_terms("n", left, (low,), relation="!=", why="").holds
+
+
+def test_a_line_in_symbols_has_the_signs_of_its_terms():
+    step = line(derivation_of(toy(), X), "the KL to the prior")
+    assert step.symbols == "L_b = E_q[log p(x|z)] - KL(q(z|x) || p(z))"
+    assert r"] - \mathrm{KL}(q(z \mid x)" in step.latex
+    assert step.value == pytest.approx(step.right[0].value - step.right[1].value)
+
+
+def test_the_tolerance_of_a_line_written_out():
+    """4 errors, of independent sides in quadrature; rounding of the largest term, or of 1 nat."""
+
+    def term(value, error, sign=1):
+        return Term("t", "t", value, error, "", (), sign)
+
+    left, right = term(-100.0, 0.3), (term(-50.0, 0.4), term(49.0, 1.2, sign=-1))
+    step = compare_terms("n", left, right, why="", rounding=1e-4, slack=0.5)
+    assert step.residual == pytest.approx(-1.0)
+    assert step.standard_error == pytest.approx(math.hypot(0.4, 1.2))
+    assert step.residual_error == pytest.approx(1.3)
+    assert step.tolerance == pytest.approx(4 * 1.3 + 1e-4 * 100 + 0.5)
+    small = compare_terms("n", term(0.1, 0.0), (term(0.2, 0.0),), why="", rounding=1e-4)
+    assert small.tolerance == pytest.approx(1e-4)
+
+
+def test_bayes_rule_is_judged_at_the_worst_draw():
+    step = line(derivation_of(OffPosterior(), X), "Bayes' rule")
+    assert abs(step.residual) > 3 * abs(step.left.value - step.value) > 0
 
 
 def test_names_come_from_the_trace():
@@ -390,13 +430,21 @@ def test_an_e_step_that_moves_the_model_is_found_out():
     assert [claim.name for claim in view.claims if not claim.holds] == ["E-step 1 leaves log p(x)"]
 
 
-def test_an_identity_that_fails_at_one_step_is_found_out():
+@pytest.mark.parametrize("off", [1e-4, -1e-4])
+def test_an_identity_that_fails_at_one_step_is_found_out(off):
     class Off(ConjugateNormal):
+        """Off by so much at the second of its steps alone."""
+
+        calls = 0
+
         def identity(self, x):
             found = super().identity(x)
-            return found._replace(kl=found.kl + 1e-4)
+            self.calls += 1
+            return found._replace(kl=found.kl + (off if self.calls == 2 else 0.0))
 
-    assert not joint_view(Off(), data(), steps=3).claims[0].holds
+    claim = joint_view(Off(), data(), steps=3).claims[0]
+    assert not claim.holds
+    assert "step 1" in claim.why
 
 
 def test_e_step_of_one_datum():
@@ -427,6 +475,25 @@ def test_an_e_step_that_changes_theta_is_found_out():
     view = e_step_view(model, x, before, steps=5, known=known)
     failing = [claim.name for claim in view.claims if not claim.holds]
     assert "the E-step leaves log p(x)" in failing
+
+
+def test_an_e_step_that_trains_theta_is_found_out(monkeypatch):
+    torch.manual_seed(3)
+    model = LinearVAE((4,), 1).double()
+    x = torch.randn(1, 4, dtype=torch.double)
+    before = derivation_of(model, x, seed=2)
+
+    def leaky(local, *given, seed, **settings):
+        assert seed == before.seed
+        with torch.no_grad():
+            model.bias[0] -= 1e-3
+        return fit_guide(local, *given, seed=seed, **settings)
+
+    monkeypatch.setattr("pyro_vae.inference.em_view.fit_guide", leaky)
+    claims = e_step_view(model, x, before, steps=5, known=lambda: known_of(model, x)).claims
+    (theta,) = (claim for claim in claims if claim.name == "the E-step leaves theta")
+    assert not theta.holds
+    assert theta.residual == pytest.approx(1e-3)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,18 @@ from pyro_vae.models.likelihoods import Bernoulli, Normal
 SMALL = {"epochs": 4, "batch_size": 64, "progress": False}
 
 
+class Interrupting(VAE):
+    """Ctrl-C at a call of the guide."""
+
+    calls, at = 0, 1
+
+    def guide(self, x):
+        self.calls += 1
+        if self.calls == self.at:
+            raise KeyboardInterrupt
+        return super().guide(x)
+
+
 @pytest.fixture(scope="module")
 def digits():
     return load("digits", binarisation="stochastic")
@@ -88,6 +100,13 @@ def test_best_weights_are_kept_and_patience_stops(digits):
     assert len(result.metrics) == result.best_epoch + 5
     best = result.metrics["validation_elbo"].idxmax()
     assert result.metrics["epoch"][best] == result.best_epoch
+    # They are what the model holds: its bound by the same draws is the best one.
+    vae.eval()
+    torch.manual_seed(0)
+    loss = vae.default_objective().loss(vae.model, vae.guide, digits.validation)
+    expected = result.metrics["validation_elbo"].max()
+    assert -loss / len(digits.validation) == pytest.approx(expected, abs=1e-4)
+    assert result.metrics["validation_elbo"].iloc[-1] < expected - 0.01
 
 
 def test_schedule_clipping_and_objective(digits):
@@ -103,6 +122,27 @@ def test_schedule_clipping_and_objective(digits):
     )
     expected = [0.01 * 0.5 * (1 + math.cos(math.pi * e / 4)) for e in range(4)]
     assert result.metrics["learning_rate"].tolist() == pytest.approx(expected)
+
+
+def test_an_objective_is_told_how_much_of_the_training_is_done(digits):
+    shares = []
+
+    class Told(Trace_ELBO):
+        def at(self, share):
+            shares.append(share)
+
+    fit(small_vae(), digits, Told(), **SMALL)
+    assert shares == [0, 0.25, 0.5, 0.75]
+
+
+def test_interrupted_in_its_first_epoch_a_model_is_as_it_started(digits):
+    vae = Interrupting((8, 8), 2, encoder=(32,), decoder=(32,))
+    vae.initialise(digits.train)
+    before = {key: value.clone() for key, value in vae.state_dict().items()}
+    vae.at = 8
+    result = fit(vae, digits, **SMALL)
+    assert (result.stopped, len(result.metrics)) == ("interrupt", 0)
+    assert same(vae.state_dict(), before)
 
 
 def test_interrupted_runs_resume_to_the_bit(digits, tmp_path):
@@ -131,6 +171,7 @@ def test_interrupted_runs_resume_to_the_bit(digits, tmp_path):
     columns = ["epoch", "train_elbo", "validation_elbo", "learning_rate"]
     one, two = (Run.open(tmp_path / r).metrics()[columns] for r in ("whole", "cut"))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
+    assert Run.open(tmp_path / "cut").metrics()["seconds"].is_monotonic_increasing
     # A finished run has nothing left to do.
     assert fit(small_vae(), digits, run=tmp_path / "cut", resume=True, **SMALL).stopped == "epochs"
 

@@ -1,5 +1,6 @@
 """The hole test: its density against quadrature and SciPy, its verdict where it is known."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -84,6 +85,16 @@ def test_components_are_chosen_on_held_out_images():
     assert fit_reference(one, num_leading=3, num_components=(1, 20)).mixture.n_components == 1
 
 
+def test_the_same_seed_fits_the_same_density():
+    x = torch.rand(200, 2, 2).numpy()
+    one, same, other = (
+        fit_reference(x, num_leading=2, num_components=(5,), seed=seed).log_density(x)
+        for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
 def test_nearest_distance_against_scipy():
     images, known = torch.rand(30, 2, 3), torch.rand(70, 2, 3)
     expected = cdist(images.flatten(1), known.flatten(1)).min(1) / math.sqrt(6)
@@ -102,6 +113,13 @@ def test_a_hole_is_found_and_a_space_without_one_passes():
     assert table["midpoint", "rank"] == 0
     np.testing.assert_array_equal(hole["midpoint_distance"], hole["average_distance"])
     assert table["reconstruction", "rank"] == pytest.approx(0.5)
+    middle = (test[0][hole["first"].values] + test[0][hole["second"].values]) / 2
+    for source, images in (("real", test[0]), ("midpoint", middle)):
+        leading, both = (
+            hole[f"{source}_{score}"] for score in ("log_density", "whole_log_density")
+        )
+        np.testing.assert_allclose(leading, reference.log_leading(images), rtol=1e-5)
+        np.testing.assert_allclose(both, reference.log_density(images), rtol=1e-5)
     assert table["draw", "log_density"] < table["real", "log_density"] - 5
     assert other["midpoint", "distance"] == pytest.approx(0, abs=1e-6)
     difference = compare_holes(whole, hole)
@@ -196,11 +214,20 @@ def test_comparisons_pair_what_is_paired():
     paired = stats.ttest_rel(one["midpoint_log_density"], other["midpoint_log_density"])
     mean, se = table.loc["midpoint", "log_density"]
     assert mean / se == pytest.approx(paired.statistic)
-    welch = stats.ttest_ind(one["draw_distance"], other["draw_distance"], equal_var=False)
-    mean, se = table.loc["draw", "distance"]
-    assert mean / se == pytest.approx(welch.statistic)
+    paired = stats.ttest_rel(one["draw_log_density"], other["draw_log_density"])
+    mean, se = table.loc["draw", "log_density"]
+    assert mean / se == pytest.approx(paired.statistic)
+    fewer = hole_test(Identity(), train, test, reference=reference, num_draws=49)
+    with pytest.raises(ComparisonError, match="num_draws"):
+        compare_holes(one, fewer)
     with pytest.raises(ComparisonError, match="same train"):
         compare_holes(one, hole_test(Identity(), train, test, reference=reference, seed=1))
+    # The leading component of this one is the same, what it leaves out is wider.
+    wider = dataclasses.replace(reference, residual_variance=2 * reference.residual_variance)
+    for others in ((train, wider), (train[:150], reference)):
+        result = hole_test(Identity(), others[0], test, reference=others[1], num_draws=50)
+        with pytest.raises(ComparisonError, match="same train"):
+            compare_holes(one, result)
 
 
 def test_refusals():
@@ -245,6 +272,40 @@ def test_the_figure_shows_the_means():
         assert ax.lines[0].get_xdata()[0] == pytest.approx(
             float(results["identity"][f"real_{score}"].mean())
         )
+
+
+class Mirrored(Identity):
+    """Codes of the other sign, decoded some way off."""
+
+    def __init__(self, sign, shift):
+        super().__init__()
+        self.sign, self.shift = sign, shift
+
+    def code(self, x):
+        return self.sign * super().code(x)
+
+    def decode(self, z):
+        return super().decode(self.sign * z) + self.shift
+
+
+@pytest.mark.parametrize("other", [Mirrored(1, 0.2), Mirrored(-1, 2.0)], ids=["alike", "opposite"])
+def test_errors_of_differences_between_draws_are_their_spread(other):
+    """The same random numbers for both: errors smaller, or larger, than of independent draws.
+
+    300 blocks of 30 draws, seed 20140501.
+    """
+    train, test = torch.randn(200, 2, 2), torch.randn(20, 2, 2)
+    reference = fit_reference(train, num_leading=2, num_components=(1,))
+    one, two = (
+        hole_test(model, train, test, reference=reference, num_draws=9000)
+        for model in (Mirrored(1, 2.0 if other.sign < 0 else 0.0), other)
+    )
+    parts = [slice(start, start + 30) for start in range(0, 9000, 30)]
+    tables = [compare_holes(one.isel(draw=part), two.isel(draw=part)) for part in parts]
+    means, errors = np.array([table.loc["draw", "log_density"] for table in tables]).T
+    stated = np.sqrt(np.mean(np.square(errors)))
+    # A standard deviation of 300 has a relative error of 1 / sqrt(600).
+    assert abs(means.std(ddof=1) / stated - 1) < STANDARD_ERRORS / math.sqrt(600)
 
 
 def made_up(rng, shift, count=60, draws=40):

@@ -13,7 +13,7 @@ from sklearn import decomposition
 from pyro_vae.errors import ProgramError, UnknownNameError
 from pyro_vae.gallery import draw_samples
 from pyro_vae.held_out import measure_split
-from pyro_vae.inference import evaluate, fit, objective_named, reconstruction
+from pyro_vae.inference import evaluate, fit, objective_named, reconstruct, reconstruction
 from pyro_vae.inference.weights import log_weights
 from pyro_vae.models import (
     PCA,
@@ -29,7 +29,7 @@ from pyro_vae.models.autoencoders import (
     MaskingNoise,
     SaltAndPepperNoise,
 )
-from pyro_vae.models.likelihoods import Bernoulli, Binomial, Normal
+from pyro_vae.models.likelihoods import Bernoulli, Binomial, Normal, Poisson
 from pyro_vae.networks import Convolutional, Dense
 from tests.tolerances import STANDARD_ERRORS
 
@@ -180,6 +180,9 @@ def test_noise_has_the_moments_that_it_says(noise):
         }[noise.name]
         error = draws.std(0) / len(draws) ** 0.5
         assert ((draws.mean(0) - expected).abs() < STANDARD_ERRORS * error).all()
+    # Every feature is struck for itself: no covariance.
+    product = (spoilt - spoilt.mean(0)).prod(1)
+    assert abs(product.mean()) < STANDARD_ERRORS * product.std() / len(product) ** 0.5
     assert type(noise).from_config(noise.to_config()).to_config() == noise.to_config()
 
 
@@ -193,8 +196,10 @@ def test_denoiser_is_trained_on_spoilt_data_and_codes_clean_ones():
     model = DenoisingAutoencoder((6,), 2, corruption=GaussianNoise(5.0))
     x = torch.rand(30, 6).round()
     torch.testing.assert_close(model.code(x), model.encoder(x))
-    first, second = (Trace_ELBO().loss(model.model, model.guide, x) for _ in range(2))
-    assert first != second
+    for mode in (True, False):  # in validation too
+        model.train(mode)
+        first, second = (Trace_ELBO().loss(model.model, model.guide, x) for _ in range(2))
+        assert first != second
 
 
 @pytest.mark.parametrize("penalty", ["norm", "half-squared-norm"])
@@ -215,6 +220,21 @@ def test_poor_mans_objective_written_out(penalty):
     assert float(norm.sum()) > 2 * STANDARD_ERRORS * spread
 
 
+def test_reconstruction_and_penalty_train_the_poor_mans_encoder():
+    """The gradient of both, against the noise of the same draws put on the code by hand."""
+    model = PoorMansVAE((6,), 2, penalty="half-squared-norm", encoder=(4,), decoder=(4,))
+    x, weights = torch.randn(5, 6), list(model.encoder.parameters())
+    torch.manual_seed(7)
+    noise = (model.guide(x) - model.code(x)).detach()
+    torch.manual_seed(7)
+    loss = Trace_ELBO().differentiable_loss(model.model, model.guide, x)
+    m = model.code(x)
+    by_hand = 0.5 * m.square().sum() - model.observation(m + noise).log_prob(x).sum()
+    expected = torch.autograd.grad(by_hand, weights)
+    for ours, theirs in zip(torch.autograd.grad(loss, weights), expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_norm_is_a_lower_bound_as_long_as_codes_are_no_longer_than_two():
     """The objective against the ELBO of the model that it approximates, in closed form."""
     model = PoorMansVAE((6,), 2)
@@ -227,8 +247,8 @@ def test_norm_is_a_lower_bound_as_long_as_codes_are_no_longer_than_two():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({}, "||code(x)|| <= 2, NOT a bound further out"),
-        ({"weight": 3.0}, "||code(x)|| <= 6, NOT a bound further out"),
+        ({}, "at most the ELBO where ||code(x)|| <= 2, NOT a bound further out"),
+        ({"weight": 3.0}, "at most the ELBO where ||code(x)|| <= 6, NOT a bound further out"),
         ({"penalty": "half-squared-norm"}, "the ELBO;"),
         ({"penalty": "half-squared-norm", "weight": 2.0}, "at most the ELBO;"),
         ({"penalty": "half-squared-norm", "weight": 0.5}, "NOT a bound: it is above the ELBO;"),
@@ -236,7 +256,7 @@ def test_norm_is_a_lower_bound_as_long_as_codes_are_no_longer_than_two():
 )
 def test_the_poor_man_says_when_it_is_a_bound(settings, said):
     model = PoorMansVAE((6,), 2, **settings)
-    assert said in model.description()
+    assert f"\n             {said}" in model.description()
     assert "there is no log p(x)" not in model.description()
     reach = 2 * model.weight
     for length in (0.99 * reach, 1.01 * reach):
@@ -342,6 +362,29 @@ def test_pca_settings_are_checked_and_kept():
     torch.testing.assert_close(again.code(x), model.code(x))
 
 
+def test_pca_has_the_solver_draw_with_its_seed():
+    """501 data of 60 features: scikit-learn takes the randomised solver for them."""
+    x = torch.randn(501, 60)
+    weights = []
+    for seed in (4, 4, 5):
+        model = PCA((60,), 3, seed=seed)
+        model.initialise(x)
+        weights.append(model.weight)
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_training_that_goes_on_does_not_start_from_the_data_again():
+    model = Autoencoder((6,), 2, encoder=(), decoder=())
+    x = torch.rand(20, 6).round()
+    fit(model, x, epochs=1, batch_size=20)
+    assert model.initialised
+    with torch.no_grad():
+        model.decoder.output.bias.fill_(3.0)
+    fit(model, x, epochs=1, batch_size=20)  # one step of 0.001
+    assert (model.decoder.output.bias - 3).abs().max() < 0.01
+
+
 def test_reconstruction_error_is_on_the_scale_that_was_asked_for():
     model = Autoencoder((6,), 2, likelihood=Binomial(16))
     x = torch.randint(0, 17, (10, 6)).float()
@@ -350,3 +393,15 @@ def test_reconstruction_error_is_on_the_scale_that_was_asked_for():
     for chunk_size in (3, 100):
         results = reconstruction(model, x, scale=1 / 16, chunk_size=chunk_size)
         np.testing.assert_allclose(results["squared_error"].values, by_hand, rtol=1e-5)
+
+
+def test_reconstructions_hear_an_exposure_in_the_decoder_alone():
+    model = VAE((6,), 2, likelihood=Poisson(exposure=True), encoder=(4,), decoder=(4,))
+    x, exposure = torch.randint(0, 9, (5, 6)).float(), torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
+    with torch.no_grad():
+        back = model.decode(model.code(x), exposure=exposure)
+    given = {"x": x, "exposure": exposure}
+    torch.testing.assert_close(reconstruct(model, given), back)
+    results = reconstruction(model, given, chunk_size=2)
+    by_hand = (x - back).square().mean(1)
+    np.testing.assert_allclose(results["squared_error"].values, by_hand, rtol=1e-5)

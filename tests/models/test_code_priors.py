@@ -68,6 +68,15 @@ def test_an_index_depends_on_none_after_it():
             torch.testing.assert_close(prior.next_logits(z[:, : s + 1]), logits[:, : s + 1])
 
 
+def test_every_position_knows_its_place():
+    """The vector of place t is heard at t and after it, and nowhere before."""
+    prior = PRIORS["two-layers"]()
+    logits = prior.next_logits(torch.randint(0, K, (6, S)))
+    for s in range(S):
+        (gradient,) = torch.autograd.grad(logits[:, s, 0].sum(), prior.places, retain_graph=True)
+        assert (gradient != 0).any(1).tolist() == [t <= s for t in range(S)]
+
+
 @pytest.mark.parametrize("cls", [UniformCodes, AutoregressiveCodes])
 def test_untrained_it_is_uniform(cls):
     prior = cls()

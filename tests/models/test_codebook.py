@@ -6,6 +6,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from pyro_vae.errors import DataError, UnknownNameError
+from pyro_vae.models import codebook
 from pyro_vae.models.codebook import Codebook
 
 DIRECT = "donot_use_mm_for_euclid_dist"  # exactly zero between equal vectors
@@ -103,6 +104,21 @@ def test_start_puts_every_code_at_a_vector():
     assert len(set(distance.indices.tolist())) == 10
     with pytest.raises(DataError, match="9 vectors"):
         book.start(h[:9])
+
+
+def test_codes_start_at_some_of_many_vectors_whatever_their_order(monkeypatch):
+    """Of 50 at one place and then 50 at another 20 are looked at: all of the first once in 1e7."""
+    monkeypatch.setattr(codebook, "_START_VECTORS", 20)
+    h = torch.tensor([[-5.0, 0.0], [5.0, 0.0]]).repeat_interleave(50, 0) + 0.1 * torch.randn(
+        100, 2
+    )
+    found = []
+    for seed in (2, 2):
+        book = Codebook(2, 2)
+        book.start(h, seed=seed)
+        assert sorted(book.codes[:, 0].sign().tolist()) == [-1, 1]
+        found.append(book.codes)
+    assert torch.equal(*found)
 
 
 def test_bad_settings():

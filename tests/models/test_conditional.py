@@ -30,6 +30,25 @@ def test_the_condition_changes_both_programs():
     assert not torch.allclose(one, two)
 
 
+def test_networks_of_ones_own_hear_x_or_z_first_and_then_the_condition():
+    class First(torch.nn.Module):
+        """Passes on the first so many numbers of its input."""
+
+        def __init__(self, size):
+            super().__init__()
+            self.size = size
+
+        def forward(self, h):
+            return h[..., : self.size]
+
+    vae = VAE((4,), 4, condition=Labels(3), encoder=(8,), decoder=First(4))
+    z = torch.randn(6, 4)
+    torch.testing.assert_close(vae.decode(z, LABELS), z.sigmoid())
+    vae = VAE((4,), 2, condition=Labels(3), encoder=First(4), decoder=(8,))
+    x = torch.rand(6, 4).round()
+    torch.testing.assert_close(vae.code(x, LABELS), vae.likelihood.standardise(x)[:, :2])
+
+
 def test_one_hot_is_the_label():
     vae = make()
     hot = torch.nn.functional.one_hot(LABELS, 3).float()

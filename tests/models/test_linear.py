@@ -65,6 +65,13 @@ def test_the_likelihood_decides_how_many_units_collapse(variance, supported):
     assert active_units(vae.code(x)) == supported
 
 
+def test_supported_units_count_the_eigenvalues_of_maximum_likelihood():
+    """Cov(x) = diag(4, 1) with n = 4 in the denominator, 4/3 of it with n - 1."""
+    x = torch.tensor([[2.0, 1.0], [2.0, -1.0], [-2.0, 1.0], [-2.0, -1.0]]) + 3
+    for variance, supported in ((0.9, 2), (1.1, 1), (3.9, 1), (4.1, 0)):
+        assert LinearVAE((2,), 2, scale=variance**0.5).supported_units(x) == supported
+
+
 def test_exact_log_prob_and_posterior():
     x = standardised("iris")[:20].double()
     vae = LinearVAE((4,), 2, scale="per-feature").double()

@@ -95,6 +95,7 @@ def test_measure_says_that_it_is_a_bound_until_the_prior_draws_too():
     assert results.attrs["deterministic_guide"] == 1
     assert np.isnan(results["khat"]).all()
     assert np.isnan(results["gap"]).all()
+    assert np.isnan(results["ess"]).all()
     np.testing.assert_allclose(results["log_evidence"], results["elbo"], rtol=1e-12)
     np.testing.assert_allclose(results.attrs["perplexity"], vq.perplexity(X[:6]))
     used = {int(code) for code in vq.assign(X[:6]).flatten()}

@@ -1,0 +1,63 @@
+"""``measure`` of models that know themselves: closed forms, and NaN where there is no number."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from pyro_vae.inference import evaluate, fit_guide, measure
+from pyro_vae.models import PCA, VAE, LinearVAE, MixtureModel
+from pyro_vae.models.likelihoods import Normal
+from pyro_vae.networks import Unamortised
+from tests.tolerances import STANDARD_ERRORS
+
+
+def test_gap_and_error_of_an_exact_model():
+    """The gap by SciPy's normals; seed 20140501."""
+    vae, x = LinearVAE((4,), 2, seed=1).double(), torch.randn(6, 4, dtype=torch.double)
+    found = measure(vae, x, 2000)
+    with torch.no_grad():
+        w, b, q = vae.weight.numpy(), vae.bias.numpy(), vae.posterior(x)
+        covariance = w @ w.T + np.diag(vae.variance().numpy())
+        kl = torch.distributions.kl_divergence(q, vae.exact_posterior(x)).numpy()
+    exact = stats.multivariate_normal(b, covariance).logpdf(x.numpy())
+    np.testing.assert_allclose(found["log_evidence"], exact, rtol=1e-9)
+    assert (found["log_evidence_se"] == 0).all()
+    error = found["gap_se"].values
+    np.testing.assert_array_equal(error, found["elbo_se"])
+    assert (error > 0).all()
+    assert (abs(found["gap"].values - kl) < STANDARD_ERRORS * error).all()
+    assert (kl > 2 * STANDARD_ERRORS * error).all()
+    assert np.isnan(found["khat"]).all()
+    assert found.attrs["bound"] == "log_evidence is exact"
+    assert (found.attrs["exact"], found.attrs["num_features"], found.attrs["latent_dim"]) == (
+        1,
+        4,
+        2,
+    )
+
+
+def test_a_sum_over_z_has_no_parts_and_no_effective_draws():
+    mixture, x = MixtureModel(3, Normal("latent"), (2,)), torch.randn(30, 2)
+    mixture.initialise(x)
+    found = measure(mixture, x)
+    for name in ("reconstruction", "kl_to_prior", "ess"):
+        assert np.isnan(found[name]).all()
+    np.testing.assert_allclose(found["elbo"], mixture.log_prob(x).detach(), rtol=1e-5)
+
+
+def test_parameters_are_those_that_are_trained():
+    pca, x = PCA((4,), 2), torch.randn(30, 4)
+    pca.initialise(x)
+    assert measure(pca, x, 10).attrs["num_parameters"] == 0
+    linear = LinearVAE((4,), 2)
+    # W, b and sigma; the encoder's mean with its bias, and a lower triangle.
+    assert measure(linear, x, 10).attrs["num_parameters"] == 8 + 4 + 1 + (8 + 2) + 3
+
+
+def test_a_guide_per_datum_is_fitted_with_the_seed_that_was_given():
+    vae, x = VAE((4,), 1, likelihood=Normal(0.5), encoder=Unamortised(3)), torch.randn(2, 4)
+    local = vae.unamortised(x)
+    fit_guide(local, x, seed=5)
+    by_hand = evaluate(local.model, local.guide, x, 200, seed=5)["elbo"].values
+    assert measure(vae, x, 200, seed=5)["elbo"].values == pytest.approx(by_hand, rel=1e-6)
