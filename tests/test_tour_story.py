@@ -28,13 +28,13 @@ def visit(name, *, log_px=None, holes=None, measure="counting", khat=0.1, **attr
     return Visit(stop, None, None, (0.5, 0.25), results, holes)
 
 
-def holes(shift):
-    """Scores of 40 mid-points and 30 draws; distances are smaller where densities are larger."""
-    noise = {"midpoint": RNG.normal(size=40), "draw": RNG.normal(size=30)}
-    found = xr.Dataset()
-    for source, dimension in (("midpoint", "pair"), ("draw", "draw")):
-        found[f"{source}_log_density"] = (dimension, noise[source] + shift[source])
-        found[f"{source}_distance"] = (dimension, 0.3 - 0.01 * (noise[source] + shift[source]))
+def shifted(scores, shift):
+    """The same results with higher scores; distances are smaller where densities are larger."""
+    found = scores.copy(deep=True)
+    for source, by in shift.items():
+        noise = 0.1 * RNG.normal(size=found[f"{source}_log_density"].shape)
+        found[f"{source}_log_density"] += by + noise
+        found[f"{source}_distance"] = 0.3 - 0.01 * found[f"{source}_log_density"]
     return found
 
 
@@ -48,8 +48,9 @@ def test_the_linear_vae_is_held_against_pca():
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_holes_are_compared_in_the_right_direction(sign):
-    vae = holes({"midpoint": 2.0 * sign, "draw": -3.0 * sign})
-    deep = holes({"midpoint": 0.0, "draw": 0.0})
+    scores = made_up(RNG, 0.4)
+    vae = shifted(scores, {"midpoint": 2.0 * sign, "draw": -3.0 * sign})
+    deep = shifted(scores, {"midpoint": 0.0, "draw": 0.0})
     said = story.conclusions([visit("vae", holes=vae), visit("deep-autoencoder", holes=deep)])
     assert len(said) == 2
     for sentence, source, higher in zip(said, ("midpoint", "draw"), (sign, -sign), strict=True):

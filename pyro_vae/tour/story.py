@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -124,15 +123,11 @@ def _hole_sentence(by_name: Mapping[str, Visit]) -> list[str]:
     vae, deep = by_name.get("vae"), by_name.get("deep-autoencoder")
     if vae is None or deep is None or vae.holes is None or deep.holes is None:
         return []
+    found = inference.compare_holes(vae.holes, deep.holes)
     lines = []
     for source, what in (("midpoint", "mid-points of codes"), ("draw", "draws around codes")):
-        difference = (
-            vae.holes[f"{source}_log_density"].values - deep.holes[f"{source}_log_density"].values
-        )
-        mean, error = difference.mean(), difference.std(ddof=1) / math.sqrt(len(difference))
-        nearer = (
-            vae.holes[f"{source}_distance"].values - deep.holes[f"{source}_distance"].values
-        ).mean()
+        mean, error = found.loc[(source, "log_density")]
+        nearer = found.loc[(source, "distance"), "mean"]
         lines.append(
             f"Decoded {what}: those of the VAE have a reference log-density "
             f"{abs(mean):.1f} nats {'above' if mean > 0 else 'below'} the deep autoencoder's "
