@@ -93,6 +93,23 @@ def test_the_bound_reported_is_the_objectives(digits):
     assert abs(result.metrics["train_elbo"].mean() + float(losses.mean())) < 5 * error
 
 
+def test_gradients_are_clipped_to_the_norm(digits, monkeypatch):
+    found, real = [], torch.optim.Adam.step
+
+    def spy(optimiser, *args, **kwargs):
+        gradients = [p.grad for group in optimiser.param_groups for p in group["params"]]
+        found.append(float(torch.nn.utils.get_total_norm(gradients)))
+        return real(optimiser, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", spy)
+    settings = {"epochs": 1, "batch_size": 200, "progress": False}
+    fit(small_vae(), digits, **settings)
+    steps = len(found)
+    assert min(found) > 0.5  # there is something to clip
+    fit(small_vae(), digits, clip_norm=0.5, **settings)
+    assert found[steps:] == pytest.approx([0.5] * steps, rel=1e-4)
+
+
 def test_best_weights_are_kept_and_patience_stops(digits):
     vae = small_vae()
     result = fit(vae, digits, epochs=300, batch_size=64, learning_rate=0.05, patience=5)
