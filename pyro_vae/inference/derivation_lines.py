@@ -250,13 +250,17 @@ class Symbols:
     def __init__(self, latents: tuple[str, ...], observed: tuple[str, ...]) -> None:
         self.plain = (",".join(observed), ",".join(latents))
         self.tex = tuple(", ".join(map(_tex_name, names)) for names in (observed, latents))
+        #: dz, and d(z1, z2).
+        self.element = [f"d({z})" if "," in z else f"d{z}" for z in (self.plain[1], self.tex[1])]
 
     def both(self, plain: str, tex: str) -> tuple[str, str]:
         """A quantity, with X and Z for the names."""
         fill = {"X": self.plain[0], "Z": self.plain[1]}
         return (
-            re.sub(r"\b[XZ]\b", lambda m: fill[m.group()], plain),
-            tex.replace("<x>", self.tex[0]).replace("<z>", self.tex[1]),
+            re.sub(r"\b[XZ]\b", lambda m: fill[m.group()], plain.replace("<dz>", self.element[0])),
+            tex.replace("<dz>", self.element[1])
+            .replace("<x>", self.tex[0])
+            .replace("<z>", self.tex[1]),
         )
 
 
@@ -297,7 +301,7 @@ QUANTITIES = {
         "KL(q(Z|X) || p(Z))",
         r"\mathrm{KL}(q(<z> \mid <x>) \,\|\, p(<z>))",
     ),
-    "mass": ("∫ q(Z|X) d(Z)", r"\int q(<z> \mid <x>) \, d(<z>)"),
+    "mass": ("∫ q(Z|X) <dz>", r"\int q(<z> \mid <x>) \, <dz>"),
     "one": ("1", "1"),
     "sum": ("log sum_Z p(X,Z)", r"\log \sum_{<z>} p(<x>, <z>)"),
 }

@@ -14,7 +14,7 @@ from pyro_vae.errors import DataError, EqualityError, ProgramError
 from pyro_vae.explaining import derivation_of, known_of
 from pyro_vae.inference.conjugate import ConjugateNormal
 from pyro_vae.inference.derivation import _trusted, derive
-from pyro_vae.inference.derivation_lines import Term, compare_terms
+from pyro_vae.inference.derivation_lines import QUANTITIES, Symbols, Term, compare_terms
 from pyro_vae.inference.em_view import e_step_view, em_view, joint_view
 from pyro_vae.inference.evidence import log_evidence
 from pyro_vae.inference.local import fit_guide
@@ -519,3 +519,11 @@ def test_the_error_of_few_weights_is_not_believed():
     assert line.kind == "not judged"
     assert "nan" not in line.why + " ".join(found.notes)
     assert "k-hat is unknown of 10 draws" in line.why
+
+
+def test_the_element_of_an_integral_is_of_all_the_sites():
+    text = QUANTITIES["mass"]
+    assert Symbols(("z",), ("x",)).both(*text)[0] == "∫ q(z|x) dz"
+    plain, tex = Symbols(("z1", "z2"), ("x",)).both(*text)
+    assert plain == "∫ q(z1,z2|x) d(z1,z2)"
+    assert tex.endswith(r"\, d(z_{1}, z_{2})")
