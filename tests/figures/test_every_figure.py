@@ -371,3 +371,11 @@ def test_registry_and_page_agree():
     listed = re.findall(r"^\| `([a-z-]+)` \| (.*?) \| (.*?) \|$", page, re.MULTILINE)
     entries = FIGURES.values()
     assert listed == [(e.name, e.shows.replace("|", r"\|"), e.needs_text) for e in entries]
+
+
+def test_the_first_datum_of_the_toy_is_an_ordinary_one():
+    x = of_toy.toy_data()
+    far = (x - x.median()).abs()
+    assert far[0] == 0
+    assert (far.diff() >= 0).all()
+    assert len(x.unique()) == of_toy.TOY_SIZE
