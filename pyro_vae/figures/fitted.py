@@ -11,8 +11,7 @@ import torch
 from pyro_vae.data.sprites import SPRITE_FACTORS, Sprites
 from pyro_vae.errors import ProgramError, PyroVAEError, RunError
 from pyro_vae.gallery import encoder_side
-from pyro_vae.inference.disentanglement import HasPosterior
-from pyro_vae.inference.latents import normal_marginals
+from pyro_vae.inference.disentanglement import marginals_of
 from pyro_vae.inference.traces import is_point_mass, latent_sites, trace_of
 from pyro_vae.loading import load_data, load_model
 from pyro_vae.models import VQVAE, MixtureModel
@@ -216,11 +215,8 @@ def _no_codes(fitted: Fitted) -> str | None:
 def _no_factors(fitted: Fitted) -> str | None:
     if fitted.data.name != Sprites.name:
         return f"those of {fitted.data.name} are not known; fit --data sprites"
-    if not isinstance(fitted.model, HasPosterior):
-        return _kind(fitted)
     try:
-        with torch.no_grad():
-            normal_marginals(fitted.model.posterior(fitted.x[:1]))
+        marginals_of(fitted.model, fitted.x[:1])
     except ProgramError as error:
         return str(error)
     return None

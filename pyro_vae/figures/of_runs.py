@@ -314,8 +314,9 @@ def _holes(fitted: Fitted) -> Figure:
     "mutual-information",
     "What each latent dimension tells of each known factor of the training data. The gap of a "
     "factor is the lead of the dimension that tells most of it, as a share of its entropy.",
-    needs.FACTORS,
+    needs.ENCODER,
     needs.NO_CONDITION,
+    needs.FACTORS,
     in_report=True,
 )
 def _mutual_information(fitted: Fitted) -> Figure:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.inference.inputs import Inputs
 
-__all__ = ["HasPosterior", "mutual_information_gap"]
+__all__ = ["HasPosterior", "marginals_of", "mutual_information_gap"]
 
 #: Densities held at once.
 _CELLS = 2**22
@@ -116,7 +116,7 @@ def mutual_information_gap(
     if num_draws < 2:
         raise ValueError(f"num_draws got {num_draws}: a standard error needs two or more")
     known = _known(factors, count(x))
-    loc, scale = _marginals(model, x)
+    loc, scale = marginals_of(model, x)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(num_draws, *loc.shape, generator=generator, dtype=torch.double)
     draws = loc + scale * noise.to(loc)
@@ -180,8 +180,14 @@ def _known(factors: Mapping[str, Tensor], size: int) -> _Factors:
     return found
 
 
-def _marginals(model: HasPosterior, x: Inputs) -> tuple[Tensor, Tensor]:
-    """Means and standard deviations of q(z_l | x_n), ``(N, L)``, float64 on the CPU."""
+def marginals_of(model: HasPosterior, x: Inputs) -> tuple[Tensor, Tensor]:
+    """Means and standard deviations of q(z_l | x_n), ``(N, L)``, float64 on the CPU.
+
+    Raises
+    ------
+    ProgramError
+        If there is no ``posterior``, or it gives no normal marginals, or fewer than two.
+    """
     if not isinstance(model, HasPosterior):
         raise ProgramError(
             f"model got {type(model).__name__}, which has no posterior(x): give a VAE, or an "

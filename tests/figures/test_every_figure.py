@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -20,7 +21,9 @@ from pyro_vae.inference import Run
 from pyro_vae.latent_paths import grid_of_quantiles, spherical, straight
 from pyro_vae.models import VAE, VQVAE, Autoencoder, MixtureModel
 from pyro_vae.models.condition import Labels
+from pyro_vae.models.guides import MixtureOfNormals
 from pyro_vae.models.likelihoods import Binomial
+from pyro_vae.networks import Unamortised
 from pyro_vae.report import save_figures
 from tests.tolerances import STANDARD_ERRORS
 
@@ -224,6 +227,26 @@ def test_curves_are_named_by_what_was_trained(fitted, tmp_path):
     }.items():
         (ax,) = FIGURES["training"].draw(fitted[name]).axes
         assert ax.get_ylabel() == f"{quantity} (nats per datum)"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"latent_dim": 1}, "a gap needs two dimensions"),
+        ({"guide": MixtureOfNormals(2)}, "must be normal"),
+        ({"condition": Labels(3)}, "a model of x alone"),
+        ({"encoder": Unamortised(840)}, "an encoder"),
+    ],
+    ids=["a line", "a mixture", "conditional", "unamortised"],
+)
+def test_the_report_leaves_out_factors_that_no_dimension_can_be_held_against(settings, words):
+    sprites = data.load("sprites")
+    model = VAE((16, 16), **{**small(), "latent_dim": 2, **settings})
+    metrics = pd.DataFrame({"epoch": [1], "train_elbo": [-1.0], "validation_elbo": [-1.0]})
+    seen = Fitted("run", model.eval(), sprites, metrics, None)
+    assert "mutual-information" not in report_figures(seen)
+    with pytest.raises(ProgramError, match=words):
+        figure_named("mutual-information").draw(seen)
 
 
 def test_the_report_leaves_out_what_it_did(fitted):
