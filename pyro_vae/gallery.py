@@ -9,6 +9,7 @@ from pyro import poutine
 
 from pyro_vae.errors import DataError
 from pyro_vae.inference.holes import draw_codes
+from pyro_vae.inference.inputs import encoder_side, run_program
 from pyro_vae.latent_paths import grid_of_quantiles, path_named, traversal
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ __all__ = [
     "decoded_draws",
     "different_pairs",
     "draw_samples",
-    "encoder_side",
     "interpolate",
     "manifold",
     "morph",
@@ -134,7 +134,7 @@ def interpolate(
     along = path_named(path)
     given = given or {}
     with torch.no_grad():
-        start, end = model.code(x, **encoder_side(given))
+        start, end = run_program(model.code, encoder_side({"x": x, **given}))
         return model.decode(along(start, end, steps), **_repeated(given, steps))
 
 
@@ -228,7 +228,7 @@ def manifold(
     with torch.no_grad():
         size = getattr(model, "latent_dim", 2)
         if x is not None:
-            codes = model.code(x, **encoder_side(given))
+            codes = run_program(model.code, encoder_side({"x": x, **given}))
             size = codes.shape[-1]
         if size != 2:
             raise DataError(
@@ -289,7 +289,7 @@ def traverse(
     """
     given = given or {}
     with torch.no_grad():
-        codes = model.code(x, **encoder_side(given))
+        codes = run_program(model.code, encoder_side({"x": x, **given}))
         if dimensions is None:
             dimensions = codes.var(0, correction=0).argsort(descending=True).tolist()
         if span is None:
@@ -302,11 +302,6 @@ def traverse(
 def _repeated(given: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     """The first row of each, ``count`` times."""
     return {name: part[:1].expand(count, *part.shape[1:]) for name, part in given.items()}
-
-
-def encoder_side(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What the guide sees: the exposure is the likelihood's alone."""
-    return {name: part for name, part in given.items() if name != "exposure"}
 
 
 def one_of_each(data: Dataset) -> list[int]:

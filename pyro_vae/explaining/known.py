@@ -10,7 +10,7 @@ import torch
 
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference.derivation import derive
-from pyro_vae.inference.inputs import check_inputs, count, run_program, take
+from pyro_vae.inference.inputs import check_inputs, count, encoder_side, run_program, take
 from pyro_vae.inference.local import fit_guide
 from pyro_vae.models import LatentVariableModel
 
@@ -74,7 +74,7 @@ def derivation_of(
         )
     model, x = in_double(getattr(model, "measured_as", model), x)
     if not getattr(model, "amortised", True):
-        model = run_program(model.unamortised, _encoder_side(x))
+        model = run_program(model.unamortised, encoder_side(x))
         fit_guide(model, x, seed=seed)
     return derive(model.model, model.guide, x, **known_of(model, x), **settings)
 
@@ -94,8 +94,3 @@ def known_of(model: Any, x: Inputs) -> dict[str, Any]:
         if hasattr(model, "identity"):
             known["exact_elbo"] = run_program(model.identity, x).elbo.item()
     return known
-
-
-def _encoder_side(x: Inputs) -> Inputs:
-    """What the guide sees: the exposure is the likelihood's alone."""
-    return x if isinstance(x, torch.Tensor) else {k: v for k, v in x.items() if k != "exposure"}

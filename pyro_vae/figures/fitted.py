@@ -10,8 +10,8 @@ import torch
 
 from pyro_vae.data.sprites import SPRITE_FACTORS, Sprites
 from pyro_vae.errors import ProgramError, PyroVAEError, RunError
-from pyro_vae.gallery import encoder_side
 from pyro_vae.inference.disentanglement import marginals_of
+from pyro_vae.inference.inputs import encoder_side, run_program
 from pyro_vae.inference.traces import is_point_mass, latent_sites, trace_of
 from pyro_vae.loading import load_data, load_model
 from pyro_vae.models import VQVAE, MixtureModel
@@ -110,7 +110,7 @@ class Fitted:
     def codes(self) -> Tensor:
         """Codes of the test data, ``(n, L)``."""
         with torch.no_grad():
-            return self.model.code(self.x, **encoder_side(self.given()))
+            return run_program(self.model.code, encoder_side(self.test))
 
     @property
     def measured(self) -> xr.Dataset:

@@ -17,7 +17,7 @@ from pyro.infer import Trace_ELBO
 
 from pyro_vae.inference.derivation import derive
 from pyro_vae.inference.derivation_lines import Derivation, Step, Term, compare_terms
-from pyro_vae.inference.inputs import run_program
+from pyro_vae.inference.inputs import encoder_side, run_program
 from pyro_vae.inference.local import fit_guide
 
 if TYPE_CHECKING:
@@ -191,8 +191,7 @@ def e_step_view(
         Claims: the model's parameters and log p(x) are where they were, and L_b has not
         fallen.
     """
-    seen = x if not isinstance(x, dict) else {k: v for k, v in x.items() if k != "exposure"}
-    local = run_program(model.unamortised, seen)
+    local = run_program(model.unamortised, encoder_side(x))
     own = {id(parameter) for parameter in local.local_parameters}
     others = [p for p in local.parameters() if id(p) not in own]
     kept = [parameter.detach().clone() for parameter in others]

@@ -17,7 +17,7 @@ from pyro_vae.inference.evaluate import (
     gap_reduction,
     reduce_weights,
 )
-from pyro_vae.inference.inputs import run_program
+from pyro_vae.inference.inputs import encoder_side, run_program
 from pyro_vae.inference.local import fit_guide
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ def gap_parts(
     ProgramError
         If the model's guide has no form without amortisation.
     """
-    seen = x if not isinstance(x, dict) else {k: v for k, v in x.items() if k != "exposure"}
-    local = run_program(model.unamortised, seen)
+    local = run_program(model.unamortised, encoder_side(x))
     fitted = fit_guide(
         local,
         x,

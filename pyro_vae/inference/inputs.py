@@ -20,6 +20,7 @@ __all__ = [
     "count",
     "cuda_devices",
     "device_of",
+    "encoder_side",
     "run_program",
     "take",
     "tensors",
@@ -70,6 +71,13 @@ def take(x: Inputs, rows: slice | Tensor) -> Inputs:
     if isinstance(x, Mapping):
         return {name: part[rows] for name, part in x.items()}
     return x[rows]
+
+
+def encoder_side(x: Inputs) -> Inputs:
+    """What the guide sees of the data: an exposure is the likelihood's alone."""
+    if isinstance(x, Mapping):
+        return {name: part for name, part in x.items() if name != "exposure"}
+    return x
 
 
 def run_program(program: Callable[..., Any], x: Inputs) -> Any:

@@ -14,7 +14,7 @@ import torch
 
 from pyro_vae.inference.diagnostics import active_directions, active_units
 from pyro_vae.inference.evaluate import evaluate
-from pyro_vae.inference.inputs import count, run_program, take, tensors
+from pyro_vae.inference.inputs import count, encoder_side, run_program, take, tensors
 from pyro_vae.inference.local import fit_guide
 from pyro_vae.inference.traces import is_point_mass, latent_sites, trace_of
 
@@ -77,7 +77,7 @@ def measure(
         for the guide described above.
     """
     if not getattr(model, "amortised", True):
-        model = run_program(model.unamortised, _encoder_inputs(x))
+        model = run_program(model.unamortised, encoder_side(x))
         fit_guide(model, x, seed=settings.get("seed", 0))
     exact = hasattr(model, "log_prob")
     sites = _guide_sites(model.guide, x)
@@ -122,11 +122,6 @@ def measure(
     return results
 
 
-def _encoder_inputs(x: Inputs) -> Inputs:
-    """What the guide sees: an exposure is the likelihood's alone."""
-    return x if isinstance(x, torch.Tensor) else {k: v for k, v in x.items() if k != "exposure"}
-
-
 def _guide_sites(guide: Program, x: Inputs) -> list[dict[str, Any]]:
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         return latent_sites(trace_of(guide, take(x, slice(1))))
@@ -150,11 +145,11 @@ def _size(model: Any, x: Inputs) -> dict[str, float]:
         size["num_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if hasattr(model, "latent_dim") and hasattr(model, "code"):
         with torch.no_grad():
-            means = run_program(model.code, _encoder_inputs(x))
+            means = run_program(model.code, encoder_side(x))
         size["latent_dim"] = int(means.shape[-1])
         if hasattr(model, "perplexity"):
-            size["perplexity"] = run_program(model.perplexity, _encoder_inputs(x))
-            usage = run_program(model.usage, _encoder_inputs(x))
+            size["perplexity"] = run_program(model.perplexity, encoder_side(x))
+            usage = run_program(model.usage, encoder_side(x))
             size["num_codes"], size["codes_in_use"] = len(usage), int((usage > 0).sum())
         elif count(x) > 1:
             size["active_units"] = active_units(means)

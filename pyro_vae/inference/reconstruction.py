@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from pyro_vae.inference.inputs import count, run_program, take
+from pyro_vae.inference.inputs import count, encoder_side, run_program, take
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,10 +43,8 @@ def reconstruct(model: Coder, x: Inputs) -> Tensor:
         Data, or named tensors of such: the code hears all but an exposure.
     """
     given = {} if isinstance(x, torch.Tensor) else {k: v for k, v in x.items() if k != "x"}
-    heard = {name: part for name, part in given.items() if name != "exposure"}
-    data = x if isinstance(x, torch.Tensor) else x["x"]
     with torch.no_grad():
-        return model.decode(run_program(model.code, {"x": data, **heard}), **given)
+        return model.decode(run_program(model.code, encoder_side(x)), **given)
 
 
 def reconstruction(
