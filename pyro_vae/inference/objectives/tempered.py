@@ -6,19 +6,15 @@ import math
 from typing import TYPE_CHECKING, Any, Literal, final
 
 import torch
-from pyro import poutine
 from torch.distributions import Independent, kl_divergence
 
 from pyro_vae.errors import ProgramError, UnknownNameError
 from pyro_vae.formulas import ObjectiveFormula
-from pyro_vae.inference.inputs import count, cuda_devices, take
-from pyro_vae.inference.objectives.weighted import WeightedObjective, inputs_of
+from pyro_vae.inference.objectives.weighted import WeightedObjective
 from pyro_vae.inference.traces import (
     latent_sites,
     observed_sites,
     plate_scale,
-    run_in_plate,
-    structure_of,
     sum_sites,
 )
 
@@ -225,13 +221,8 @@ class FreeBits(WeightedObjective):
         self, model: Program, guide: Program, *args: Any, **kwargs: Any
     ) -> Tensor:
         """Minus the objective, summed over the data."""
-        x = inputs_of(model, args, kwargs)
-        with torch.no_grad(), torch.random.fork_rng(devices=cuda_devices(x)):
-            structure = structure_of(model, guide, take(x, slice(1)), False, None)
-        size, particles = count(x), self.num_particles
-        trace = run_in_plate(guide, x, structure, particles)
-        replayed = run_in_plate(poutine.replay(model, trace=trace), x, structure, particles)
-        reconstruction = sum_sites(observed_sites(replayed), structure, particles, size)
+        trace, replayed, structure, size = self._traces(model, guide, args, kwargs)
+        reconstruction = sum_sites(observed_sites(replayed), structure, self.num_particles, size)
         sites = latent_sites(trace)
         kls = [
             _kl_per_dimension(site, replayed.nodes[site["name"]]["fn"], closed=len(sites) == 1)

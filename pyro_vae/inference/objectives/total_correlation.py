@@ -6,19 +6,15 @@ import math
 from typing import TYPE_CHECKING, Any, Literal, final
 
 import torch
-from pyro import poutine
 from torch.distributions import Independent, Normal
 
 from pyro_vae.errors import ProgramError, UnknownNameError
 from pyro_vae.formulas import ObjectiveFormula
-from pyro_vae.inference.inputs import count, cuda_devices, take
-from pyro_vae.inference.objectives.weighted import WeightedObjective, inputs_of
+from pyro_vae.inference.objectives.weighted import WeightedObjective
 from pyro_vae.inference.traces import (
     latent_sites,
     observed_sites,
     plate_scale,
-    run_in_plate,
-    structure_of,
     sum_sites,
 )
 
@@ -128,12 +124,8 @@ class BetaTCELBO(WeightedObjective):
         self, model: Program, guide: Program, *args: Any, **kwargs: Any
     ) -> Tensor:
         """Minus the objective, summed over the data."""
-        x = inputs_of(model, args, kwargs)
-        with torch.no_grad(), torch.random.fork_rng(devices=cuda_devices(x)):
-            structure = structure_of(model, guide, take(x, slice(1)), False, None)
-        size, particles = count(x), self.num_particles
-        trace = run_in_plate(guide, x, structure, particles)
-        replayed = run_in_plate(poutine.replay(model, trace=trace), x, structure, particles)
+        trace, replayed, structure, size = self._traces(model, guide, args, kwargs)
+        particles = self.num_particles
         cross = _cross_log_guide(trace, replayed, structure, particles, size)
         scale = plate_scale(trace, structure)
         log_share = self._log_share(size, scale).to(cross)

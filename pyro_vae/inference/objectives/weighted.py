@@ -7,18 +7,22 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+from pyro import poutine
 from pyro.infer import ELBO
 from pyro.infer.enum import get_importance_trace
 from pyro.infer.util import torch_item
 
+from pyro_vae.inference.inputs import count, cuda_devices, take
+from pyro_vae.inference.traces import run_in_plate, structure_of
 from pyro_vae.inference.weights import sample_log_weights
 
 if TYPE_CHECKING:
+    from pyro.poutine import Trace
     from torch import Tensor
 
     from pyro_vae.formulas import ObjectiveFormula
     from pyro_vae.inference.inputs import Inputs
-    from pyro_vae.inference.traces import Program
+    from pyro_vae.inference.traces import Program, Structure
     from pyro_vae.inference.weights import LogWeights
 
 __all__ = ["WeightedObjective", "inputs_of"]
@@ -77,6 +81,20 @@ class WeightedObjective(ELBO):
             model, guide, x, self.num_particles, enumerate_discrete=self.enumerate_discrete
         )
         return -scale * self.bound(terms).sum()
+
+    def _traces(
+        self, model: Program, guide: Program, args: Any, kwargs: Any
+    ) -> tuple[Trace, Trace, Structure, int]:
+        """Traces of the guide and of the model replayed on it, their layout, and the batch's size.
+
+        For objectives that are no function of the weights alone.
+        """
+        x = inputs_of(model, args, kwargs)
+        with torch.no_grad(), torch.random.fork_rng(devices=cuda_devices(x)):
+            structure = structure_of(model, guide, take(x, slice(1)), False, None)
+        trace = run_in_plate(guide, x, structure, self.num_particles)
+        replay = poutine.replay(model, trace=trace)
+        return trace, run_in_plate(replay, x, structure, self.num_particles), structure, count(x)
 
     def loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
         """Minus the objective, summed over the data."""
