@@ -254,8 +254,8 @@ def measure_reconstruction(
     model, data, split, limit
         As for ``measure_split``.
     """
-    scale = 1.0 if data.maximum is None else 1.0 / data.maximum
-    return inference.reconstruction(model, _held_out(model, data, split, limit), scale=scale)  # type: ignore[arg-type]
+    x = _held_out(model, data, split, limit)
+    return inference.reconstruction(model, x, scale=data.unit_scale)  # type: ignore[arg-type]
 
 
 def measure_summary(results: xr.Dataset) -> pd.DataFrame:

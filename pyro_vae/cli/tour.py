@@ -115,8 +115,7 @@ def tour(
 
     console = Console(highlight=False, soft_wrap=True, stderr=True)
     console.print("a reference density of real pictures, for the hole test")
-    scale = 1.0 if dataset.maximum is None else 1.0 / dataset.maximum
-    reference = inference.fit_reference(scale * dataset.train[:_REFERENCE], seed=seed)
+    reference = inference.fit_reference(dataset.unit_scale * dataset.train[:_REFERENCE], seed=seed)
     visits: list[Visit] = []
     for number, stop in enumerate(chosen, start=1):
         console.print(f"{number} of {len(chosen)}: {stop.title}", markup=False)

@@ -237,6 +237,11 @@ class Dataset:
             affine=affine.after(self.affine),
         )
 
+    @property
+    def unit_scale(self) -> float:
+        """What counts are multiplied by to be in the unit interval; 1 for other data."""
+        return 1.0 if self.maximum is None else 1.0 / self.maximum
+
     def with_total_exposure(self) -> Dataset:
         """Counts with the exposure of each row: its total, over the mean training total.
 

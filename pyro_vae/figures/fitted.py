@@ -119,11 +119,6 @@ class Fitted:
         return self.results
 
     @property
-    def scale(self) -> float:
-        """What brings the data to the unit interval."""
-        return 1.0 if self.data.maximum is None else 1.0 / self.data.maximum
-
-    @property
     def factors(self) -> Mapping[str, Tensor]:
         """Known factors of the training data, by name."""
         assert self.data.covariates is not None

@@ -295,7 +295,7 @@ def _codes(fitted: Fitted) -> Figure:
     needs.NO_CONDITION,
 )
 def _holes(fitted: Fitted) -> Figure:
-    data, scale = fitted.data, fitted.scale
+    data, scale = fitted.data, fitted.data.unit_scale
     train = data.epoch_train(0)
     reference = inference.fit_reference(scale * train[:_REFERENCE], seed=fitted.seed)
     scores = inference.hole_test(

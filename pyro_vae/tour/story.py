@@ -12,7 +12,6 @@ from pyro_vae.gallery import decoded_draws, different_pairs, interpolate
 from pyro_vae.held_out import measure_summary
 from pyro_vae.inference.holes import hole_summary
 from pyro_vae.models import MixtureModel
-from pyro_vae.tour.visits import Visit, unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pyro_vae.data import Dataset
+    from pyro_vae.tour.visits import Visit
 
 __all__ = ["conclusions", "figures", "hole_table", "table"]
 
@@ -82,7 +82,7 @@ def _cell(mean: float, error: float, *, digits: int) -> str:
 def figures(seen: Visit, data: Dataset, *, seed: int = 0) -> dict[str, Figure]:
     """Reconstructions, walks between codes, and draws, by caption."""
     found: dict[str, Any] = {}
-    scale = unit(data)
+    scale = data.unit_scale
     if len(data.event_shape) != 2:
         return found
     if not isinstance(seen.model, MixtureModel):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyro_vae.models import LatentVariableModel
     from pyro_vae.tour.stops import Plan, Stop
 
-__all__ = ["Visit", "fit_stop", "unit", "visit"]
+__all__ = ["Visit", "fit_stop", "visit"]
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def visit(
             data.test,
             reference=reference,
             labels=None if data.labels is None else data.labels["test"],
-            scale=unit(data),
+            scale=data.unit_scale,
             seed=seed,
         )
     if model.has_evidence:
@@ -135,8 +135,3 @@ def visit(
             progress=progress,
         )
     return Visit(stop, model, run, error, results, holes)
-
-
-def unit(data: Dataset) -> float:
-    """What brings the data to the unit interval."""
-    return 1.0 if data.maximum is None else 1.0 / data.maximum

@@ -190,3 +190,9 @@ def test_it_is_immutable():
         data.name = "suns"
     with pytest.raises(TypeError):
         data.labels["train"] = None
+
+
+def test_the_scale_to_the_unit_interval_is_that_of_the_counts():
+    digits = load("digits")
+    assert float((digits.unit_scale * digits.train).max()) == 1.0
+    assert load("digits", binarisation="threshold").unit_scale == 1.0
