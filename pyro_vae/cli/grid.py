@@ -38,7 +38,8 @@ from pyro_vae.cli.output import measuring, print_json
 from pyro_vae.cli.recipe import Recipe
 from pyro_vae.errors import PyroVAEError, RunError
 from pyro_vae.held_out import measured_run
-from pyro_vae.inference.runs import Run, whole_file
+from pyro_vae.inference.runs import whole_file
+from pyro_vae.inference.sweep import claim_folder, fit_in
 from pyro_vae.report import save_figure
 from pyro_vae.spelling import split_list
 
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
     from pyro_vae.inference import Comparison
 
 __all__ = ["grid"]
-
-_SETTINGS = "grid.json"
 
 
 class _Cell(NamedTuple):
@@ -138,13 +137,25 @@ def grid(
     if not cells:
         raise RunError("no combination can be fitted: see the reasons above")
     about = {"data": repr(dataset), "network": {**shared, "hidden": list(widths(hidden))}}
-    _prepare(out, {**about, "training": training}, overwrite)
+    claim_folder(
+        out / "grid.json",
+        {**about, "training": training},
+        holds="a grid with other data, networks or training",
+        overwrite=overwrite,
+    )
 
     results: dict[str, xr.Dataset] = {}
     for number, cell in enumerate(cells, start=1):
         console.print(f"{number} of {len(cells)}: {cell.name}", markup=False)
         try:
-            run = _fit(cell, out, dataset, training, overwrite)
+            run = fit_in(
+                out / cell.name,
+                cell.recipe.build(dataset),
+                dataset,
+                cell.recipe.objective,
+                overwrite=overwrite,
+                **training,
+            )
         except PyroVAEError as error:
             refused[cell.name] = f"{error}"
             console.print(f"failed {cell.name}: {error}", markup=False)
@@ -182,39 +193,6 @@ def _refusal(recipe: Recipe, data: Dataset) -> str | None:
     except (PyroVAEError, ValueError) as error:
         return str(error)
     return None
-
-
-def _prepare(out: Path, settings: dict[str, Any], overwrite: bool) -> None:
-    """Make the folder, or see that the grid in it is this one."""
-    path = out / _SETTINGS
-    if path.is_file() and not overwrite:
-        if json.loads(path.read_text()) != settings:
-            raise RunError(
-                f"{out} holds a grid with other data, networks or training: give another --out, "
-                "or --overwrite to replace it"
-            )
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as scratch:
-        scratch.write_text(json.dumps(settings, indent=2) + "\n")
-
-
-def _fit(cell: _Cell, out: Path, data: Dataset, training: dict[str, Any], overwrite: bool) -> Run:
-    """Fit a cell, go on with it, or find it done."""
-    folder = out / cell.name
-    resume = (folder / "config.json").is_file() and not overwrite
-    result = inference.fit(
-        cell.recipe.build(data),
-        data,
-        cell.recipe.objective,
-        run=folder,
-        resume=resume,
-        overwrite=overwrite,
-        **training,
-    )
-    if result.stopped == "interrupt":
-        raise KeyboardInterrupt
-    return Run.open(folder)
 
 
 def _by_measure(results: dict[str, xr.Dataset]) -> dict[str, Comparison]:

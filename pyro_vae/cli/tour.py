@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,8 +15,9 @@ from pyro_vae import inference, plots
 from pyro_vae.cli.options import DataName, DataRoot, Hidden, Json, LearningRate, Seed, widths
 from pyro_vae.cli.output import measuring, print_json
 from pyro_vae.cli.report import provenance
-from pyro_vae.errors import RunError, UnknownNameError
+from pyro_vae.errors import UnknownNameError
 from pyro_vae.inference.runs import whole_file
+from pyro_vae.inference.sweep import claim_folder
 from pyro_vae.report import Section, save_figure, write_report
 from pyro_vae.spelling import split_list
 from pyro_vae.tour import (
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["tour"]
 
-_SETTINGS = "tour.json"
 #: Pictures that the reference density is fitted to, at most.
 _REFERENCE = 10_000
 _INTRODUCTION = (
@@ -111,7 +110,12 @@ def tour(
         seed,
     )
     out = Path("runs") / f"tour-{data}" if out is None else out
-    _prepare(out, {"data": repr(dataset), **vars(plan), "hidden": list(plan.hidden)}, overwrite)
+    claim_folder(
+        out / "tour.json",
+        {"data": repr(dataset), **vars(plan), "hidden": list(plan.hidden)},
+        holds="a tour with other data or settings",
+        overwrite=overwrite,
+    )
 
     console = Console(highlight=False, soft_wrap=True, stderr=True)
     console.print("a reference density of real pictures, for the hole test")
@@ -155,21 +159,6 @@ def _load(name: str, binarisation: str | None, seed: int, data_root: Path | None
         grey = name in known and known[name].kind == "unit-interval"
         binarisation = "threshold" if grey else "none"
     return datasets.load(name, binarisation=binarisation, seed=seed, data_root=data_root)
-
-
-def _prepare(out: Path, settings: dict[str, object], overwrite: bool) -> None:
-    """Make the folder, or see that the tour in it is this one."""
-    path = out / _SETTINGS
-    if path.is_file() and not overwrite:
-        if json.loads(path.read_text()) != settings:
-            raise RunError(
-                f"{out} holds a tour with other data or settings: give another --out, or "
-                "--overwrite to replace it"
-            )
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as scratch:
-        scratch.write_text(json.dumps(settings, indent=2) + "\n")
 
 
 def _conclude(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pyro_vae import inference
 from pyro_vae.held_out import measure_reconstruction, measured_run
-from pyro_vae.inference.runs import Run
+from pyro_vae.inference.sweep import fit_in
 from pyro_vae.loading import load_model
 from pyro_vae.models import VQVAE, AutoregressiveCodes, LinearVAE, MixtureModel
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.data import Dataset
     from pyro_vae.inference.reference import ReferenceDensity
+    from pyro_vae.inference.runs import Run
     from pyro_vae.models import LatentVariableModel
     from pyro_vae.tour.stops import Plan, Stop
 
@@ -53,7 +54,6 @@ class Visit:
 
 def fit_stop(stop: Stop, data: Dataset, plan: Plan, out: Path, *, overwrite: bool) -> Run:
     """Fit a stop's model in its folder, go on with it, or find it done."""
-    folder = out / stop.name
     model = stop.build(data, plan)
     if stop.follows is not None:
         first = load_model(out / stop.follows)
@@ -61,22 +61,18 @@ def fit_stop(stop: Stop, data: Dataset, plan: Plan, out: Path, *, overwrite: boo
         model = first.with_prior(AutoregressiveCodes(seed=plan.seed))
     # A mixture has few parameters, and each moves little for one datum.
     faster = 10 if isinstance(model, MixtureModel | LinearVAE) else 1
-    result = inference.fit(
+    return fit_in(
+        out / stop.name,
         model,
         data,
         stop.objective,
+        overwrite=overwrite,
         epochs=plan.epochs,
         batch_size=plan.batch_size,
         learning_rate=faster * plan.learning_rate,
         schedule="cosine",
         seed=plan.seed,
-        run=folder,
-        resume=(folder / "config.json").is_file() and not overwrite,
-        overwrite=overwrite,
     )
-    if result.stopped == "interrupt":
-        raise KeyboardInterrupt
-    return Run.open(folder)
 
 
 def visit(
