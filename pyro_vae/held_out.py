@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.data import Dataset
     from pyro_vae.inference import Run
+    from pyro_vae.inference.reference import ReferenceDensity
     from pyro_vae.models import LatentVariableModel
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "further_results",
     "gap_of_run",
     "gap_sentence",
+    "hole_reference",
+    "measure_holes",
     "measure_reconstruction",
     "measure_run",
     "measure_split",
@@ -37,6 +40,9 @@ __all__ = [
     "measured_run",
     "require_gap_parts",
 ]
+
+#: Pictures that the reference density of the hole test is fitted to, at most.
+_REFERENCE_ROWS = 10_000
 
 
 def measure_run(
@@ -256,6 +262,37 @@ def measure_reconstruction(
     """
     x = _held_out(model, data, split, limit)
     return inference.reconstruction(model, x, scale=data.unit_scale)  # type: ignore[arg-type]
+
+
+def hole_reference(data: Dataset, *, seed: int = 0) -> ReferenceDensity:
+    """A density of the training pictures, on the unit interval, for ``measure_holes``."""
+    rows = data.epoch_train(0)[:_REFERENCE_ROWS]
+    return inference.fit_reference(data.unit_scale * rows, seed=seed)
+
+
+def measure_holes(
+    model: LatentVariableModel, data: Dataset, reference: ReferenceDensity, *, seed: int = 0
+) -> xr.Dataset:
+    """``inference.hole_test`` of a model of pictures alone, on the test split.
+
+    Parameters
+    ----------
+    model, data
+        A model with codes, and its data set.
+    reference
+        What ``hole_reference`` gave.
+    seed
+        Seed of pairs and draws.
+    """
+    return inference.hole_test(
+        model,  # type: ignore[arg-type]
+        data.epoch_train(0),
+        data.test,
+        reference=reference,
+        labels=None if data.labels is None else data.labels["test"],
+        scale=data.unit_scale,
+        seed=seed,
+    )
 
 
 def measure_summary(results: xr.Dataset) -> pd.DataFrame:

@@ -7,6 +7,8 @@ import pytest
 import xarray as xr
 from scipy import stats
 
+from pyro_vae import data
+from pyro_vae.held_out import hole_reference
 from pyro_vae.tour import STOPS, story
 from pyro_vae.tour.visits import Visit
 from tests.inference.test_holes import made_up
@@ -111,3 +113,12 @@ def test_cells_have_sampling_errors_and_bounds_are_marked():
         assert row["bits/dim"] == f"{other}{bits[0]} ({bits[1]})"
     assert table.loc["PCA", "log p(x)"] == f"{mean:.1f} ({error:.1f}) density"
     assert table.loc["PCA", "bits/dim"] == "-"
+
+
+def test_pictures_are_judged_as_the_model_is_trained_on_them():
+    """Dynamic binarisation keeps grey levels, and trains on draws."""
+    digits = data.load("digits", binarisation="dynamic", seed=0)
+    reference = hole_reference(digits)
+    seen = digits.epoch_train(0)
+    assert set(seen.unique().tolist()) == {0.0, 1.0}
+    np.testing.assert_allclose(reference.pca.mean_, seen.flatten(1).double().mean(0), atol=1e-12)

@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from pyro_vae import data as datasets
-from pyro_vae import inference, plots
+from pyro_vae import plots
 from pyro_vae.cli.options import DataName, DataRoot, Hidden, Json, LearningRate, Seed, widths
 from pyro_vae.cli.output import measuring, print_json
 from pyro_vae.cli.report import provenance
 from pyro_vae.errors import UnknownNameError
+from pyro_vae.held_out import hole_reference
 from pyro_vae.inference.runs import whole_file
 from pyro_vae.inference.sweep import claim_folder
 from pyro_vae.report import Section, save_figure, write_report
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["tour"]
 
-#: Pictures that the reference density is fitted to, at most.
-_REFERENCE = 10_000
 _INTRODUCTION = (
     "Every model of the story on the same data, with codes of the same length, measured on "
     "held-out data. Squared error: per pixel on the unit interval, of data decoded from their "
@@ -119,7 +118,7 @@ def tour(
 
     console = Console(highlight=False, soft_wrap=True, stderr=True)
     console.print("a reference density of real pictures, for the hole test")
-    reference = inference.fit_reference(dataset.unit_scale * dataset.train[:_REFERENCE], seed=seed)
+    reference = hole_reference(dataset, seed=seed)
     visits: list[Visit] = []
     for number, stop in enumerate(chosen, start=1):
         console.print(f"{number} of {len(chosen)}: {stop.title}", markup=False)

@@ -23,6 +23,7 @@ from pyro_vae.gallery import (
     one_of_each,
     traverse,
 )
+from pyro_vae.held_out import hole_reference, measure_holes
 from pyro_vae.inference.em_view import e_step_view
 from pyro_vae.inference.inputs import take
 from pyro_vae.inference.objectives import objective_named
@@ -49,9 +50,6 @@ _SIMULATIONS = 1000
 
 #: Codes in the plane at most: more hide each other.
 _LATENT_DATA = 2000
-
-#: Training data that the reference density of the hole test is fitted to, at most.
-_REFERENCE = 10_000
 
 #: Draws from the guide, and steps of its training, for the E-step of one datum.
 _E_STEP_PARTICLES, _E_STEPS = 5000, 300
@@ -295,18 +293,8 @@ def _codes(fitted: Fitted) -> Figure:
     needs.NO_CONDITION,
 )
 def _holes(fitted: Fitted) -> Figure:
-    data, scale = fitted.data, fitted.data.unit_scale
-    train = data.epoch_train(0)
-    reference = inference.fit_reference(scale * train[:_REFERENCE], seed=fitted.seed)
-    scores = inference.hole_test(
-        fitted.model,
-        train,
-        data.test,
-        reference=reference,
-        labels=None if data.labels is None else data.labels["test"],
-        scale=scale,
-        seed=fitted.seed,
-    )
+    reference = hole_reference(fitted.data, seed=fitted.seed)
+    scores = measure_holes(fitted.model, fitted.data, reference, seed=fitted.seed)
     return plots.hole_scores({fitted.name: scores})
 
 

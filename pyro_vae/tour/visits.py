@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyro_vae import inference
-from pyro_vae.held_out import measure_reconstruction, measured_run
+from pyro_vae.held_out import measure_holes, measure_reconstruction, measured_run
 from pyro_vae.inference.sweep import fit_in
 from pyro_vae.loading import load_model
 from pyro_vae.models import VQVAE, AutoregressiveCodes, LinearVAE, MixtureModel
@@ -112,15 +111,7 @@ def visit(
     if coded:
         errors = measure_reconstruction(model, data)["squared_error"].values
         error = float(errors.mean()), float(errors.std(ddof=1) / math.sqrt(len(errors)))
-        holes = inference.hole_test(
-            model,  # type: ignore[arg-type]
-            data.train,
-            data.test,
-            reference=reference,
-            labels=None if data.labels is None else data.labels["test"],
-            scale=data.unit_scale,
-            seed=seed,
-        )
+        holes = measure_holes(model, data, reference, seed=seed)
     if model.has_evidence:
         results = measured_run(
             run,
