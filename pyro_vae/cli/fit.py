@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -30,7 +30,7 @@ from pyro_vae.cli.options import (
     Values,
     widths,
 )
-from pyro_vae.cli.output import print_json, training_line
+from pyro_vae.cli.output import print_json, training_line, training_summary
 from pyro_vae.cli.recipe import FAMILIES, Given, Recipe
 from pyro_vae.errors import RunError
 from pyro_vae.inference.objectives import OBJECTIVES, objective_of
@@ -201,23 +201,12 @@ def fit(
         precision=precision,
         **training,
     )
-    last = result.metrics.iloc[-1] if len(result.metrics) else None
-    best = result.metrics[result.metrics["epoch"] == result.best_epoch]
-    summary: dict[str, Any] = {
-        "run": str(run),
-        "stopped": result.stopped,
-        "epochs": 0 if last is None else int(last["epoch"]),
-        "best_epoch": result.best_epoch,
-        "validation_elbo": float(best["validation_elbo"].iloc[0]) if len(best) else None,
-        "train_elbo": float(best["train_elbo"].iloc[0]) if len(best) else None,
-        "seconds": time.monotonic() - started,
-        "units": "nats per datum",
-    }
+    summary = training_summary(run, result, seconds=time.monotonic() - started)
     if first and as_json:
         print_json(summary)
     elif first:
         out = Console(highlight=False, soft_wrap=True)
-        if len(best):
+        if summary["train_elbo"] is not None:
             out.print(training_line(summary, fitted, training["objective"]))
         if result.stopped == "interrupt":
             out.print(f"interrupted: go on with `pyro-vae fit --run {run} --resume`")

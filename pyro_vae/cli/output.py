@@ -17,12 +17,21 @@ from pyro_vae.inference.objectives import STL, objective_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import pandas as pd
 
+    from pyro_vae.inference.fit import FitResult
     from pyro_vae.models import LatentVariableModel
 
-__all__ = ["measuring", "print_json", "print_summary", "training_line", "with_error"]
+__all__ = [
+    "measuring",
+    "print_json",
+    "print_summary",
+    "training_line",
+    "training_summary",
+    "with_error",
+]
 
 _LABELS = {
     "log_evidence": "log p(x)",
@@ -67,6 +76,35 @@ def print_summary(table: pd.DataFrame, title: str, *, bound: bool = False) -> No
             continue
         out.add_row(Text(label), *("" if math.isnan(c) else f"{c:.3f}" for c in cells))
     Console().print(out)
+
+
+def training_summary(
+    run: Path, result: FitResult, *, seconds: float, **about: str
+) -> dict[str, Any]:
+    """What ``fit`` came to, for JSON and for ``training_line``; bounds in nats per datum.
+
+    Parameters
+    ----------
+    run, result, seconds
+        The run, what ``inference.fit`` returned, and how long it took.
+    **about
+        What else there is to say of the run.
+    """
+    best = result.metrics[result.metrics["epoch"] == result.best_epoch]
+    bounds = {
+        name: float(best[name].iloc[0]) if len(best) else None
+        for name in ("validation_elbo", "train_elbo")
+    }
+    return {
+        "run": str(run),
+        **about,
+        "stopped": result.stopped,
+        "epochs": len(result.metrics),
+        "best_epoch": result.best_epoch,
+        **bounds,
+        "seconds": seconds,
+        "units": "nats per datum",
+    }
 
 
 def training_line(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -21,7 +21,7 @@ from pyro_vae.cli.options import (
     Schedule,
     Seed,
 )
-from pyro_vae.cli.output import print_json, training_line
+from pyro_vae.cli.output import print_json, training_line, training_summary
 from pyro_vae.errors import RunError
 from pyro_vae.loading import load_data, load_model
 from pyro_vae.models import VQVAE, AutoregressiveCodes
@@ -82,23 +82,13 @@ def prior(
         resume=resume,
         overwrite=overwrite,
     )
-    best = result.metrics[result.metrics["epoch"] == result.best_epoch]
-    summary: dict[str, Any] = {
-        "run": str(run),
-        "source": str(source),
-        "stopped": result.stopped,
-        "epochs": len(result.metrics),
-        "best_epoch": result.best_epoch,
-        "validation_elbo": float(best["validation_elbo"].iloc[0]) if len(best) else None,
-        "train_elbo": float(best["train_elbo"].iloc[0]) if len(best) else None,
-        "seconds": time.monotonic() - started,
-        "units": "nats per datum",
-    }
+    seconds = time.monotonic() - started
+    summary = training_summary(run, result, seconds=seconds, source=str(source))
     if as_json:
         print_json(summary)
     else:
         out = Console(highlight=False, soft_wrap=True)
-        if len(best):
+        if summary["train_elbo"] is not None:
             out.print(training_line(summary, model))
         if result.stopped == "interrupt":
             out.print("interrupted: go on with the same command and --resume")
