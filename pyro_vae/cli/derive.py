@@ -26,7 +26,8 @@ from pyro_vae.explaining import (
     verdict,
 )
 from pyro_vae.explaining.page import Chapter, write_derivation
-from pyro_vae.figures.of_toy import TOY_SIZE, toy_data
+from pyro_vae.figures.of_runs import e_step_bars, e_step_curve
+from pyro_vae.figures.of_toy import TOY_SIZE, toy_data, training_bars
 from pyro_vae.inference.conjugate import ConjugateNormal
 from pyro_vae.inference.derivation_lines import require_lines
 from pyro_vae.inference.em_view import e_step_view, em_view, joint_view
@@ -135,7 +136,6 @@ def _toy(datum: int, particles: int, seed: int, epochs: int) -> Parts:
         for slope, of, shift in ((w, "z", b), (a, "x", c))
     )
     value = float(one[0]) if isinstance(one, torch.Tensor) else float("nan")
-    bars = plots.evidence_bars(["before training", "after training"], *_heights(found, after))
     chapters = [
         Chapter(
             "The derivation",
@@ -144,7 +144,12 @@ def _toy(datum: int, particles: int, seed: int, epochs: int) -> Parts:
             f"{value:.4f}. log p(x) and p(z|x) are known in closed form.",
             found.steps,
             found.notes,
-            {"bars": ("L_b and the KL fill log p(x), which training has moved.", bars)},
+            {
+                "bars": (
+                    "L_b and the KL fill log p(x), which training has moved.",
+                    training_bars(found, after),
+                )
+            },
         ),
         Chapter(
             "Over training",
@@ -173,13 +178,6 @@ def _toy(datum: int, particles: int, seed: int, epochs: int) -> Parts:
         ),
     ]
     return f"The ELBO derived for datum {datum} of a toy", found, chapters, after
-
-
-def _heights(*found: Derivation) -> tuple[list[float], list[float], list[float]]:
-    """Log p(x), L_b and their difference, for the bars."""
-    evidence = [each.log_evidence.value for each in found]
-    elbo = [each.elbo.value for each in found]
-    return evidence, elbo, [each.kl.value for each in found]
 
 
 def _table(table: pd.DataFrame) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
@@ -257,31 +255,19 @@ def _run(
 
 
 def _e_step_chapter(view: Any, ended: str) -> Chapter:
-    before, after = view.before, view.after
-    # log p(x) is one number: the trained guide is the better proposal for it.
-    evidence = after.log_evidence.value
-    elbos = [before.elbo.value, after.elbo.value]
-    gaps = [evidence - elbo for elbo in elbos]
-    bars = plots.evidence_bars(["encoder's guide", "its own guide"], [evidence] * 2, elbos, gaps)
-    curve = plots.guide_phase(
-        view.elbo,
-        before=before.elbo.value,
-        after=after.elbo.value,
-        log_evidence=evidence,
-    )
     return Chapter(
         "E-step",
         "The datum gets a guide q* of its own, started at the encoder's q and trained with the "
         "model held fixed. So log p(x) stays, and L_b rises to L(q*): what is left of the KL is "
         f"the family's, what went was the encoder's.{ended}",
         view.claims,
-        after.notes,
+        view.after.notes,
         {
             "bars": (
                 "L_b and the KL, before and after the E-step; log p(x) as found with q*.",
-                bars,
+                e_step_bars(view),
             ),
-            "e-step": ("L_b over the steps; log p(x) does not move.", curve),
+            "e-step": ("L_b over the steps; log p(x) does not move.", e_step_curve(view)),
         },
     )
 

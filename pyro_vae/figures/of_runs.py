@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pyro_vae.figures.fitted import Fitted
     from pyro_vae.inference.em_view import GuideView
 
-__all__: list[str] = []
+__all__ = ["e_step_bars", "e_step_curve"]
 
 #: Data that the ladder of bounds is a mean over, and its particles: seconds, not minutes.
 _LADDER_DATA, _LADDER_PARTICLES = 100, 256
@@ -324,13 +324,7 @@ _E_STEP = (needs.DRAWN_GUIDE, needs.OWN_GUIDE)
     *_E_STEP,
 )
 def _e_step(fitted: Fitted) -> Figure:
-    view = _guide_view(fitted)
-    return plots.guide_phase(
-        view.elbo,
-        before=view.before.elbo.value,
-        after=view.after.elbo.value,
-        log_evidence=view.after.log_evidence.value,
-    )
+    return e_step_curve(_guide_view(fitted))
 
 
 @figure(
@@ -340,7 +334,22 @@ def _e_step(fitted: Fitted) -> Figure:
     *_E_STEP,
 )
 def _e_step_bars(fitted: Fitted) -> Figure:
-    view = _guide_view(fitted)
+    return e_step_bars(_guide_view(fitted))
+
+
+def e_step_curve(view: GuideView) -> Figure:
+    """L_b over the steps of an E-step, and log p(x), which stays."""
+    return plots.guide_phase(
+        view.elbo,
+        before=view.before.elbo.value,
+        after=view.after.elbo.value,
+        log_evidence=view.after.log_evidence.value,
+    )
+
+
+def e_step_bars(view: GuideView) -> Figure:
+    """L_b and the KL before and after an E-step."""
+    # log p(x) is one number: the trained guide is the better proposal for it.
     evidence = view.after.log_evidence.value
     elbos = [view.before.elbo.value, view.after.elbo.value]
     return plots.evidence_bars(

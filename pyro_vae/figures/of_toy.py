@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-__all__ = ["TOY_SIZE", "toy_data"]
+    from pyro_vae.inference.derivation_lines import Derivation
+
+__all__ = ["TOY_SIZE", "toy_data", "training_bars"]
 
 #: Data of the toy.
 TOY_SIZE = 64
@@ -121,7 +123,12 @@ def _ladder(seed: int) -> Figure:
 def _bars(seed: int) -> Figure:
     toy, trained, x = ConjugateNormal(), ConjugateNormal(), toy_data(seed)
     joint_view(trained, x, steps=_STEPS, seed=seed)
-    found = [derivation_of(each, _datum(), seed=seed) for each in (toy, trained)]
+    return training_bars(*(derivation_of(each, _datum(), seed=seed) for each in (toy, trained)))
+
+
+def training_bars(before: Derivation, after: Derivation) -> Figure:
+    """L_b and the KL of one datum, before and after training."""
+    found = (before, after)
     return plots.evidence_bars(
         ["before training", "after training"],
         [each.log_evidence.value for each in found],
