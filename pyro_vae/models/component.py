@@ -27,13 +27,21 @@ if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
     from torch import Tensor
 
-__all__ = ["Component", "ConditionalDistribution", "discover"]
+__all__ = ["Component", "ConditionalDistribution", "discover", "settings_of"]
 
 
 def discover(package: str, path: Iterable[str]) -> None:
     """Import every module of a role's folder, so that its classes are registered."""
     for module in pkgutil.iter_modules(path):
         importlib.import_module(f"{package}.{module.name}")
+
+
+def settings_of(config: dict[str, Any], **roles: Any) -> dict[str, Any]:
+    """Constructor arguments that ``config`` describes, the parts of these roles made."""
+    settings = {key: value for key, value in config.items() if key != "model"}
+    for role, part in roles.items():
+        settings[role] = part.from_config(settings[role])
+    return settings
 
 
 class Component(nn.Module, ABC):

@@ -17,6 +17,7 @@ from pyro.infer import TraceEnum_ELBO
 from torch import nn
 
 from pyro_vae.formulas import objective_formula
+from pyro_vae.models.component import settings_of
 from pyro_vae.models.guides import Guide, MeanFieldNormal
 from pyro_vae.models.latent_variable_model import (
     LatentVariableModel,
@@ -141,9 +142,7 @@ class HierarchicalVAE(LatentVariableModel):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Make the model that ``config`` describes, with fresh weights."""
-        settings = {key: value for key, value in config.items() if key != "model"}
-        for role, part in (("prior", Prior), ("likelihood", Likelihood), ("guide", Guide)):
-            settings[role] = part.from_config(settings[role])
+        settings = settings_of(config, prior=Prior, likelihood=Likelihood, guide=Guide)
         return cls(settings.pop("event_shape"), settings.pop("latent_dims"), **settings)
 
     @property

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from pyro_vae.errors import DataError
+from pyro_vae.models.component import settings_of
 from pyro_vae.models.guides import FullCovarianceNormal, Guide, MeanFieldNormal
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.models.vae import VAE
@@ -124,8 +125,7 @@ class LinearVAE(VAE):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Make the model that ``config`` describes, with fresh weights."""
-        settings = {key: value for key, value in config.items() if key != "model"}
-        settings["guide"] = Guide.from_config(settings["guide"])
+        settings = settings_of(config, guide=Guide)
         return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
 
     @property

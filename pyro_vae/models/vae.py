@@ -17,6 +17,7 @@ from pyro.infer import TraceEnum_ELBO
 from torch import nn
 
 from pyro_vae.formulas import objective_formula
+from pyro_vae.models.component import settings_of
 from pyro_vae.models.condition import Condition
 from pyro_vae.models.encoder_decoder import EncoderDecoder, Network, number_of_rows
 from pyro_vae.models.guides import Guide, MeanFieldNormal
@@ -124,15 +125,14 @@ class VAE(EncoderDecoder):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Make the model that ``config`` describes, with fresh weights."""
-        settings = {key: value for key, value in config.items() if key != "model"}
-        for role, part in (
-            ("prior", Prior),
-            ("likelihood", Likelihood),
-            ("guide", Guide),
-            ("encoder", Architecture),
-            ("decoder", Architecture),
-        ):
-            settings[role] = part.from_config(settings[role])
+        settings = settings_of(
+            config,
+            prior=Prior,
+            likelihood=Likelihood,
+            guide=Guide,
+            encoder=Architecture,
+            decoder=Architecture,
+        )
         if settings["condition"] is not None:
             settings["condition"] = Condition.from_config(settings["condition"])
         return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)

@@ -17,11 +17,13 @@ import pyro
 import pyro.distributions as dist
 import torch
 from pyro.infer import Trace_ELBO
+from torch import nn
 
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.formulas import objective_formula
 from pyro_vae.models.code_priors import CodePrior, UniformCodes
 from pyro_vae.models.codebook import Codebook
+from pyro_vae.models.component import settings_of
 from pyro_vae.models.encoder_decoder import (
     EncoderDecoder,
     Network,
@@ -166,14 +168,13 @@ class VQVAE(EncoderDecoder):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Make the model that ``config`` describes, with fresh weights."""
-        settings = {key: value for key, value in config.items() if key != "model"}
-        for role, part in (
-            ("prior", CodePrior),
-            ("likelihood", Likelihood),
-            ("encoder", Architecture),
-            ("decoder", Architecture),
-        ):
-            settings[role] = part.from_config(settings[role])
+        settings = settings_of(
+            config,
+            prior=CodePrior,
+            likelihood=Likelihood,
+            encoder=Architecture,
+            decoder=Architecture,
+        )
         return cls(settings.pop("event_shape"), **settings)
 
     def with_prior(self, prior: CodePrior) -> Self:
@@ -291,7 +292,7 @@ class VQVAE(EncoderDecoder):
         super().train(mode)
         if self.frozen:
             # Batch normalisation would go on with its averages, and decode by the batch's own.
-            for part in (self.encoder, self.decoder, self.codebook, self.likelihood):
+            for part in self._first_stage:
                 part.eval()
         return self
 
@@ -433,9 +434,14 @@ class VQVAE(EncoderDecoder):
 
     def _freeze(self) -> None:
         self.frozen = True
-        for part in (self.encoder, self.decoder, self.codebook, self.likelihood):
+        for part in self._first_stage:
             part.requires_grad_(False)
         self.train(self.training)
+
+    @property
+    def _first_stage(self) -> tuple[nn.Module, ...]:
+        """All but the prior."""
+        return self.encoder, self.decoder, self.codebook, self.likelihood
 
 
 def _positions(encoder: Any, event_shape: tuple[int, ...], given: int | None) -> int:

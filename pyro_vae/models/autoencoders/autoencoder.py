@@ -16,6 +16,7 @@ import pyro.distributions as dist
 from torch.distributions import constraints
 
 from pyro_vae.errors import ProgramError
+from pyro_vae.models.component import settings_of
 from pyro_vae.models.encoder_decoder import EncoderDecoder, Network, number_of_rows
 from pyro_vae.models.latent_variable_model import layers_text
 from pyro_vae.models.likelihoods import Likelihood
@@ -92,13 +93,9 @@ class Autoencoder(EncoderDecoder):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Make the model that ``config`` describes, with fresh weights."""
-        settings = {key: value for key, value in config.items() if key != "model"}
-        for role, part in (
-            ("likelihood", Likelihood),
-            ("encoder", Architecture),
-            ("decoder", Architecture),
-        ):
-            settings[role] = part.from_config(settings[role])
+        settings = settings_of(
+            config, likelihood=Likelihood, encoder=Architecture, decoder=Architecture
+        )
         return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
 
     @property
