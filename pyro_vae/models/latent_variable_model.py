@@ -109,13 +109,13 @@ class LatentVariableModel(nn.Module):
         assert explainer is not None, "pyro_vae.explaining sets it when the package is imported"
         return explainer(self, x, **settings)
 
-    def _units(self) -> str:
+    def _units(self, quantity: str = "log p(x)") -> str:
         """The line of ``description`` on units."""
         kind = {
-            "counting": "log p(x) is the log of a probability mass",
-            "lebesgue": "log p(x) is the log of a density: it depends on the units of x",
-        }.get(self.measure, f"log p(x) is under the measure {self.measure}")
-        return f"  units      nats per datum; {kind}"
+            "counting": "is the log of a probability mass",
+            "lebesgue": "is the log of a density: it depends on the units of x",
+        }.get(self.measure, f"is under the measure {self.measure}")
+        return f"  units      nats per datum; {quantity} {kind}"
 
 
 def check_event_shape(event_shape: Sequence[int]) -> tuple[int, ...]:

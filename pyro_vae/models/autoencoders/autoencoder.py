@@ -161,7 +161,7 @@ class Autoencoder(EncoderDecoder):
                 f"             code(x): {layers_text(self.encoder)}",
                 f"  objective  maximise the mean over data of {self._objective_formula()}",
                 f"             {self._bound_text()}",
-                self._units(),
+                self._units("log p(x | z)"),
             ]
         )
 
@@ -176,9 +176,3 @@ class Autoencoder(EncoderDecoder):
 
     def _bound_text(self) -> str:
         return "NOT a bound: without a prior there is no log p(x)"
-
-    def _units(self) -> str:
-        return "  units      nats per datum; " + {
-            "counting": "log p(x | z) is the log of a probability mass",
-            "lebesgue": "log p(x | z) is the log of a density: it depends on the units of x",
-        }.get(self.measure, f"log p(x | z) is under the measure {self.measure}")
