@@ -178,9 +178,7 @@ def hole_summary(results: xr.Dataset) -> pd.DataFrame:
             if score == "rank":
                 error = _length(*_rank_influence(results, source))
             rows[source, score] = (mean, error)
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "se"])
-    table.index = pd.MultiIndex.from_tuples(rows, names=["source", "score"])
-    return table
+    return _table(rows)
 
 
 def compare_holes(one: xr.Dataset, other: xr.Dataset) -> pd.DataFrame:
@@ -228,9 +226,7 @@ def compare_holes(one: xr.Dataset, other: xr.Dataset) -> pd.DataFrame:
                 rows[source, score] = (float(a.mean() - b.mean()), error)
             else:
                 rows[source, score] = _mean(a - b)
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "se"])
-    table.index = pd.MultiIndex.from_tuples(rows, names=["source", "score"])
-    return table
+    return _table(rows)
 
 
 def disjoint_pairs(
@@ -358,6 +354,12 @@ def _rank_influence(results: xr.Dataset, source: str) -> tuple[np.ndarray, np.nd
 def _length(*parts: np.ndarray) -> float:
     """Standard error of a sum of independent parts of mean zero."""
     return math.sqrt(sum(float((part**2).sum()) for part in parts))
+
+
+def _table(rows: dict[tuple[str, str], tuple[float, float]]) -> pd.DataFrame:
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "se"])
+    table.index = pd.MultiIndex.from_tuples(rows, names=["source", "score"])
+    return table
 
 
 def _mean(values: np.ndarray) -> tuple[float, float]:
