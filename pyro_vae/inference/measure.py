@@ -73,8 +73,8 @@ def measure(
         As ``evaluate``; its attributes also hold ``exact`` (1 or 0), ``base_measure``,
         ``num_features``, ``num_parameters``, ``latent_dim`` and, for a continuous code,
         ``active_units`` (Burda et al., 2016) and ``active_directions``, or for a module with
-        ``perplexity(x)``, that, ``num_codes`` and ``codes_in_use``; ``deterministic_guide`` is 1
-        for the guide described above.
+        ``code_use(x)``, what that has; ``deterministic_guide`` is 1 for the guide described
+        above.
     """
     if not getattr(model, "amortised", True):
         model = run_program(model.unamortised, encoder_side(x))
@@ -147,10 +147,8 @@ def _size(model: Any, x: Inputs) -> dict[str, float]:
         with torch.no_grad():
             means = run_program(model.code, encoder_side(x))
         size["latent_dim"] = int(means.shape[-1])
-        if hasattr(model, "perplexity"):
-            size["perplexity"] = run_program(model.perplexity, encoder_side(x))
-            usage = run_program(model.usage, encoder_side(x))
-            size["num_codes"], size["codes_in_use"] = len(usage), int((usage > 0).sum())
+        if hasattr(model, "code_use"):
+            size |= run_program(model.code_use, encoder_side(x))
         elif count(x) > 1:
             size["active_units"] = active_units(means)
             size["active_directions"] = active_directions(means)

@@ -302,8 +302,17 @@ class VQVAE(EncoderDecoder):
 
     def perplexity(self, x: Tensor) -> float:
         """Number of codes in effective use: exp of the entropy of ``usage``, from 1 to K."""
-        share = self.usage(x).double()
-        return float(torch.special.entr(share / share.sum()).sum().exp())
+        return self.code_use(x)["perplexity"]
+
+    def code_use(self, x: Tensor) -> dict[str, float]:
+        """``perplexity``, ``num_codes`` K, and ``codes_in_use``, how many stand for something."""
+        usage = self.usage(x)
+        share = usage.double() / usage.sum()
+        return {
+            "perplexity": float(torch.special.entr(share).sum().exp()),
+            "num_codes": len(usage),
+            "codes_in_use": int((usage > 0).sum()),
+        }
 
     def enumerated_log_prob(
         self, x: Tensor, exposure: Tensor | None = None, *, limit: int = 4096, chunk_size: int = 16
