@@ -192,6 +192,8 @@ def walks(walks: Mapping[str, np.ndarray]) -> Figure:
     names = [name if i == 0 else "" for name, lines in walks.items() for i in range(len(lines))]
     canvas = _tiled(rows.reshape(-1, *rows.shape[2:]), rows.shape[1])
     figure = Figure(figsize=(6.8, 5.3 * canvas.shape[0] / canvas.shape[1] + 0.7))
+    # Names reach out to the edge, and must not be cut there.
+    figure.set_layout_engine("constrained", w_pad=0.1)
     ax = figure.subplots()
     _show(ax, canvas)
     _open_frame(ax)
