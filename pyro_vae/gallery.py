@@ -10,6 +10,7 @@ from pyro import poutine
 from pyro_vae.errors import DataError
 from pyro_vae.inference.holes import draw_codes
 from pyro_vae.inference.inputs import encoder_side, run_program
+from pyro_vae.isolation import isolated
 from pyro_vae.latent_paths import grid_of_quantiles, path_named, traversal
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ def draw_samples(
     given
         What a conditional model is given, by name; ``count`` rows each.
     """
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch.no_grad(), isolated(seed):
         return model.measured_as.model(num_data=count, **(given or {}))
 
 
@@ -90,8 +90,7 @@ def decoded_draws(
             codes = draw_codes(model.code(data.train), count, seed)  # type: ignore[operator]
             images = model.decode(codes)  # type: ignore[operator]
         return images, WITHOUT_PRIOR
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch.no_grad(), isolated(seed):
         trace = poutine.trace(model.measured_as.model).get_trace(num_data=count)
     return trace.nodes["x"]["fn"].mean, "Means of p(x | z) at z drawn from the prior."
 

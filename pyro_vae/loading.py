@@ -8,6 +8,7 @@ from pyro_vae import data
 from pyro_vae.errors import RunError, UnknownNameError
 from pyro_vae.inference.runs import Run
 from pyro_vae.models import model_from_config
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["load_data", "load_model"]
 
 
+@verb
 def load_model(path: str | Path | Run) -> LatentVariableModel:
     """Model of a run, with its best weights.
 
@@ -55,6 +57,7 @@ def load_model(path: str | Path | Run) -> LatentVariableModel:
     return model.eval()
 
 
+@verb
 def load_data(path: str | Path | Run, *, data_root: str | Path | None = None) -> Dataset:
     """Data that a run was fitted on, drawn with the same seed.
 

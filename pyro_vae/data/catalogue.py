@@ -17,6 +17,7 @@ from pyro_vae.data.sprites import Sprites
 from pyro_vae.data.tables import BreastCancer, Iris, Wine
 from pyro_vae.data.torchvision_images import KMNIST, MNIST, FashionMNIST
 from pyro_vae.errors import DataError, MissingDataError, UnknownNameError
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +93,7 @@ def catalogue(*, data_root: str | Path | None = None) -> list[Entry]:
     return entries
 
 
+@verb
 def load(
     name: str = "digits",
     *,

@@ -12,6 +12,7 @@ import torch
 
 from pyro_vae.data.binarisation import stream
 from pyro_vae.data.sources import RawData, Source
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +29,7 @@ _LIT = torch.tensor([0.25, 0.5, 1.0])
 _LINES = 16
 
 
+@verb
 def moon(
     lit: float | Tensor,
     radius: float | Tensor = 5.5,

@@ -17,6 +17,7 @@ from pyro_vae.explaining.written import (
     written_out,
 )
 from pyro_vae.models import LatentVariableModel
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +79,7 @@ class Explanation:
         return f"<h4>{escape(self.title)}</h4><table>{rows}</table>{notes}"
 
 
+@verb
 def explain(
     model: Any,
     x: Inputs,

@@ -15,6 +15,7 @@ from torch.distributions import (
 from pyro_vae.errors import DataError
 from pyro_vae.explorer.arrays import packed
 from pyro_vae.explorer.decoder import check_model, describe_decoder
+from pyro_vae.isolation import isolated
 from pyro_vae.models.likelihoods import Bernoulli, Binomial, ContinuousBernoulli
 from pyro_vae.models.priors import StandardNormal
 
@@ -104,13 +105,12 @@ def posterior_moments(model: VAE, x: Tensor, *, seed: int) -> tuple[Tensor, Tens
     seed
         Seed of the draws that serve a guide which is no normal.
     """
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), isolated(seed):
         q = model.posterior(x)
         if isinstance(q, Independent) and isinstance(q.base_dist, Normal):
             return q.mean, torch.diag_embed(q.variance), True
         if isinstance(q, MultivariateNormal | LowRankMultivariateNormal):
             return q.mean, q.covariance_matrix, True
-        torch.manual_seed(seed)
         z = q.sample(torch.Size([_DRAWS]))
     mean = z.mean(0)
     centred = z - mean

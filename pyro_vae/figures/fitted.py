@@ -13,6 +13,7 @@ from pyro_vae.errors import ProgramError, PyroVAEError, RunError
 from pyro_vae.inference.disentanglement import marginals_of
 from pyro_vae.inference.inputs import encoder_side, run_program
 from pyro_vae.inference.traces import is_point_mass, latent_sites, trace_of
+from pyro_vae.isolation import isolated
 from pyro_vae.loading import load_data, load_model
 from pyro_vae.models import VQVAE, MixtureModel
 
@@ -184,7 +185,7 @@ def _not_drawn(fitted: Fitted) -> str | None:
 def _sites(fitted: Fitted) -> list[Any]:
     """Distributions at the guide's sites, for one test datum."""
     one = {name: part[:1] for name, part in fitted.test.items()}
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), isolated():
         trace = trace_of(fitted.model.measured_as.guide, encoder_side(one))
     return [site["fn"] for site in latent_sites(trace)]
 

@@ -21,6 +21,8 @@ from pyro_vae.inference.traces import (
     trace_of,
     values_of,
 )
+from pyro_vae.isolation import isolated
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from pyro_vae.inference.inputs import Inputs
@@ -34,6 +36,7 @@ _NOT_A_CHAIN = (
 )
 
 
+@verb
 def to_inference_data(
     model: Program,
     guide: Program,
@@ -98,7 +101,7 @@ def _data(
     model: Program, guide: Program, x: Inputs, data_plate: str | None
 ) -> dict[str, xr.Dataset]:
     """What is observed, as the sites hold it, and what else was given."""
-    with torch.no_grad(), torch.random.fork_rng():
+    with torch.no_grad(), isolated():
         structure = structure_of(model, guide, take(x, slice(1)), True, data_plate)
         sites = observed_sites(trace_of(model, x))
     values = values_of(sites, structure, 1, count(x))

@@ -22,6 +22,8 @@ from pyro_vae.inference.inputs import count
 from pyro_vae.inference.posterior import coordinates, resample
 from pyro_vae.inference.predictive import simulator
 from pyro_vae.inference.weights import stream_draws
+from pyro_vae.isolation import isolated
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +36,7 @@ __all__ = ["calibration_sentences", "sbc_ranks", "uniformity"]
 _resample = resample
 
 
+@verb
 def sbc_ranks(
     model: Program,
     guide: Program,
@@ -95,8 +98,7 @@ def sbc_ranks(
             "and better ten times that"
         )
     simulate = simulate or simulator(model, guide, data_plate=engine.get("data_plate"))
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.no_grad(), isolated(seed):
         x, sites = simulate(num_simulations)
     if count(x) != num_simulations:
         raise ProgramError(f"simulate gave {count(x)} rows where {num_simulations} were asked for")
@@ -193,6 +195,7 @@ def _number_of_bins(ranks: int, simulations: int) -> int:
     return divisors[-1]
 
 
+@verb
 def calibration_sentences(ranks: xr.Dataset, level: float = 0.01) -> list[str]:
     """What the ranks say, one sentence a source.
 

@@ -15,6 +15,8 @@ from pyro_vae.inference.diagnostics import KHAT_LIMIT
 from pyro_vae.inference.evidence import ais, evidence_result, log_evidence, quadrature
 from pyro_vae.inference.inputs import run_program, take
 from pyro_vae.inference.traces import latent_sites, trace_of
+from pyro_vae.isolation import isolated
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -130,6 +132,7 @@ class Certificate:
         return "\n".join(lines)
 
 
+@verb
 def certify(
     model: Any,
     x: Inputs,
@@ -193,6 +196,7 @@ def certify(
     return Certificate(found, left_out)
 
 
+@verb
 def estimate(
     name: str,
     model: Any,
@@ -235,7 +239,7 @@ def estimate(
 
 def _require_site(model: Any, x: Inputs) -> None:
     """Refuse a guide that draws nothing, as that of a mixture."""
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), isolated():
         trace = trace_of(model.guide, take(x, slice(1)))
     if not latent_sites(trace):
         raise ProgramError(

@@ -9,13 +9,13 @@ import torch
 from pyro import poutine
 from torch.distributions import kl_divergence
 
-from pyro_vae.inference.inputs import cuda_devices
 from pyro_vae.inference.traces import (
     latent_sites,
     observed_sites,
     run_in_plate,
     structure_of,
 )
+from pyro_vae.isolation import isolated
 
 if TYPE_CHECKING:
     from pyro.poutine import Trace
@@ -50,8 +50,7 @@ def sites_of_pair(
     model: Program, guide: Program, x: Inputs, enumerate_discrete: bool, data_plate: str | None
 ) -> SitesOfPair:
     """Run the pair with a few particles, and read its sites off."""
-    with torch.no_grad(), torch.random.fork_rng(devices=cuda_devices(x)):
-        torch.manual_seed(0)
+    with torch.no_grad(), isolated(0):
         structure = structure_of(model, guide, x, enumerate_discrete, data_plate)
         guide_trace = run_in_plate(guide, x, structure, _FEW)
         model_trace = _replayed(model, guide_trace, x, structure)

@@ -22,6 +22,7 @@ from pyro_vae.errors import ComparisonError
 from pyro_vae.inference.diagnostics import KHAT_LIMIT
 from pyro_vae.inference.inputs import Inputs, take, tensors
 from pyro_vae.inference.measure import measure
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,6 +223,7 @@ class Comparison:
         }
 
 
+@verb
 def compare(
     models: Mapping[str, Any],
     data: Dataset | Inputs | Mapping[str, Dataset],

@@ -31,6 +31,7 @@ from pyro_vae.inference.evidence.quadrature import grid_integrals
 from pyro_vae.inference.inputs import check_inputs, count, tensors
 from pyro_vae.inference.traces import is_point_mass
 from pyro_vae.inference.weights import stream_draws
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +51,7 @@ _FEWEST_FOR_KHAT = 25
 _GRID_TOLERANCE = 1e-5
 
 
+@verb
 def derive(
     model: Program,
     guide: Program,

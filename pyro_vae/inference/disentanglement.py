@@ -15,6 +15,8 @@ import xarray as xr
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference.inputs import check_inputs, count, run_program
 from pyro_vae.inference.latents import normal_marginals
+from pyro_vae.isolation import isolated
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +53,7 @@ class _Factors(NamedTuple):
         return torch.stack([-(share * share.log()).sum() for share in shares])
 
 
+@verb
 def mutual_information_gap(
     model: HasPosterior,
     x: Inputs,
@@ -193,7 +196,7 @@ def marginals_of(model: HasPosterior, x: Inputs) -> tuple[Tensor, Tensor]:
             f"model got {type(model).__name__}, which has no posterior(x): give a VAE, or an "
             "object whose posterior(x) returns q(z | x)"
         )
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), isolated():
         q = run_program(model.posterior, x)
         normal = normal_marginals(q)
         if normal is None:

@@ -19,6 +19,7 @@ from pyro_vae.inference.derivation import derive
 from pyro_vae.inference.derivation_lines import Derivation, Step, Term, compare_terms
 from pyro_vae.inference.inputs import encoder_side, run_program
 from pyro_vae.inference.local import fit_guide
+from pyro_vae.isolation import isolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -276,8 +277,7 @@ def _train(
     optimiser = torch.optim.Adam(parameters, lr=learning_rate)
     objective = Trace_ELBO(num_particles=_PARTICLES, vectorize_particles=True, max_plate_nesting=1)
     rows = [_row(program, x, 0, moving)]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with isolated(seed):
         for step in range(1, steps + 1):
             optimiser.zero_grad(set_to_none=True)
             loss = objective.differentiable_loss(program.model, program.guide, x) / len(x)

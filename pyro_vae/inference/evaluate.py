@@ -22,6 +22,7 @@ from pyro_vae.inference.bounds import (
 from pyro_vae.inference.diagnostics import KHAT_LIMIT, effective_sample_size, pareto_khat
 from pyro_vae.inference.inputs import count
 from pyro_vae.inference.weights import stream_log_weights
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from pyro_vae.inference.checkpoint import Checkpoint
@@ -151,6 +152,7 @@ def gap_reduction(terms: LogWeights) -> dict[str, Estimate | np.ndarray]:
     }
 
 
+@verb
 def elbo(
     model: Program, guide: Program, x: Inputs, num_particles: int = 100, **engine: Any
 ) -> xr.Dataset:
@@ -171,6 +173,7 @@ def elbo(
     return reduce_weights([elbo_reduction], model, guide, x, num_particles, **engine)
 
 
+@verb
 def iwae_bound(
     model: Program,
     guide: Program,
@@ -202,6 +205,7 @@ def iwae_bound(
     return _label(results, ks)
 
 
+@verb
 def evaluate(
     model: Program,
     guide: Program,

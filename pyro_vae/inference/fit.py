@@ -29,6 +29,8 @@ from pyro_vae.errors import DataError, NonFiniteLossError, ProgramError, RunErro
 from pyro_vae.inference.inputs import Inputs, count, run_program, take
 from pyro_vae.inference.objectives import objective_name, objective_of
 from pyro_vae.inference.runs import Run
+from pyro_vae.isolation import isolated
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,6 +125,7 @@ class _Loss(nn.Module):
         return torch.tensor(run_program(partial(self.objective.loss, model, guide), x))
 
 
+@verb
 def fit(
     model: nn.Module,
     data: Dataset | Tensor,
@@ -411,13 +414,7 @@ class _Loop:
         if size == 0:
             return math.nan
         self.program.eval()
-        devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
-        with (
-            torch.no_grad(),
-            torch.random.fork_rng(devices=devices),
-            self.fabric.autocast(),
-        ):
-            torch.manual_seed(self.seed)
+        with torch.no_grad(), isolated(self.seed), self.fabric.autocast():
             parts = (take(self.validation, slice(k, k + 1024)) for k in range(0, size, 1024))
             total = sum(self.validation_loss(part).item() for part in parts)
         return -total / size

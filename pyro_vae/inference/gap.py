@@ -19,6 +19,7 @@ from pyro_vae.inference.evaluate import (
 )
 from pyro_vae.inference.inputs import encoder_side, run_program
 from pyro_vae.inference.local import fit_guide
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["gap", "gap_parts"]
 
 
+@verb
 def gap(
     model: Program, guide: Program, x: Inputs, num_particles: int = 5000, **engine: Any
 ) -> xr.Dataset:
@@ -55,6 +57,7 @@ def gap(
     return reduce_weights(reductions, model, guide, x, num_particles, **engine)
 
 
+@verb
 def gap_parts(
     model: Any,
     x: Inputs,

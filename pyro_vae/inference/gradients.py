@@ -13,6 +13,8 @@ import torch
 
 from pyro_vae.inference.inputs import run_program
 from pyro_vae.inference.objectives import objective_named
+from pyro_vae.isolation import isolated
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["gradient_snr"]
 
 
+@verb
 def gradient_snr(
     program: Any,
     x: Inputs,
@@ -60,8 +63,7 @@ def gradient_snr(
         gradient, are left out.
     """
     table = pd.DataFrame(index=pd.Index(num_particles, name="K"), dtype=float)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with isolated(seed):
         for name in objectives:
             table[name] = [
                 _snr(program, x, parameters, f"{name}-{k}", repeats) for k in num_particles

@@ -35,6 +35,7 @@ from sklearn.metrics import pairwise_distances_argmin
 
 from pyro_vae.errors import ComparisonError, DataError
 from pyro_vae.inference.reference import as_rows
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +68,7 @@ class Decoder(Protocol):
         """Mean of p(x | z), ``(B, *event_shape)``."""
 
 
+@verb
 def hole_test(
     model: Decoder,
     train: Tensor,
@@ -290,8 +292,6 @@ def _check(
             f"reference was fitted on images of {reference.num_features} values, and train has "
             f"{math.prod(train.shape[1:])}: fit it on scale * train"
         )
-    if not (math.isfinite(scale) and scale > 0):
-        raise ValueError(f"scale got {scale}: it must be positive, such as 1 / 16 for counts")
     if num_draws < 2:
         raise ValueError(f"num_draws got {num_draws}: it must be at least 2, and 1000 is quick")
 

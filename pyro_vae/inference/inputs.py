@@ -18,7 +18,6 @@ __all__ = [
     "Inputs",
     "check_inputs",
     "count",
-    "cuda_devices",
     "device_of",
     "encoder_side",
     "run_program",
@@ -58,12 +57,6 @@ def count(x: Inputs) -> int:
 def device_of(x: Inputs) -> torch.device:
     """Device of the data."""
     return tensors(x)[0].device
-
-
-def cuda_devices(x: Inputs) -> list[torch.device]:
-    """The data's device if it is a GPU: what ``torch.random.fork_rng`` is to fork."""
-    device = device_of(x)
-    return [device] if device.type == "cuda" else []
 
 
 def take(x: Inputs, rows: slice | Tensor) -> Inputs:

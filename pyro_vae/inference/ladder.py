@@ -28,6 +28,7 @@ from pyro_vae.inference.bounds import elbo_of, log_evidence_of, renyi_of
 from pyro_vae.inference.diagnostics import effective_sample_size, pareto_khat
 from pyro_vae.inference.inputs import count
 from pyro_vae.inference.weights import stream_log_weights
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,6 +50,7 @@ _FIRST, _LAST = -37.0, 4.0
 _NIL = 1e-150
 
 
+@verb
 def ladder(
     model: Program,
     guide: Program,

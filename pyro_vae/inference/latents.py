@@ -31,6 +31,8 @@ from pyro_vae.inference.traces import (
     values_of,
 )
 from pyro_vae.inference.weights import stream_draws
+from pyro_vae.isolation import isolated
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +46,7 @@ __all__ = ["latent_report", "normal_marginals"]
 _CELLS = 100
 
 
+@verb
 def latent_report(
     model: Program,
     guide: Program,
@@ -86,8 +89,7 @@ def latent_report(
     check_inputs(x)
     if count(x) < 2:
         raise ValueError("x has one datum: a variance over data needs two or more")
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.no_grad(), isolated(seed):
         closed = _closed_form(model, guide, x, data_plate)
     if closed is None:
         settings = {"seed": seed, "data_plate": data_plate, **engine}

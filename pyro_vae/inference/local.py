@@ -17,6 +17,8 @@ from pyro.infer import TraceEnum_ELBO
 from pyro_vae.errors import ProgramError
 from pyro_vae.inference.inputs import check_inputs, count
 from pyro_vae.inference.weights import sample_log_weights
+from pyro_vae.isolation import isolated
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -65,6 +67,7 @@ class GuideFit:
     last_gain: float
 
 
+@verb
 def fit_guide(
     program: LocalProgram,
     x: Inputs,
@@ -125,8 +128,7 @@ def fit_guide(
     start = [parameter.detach().clone() for parameter in parameters]
 
     def judged() -> float:
-        with torch.no_grad():
-            torch.manual_seed(seed + 1)
+        with torch.no_grad(), isolated(seed + 1):
             # As many at once as a step takes: memory that is there.
             means = [
                 sample_log_weights(
@@ -140,9 +142,8 @@ def fit_guide(
             ]
         return torch.stack(means).mean().item()
 
-    with torch.random.fork_rng(devices=[]), _frozen(program, parameters):
+    with isolated(seed), _frozen(program, parameters):
         before = judged()
-        torch.manual_seed(seed)
         for step in range(1, steps + 1):
             terms, _ = sample_log_weights(
                 program.model,

@@ -17,6 +17,8 @@ from pyro_vae.inference.evaluate import evaluate
 from pyro_vae.inference.inputs import count, encoder_side, run_program, take, tensors
 from pyro_vae.inference.local import fit_guide
 from pyro_vae.inference.traces import is_point_mass, latent_sites, trace_of
+from pyro_vae.isolation import isolated
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +36,7 @@ _BOUND_OF_ONE_VALUE = (
 )
 
 
+@verb
 def measure(
     model: Any,
     x: Inputs,
@@ -123,7 +126,7 @@ def measure(
 
 
 def _guide_sites(guide: Program, x: Inputs) -> list[dict[str, Any]]:
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), isolated():
         return latent_sites(trace_of(guide, take(x, slice(1))))
 
 

@@ -26,6 +26,7 @@ from pyro_vae.inference.evaluate import reduce_weights
 from pyro_vae.inference.evidence.importance import MAX_PARTICLES
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.inference.proposals import propose
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,6 +64,7 @@ class ParticlePlan(NamedTuple):
     note: str
 
 
+@verb
 def interval(results: xr.Dataset, level: float = 0.95) -> xr.Dataset:
     """Confidence interval for log p(x) per datum, about importance sampling's estimate.
 
@@ -108,6 +110,7 @@ def interval(results: xr.Dataset, level: float = 0.95) -> xr.Dataset:
     return found
 
 
+@verb
 def plan_particles(log_weights: Tensor, target: float = 0.1, level: float = 0.95) -> ParticlePlan:
     """Particles per datum for which the interval's half-width is at most a target.
 
@@ -160,6 +163,7 @@ def plan_particles(log_weights: Tensor, target: float = 0.1, level: float = 0.95
     return ParticlePlan(np.where(refused, math.nan, particles), khat, note)
 
 
+@verb
 def reach(
     model: Program,
     guide: Program,

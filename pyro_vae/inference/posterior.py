@@ -25,6 +25,8 @@ from pyro_vae.inference.traces import (
     values_of,
 )
 from pyro_vae.inference.weights import Draws, LogWeights, stream_draws
+from pyro_vae.isolation import isolated
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +41,7 @@ __all__ = ["Method", "coordinates", "named_axes", "posterior_samples", "resample
 Method = Literal["importance", "guide", "hmc"]
 
 
+@verb
 def posterior_samples(
     model: Program,
     guide: Program,
@@ -93,9 +96,6 @@ def posterior_samples(
     """
     if method not in get_args(Method):
         raise UnknownNameError("method", method, get_args(Method))
-    for name, value in (("num_samples", num_samples), ("num_chains", num_chains)):
-        if value < 1:
-            raise ValueError(f"{name} got {value}: it must be at least 1")
     check_inputs(x)
     attributes = {"method": method, "seed": seed, "num_samples": num_samples}
     if method == "hmc":
@@ -176,7 +176,7 @@ def _nuts(
     data_plate: str | None = None,
 ) -> xr.Dataset:
     """Chains over the latents of all data at once, one after the other."""
-    with torch.no_grad(), torch.random.fork_rng():
+    with torch.no_grad(), isolated():
         first = take(x, slice(1))
         structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
         sites = latent_sites(trace_of(model, x))
@@ -190,8 +190,7 @@ def _nuts(
     chains: list[dict[str, Tensor]] = []
     diverging = np.zeros((num_chains, num_samples), dtype=bool)
     for chain in range(num_chains):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed * num_chains + chain)
+        with isolated(seed * num_chains + chain):
             kernel = NUTS(
                 model,
                 max_plate_nesting=structure.max_plate_nesting,

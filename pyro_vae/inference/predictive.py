@@ -28,6 +28,8 @@ from pyro_vae.inference.traces import (
     trace_of,
     values_of,
 )
+from pyro_vae.isolation import isolated
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,6 +53,7 @@ Simulate: TypeAlias = Callable[[int], "tuple[Inputs, dict[str, Tensor]]"]
 _ROWS = 2**14
 
 
+@verb
 def posterior_predictive(
     model: Program,
     guide: Program,
@@ -84,8 +87,7 @@ def posterior_predictive(
         If the model has a site that the samples have not.
     """
     parts: dict[str, list[Tensor]] = {}
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.no_grad(), isolated(seed):
         structure = _complete_structure(model, guide, x, data_plate)
         for values in _blocks(samples, x):
             size = len(next(iter(values.values())))
@@ -96,6 +98,7 @@ def posterior_predictive(
     return _by_chain({name: torch.cat(part) for name, part in parts.items()}, samples, "features")
 
 
+@verb
 def log_likelihood(
     model: Program,
     guide: Program,
@@ -117,7 +120,7 @@ def log_likelihood(
         Each observed site, ``(chain, draw, datum)``, summed over what is in one datum.
     """
     parts: dict[str, list[Tensor]] = {}
-    with torch.no_grad(), torch.random.fork_rng():
+    with torch.no_grad(), isolated():
         structure = _complete_structure(model, guide, x, data_plate)
         for values in _blocks(samples, x):
             size = len(next(iter(values.values())))
@@ -127,6 +130,7 @@ def log_likelihood(
     return _by_chain({name: torch.cat(part) for name, part in parts.items()}, samples, "features")
 
 
+@verb
 def prior_draws(
     model: Program,
     guide: Program,
@@ -156,8 +160,7 @@ def prior_draws(
     """
     latent: list[dict[str, Tensor]] = []
     observed: list[dict[str, Tensor]] = []
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.no_grad(), isolated(seed):
         structure = structure_of(model, guide, take(x, slice(1)), True, data_plate)
         step = max(1, _ROWS // count(x))
         for start in range(0, num_samples, step):
@@ -223,6 +226,7 @@ def predictive_p_values(
     )
 
 
+@verb
 def simulator(
     model: Program, guide: Program, x: Inputs | None = None, *, data_plate: str | None = None
 ) -> Simulate:

@@ -18,6 +18,7 @@ from torch.distributions import constraints
 from torch.distributions.transforms import AffineTransform
 
 from pyro_vae.errors import ProgramError, UnknownNameError
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from torch.distributions.constraints import Constraint
@@ -36,6 +37,7 @@ WIDENING = 1.2
 PRIOR_SHARE = 0.1
 
 
+@verb
 def widened(guide: Program, factor: float = WIDENING) -> Program:
     """The guide with the draws of every site spread about their mean by a factor.
 
@@ -68,8 +70,6 @@ def widened(guide: Program, factor: float = WIDENING) -> Program:
     ...     site["fn"].log_prob(site["value"]), dist.Normal(1.0, 3.0).log_prob(site["value"])
     ... )
     """
-    if not factor > 0:
-        raise ValueError(f"factor got {factor}: it must be positive, and above 1 to widen")
 
     @functools.wraps(guide)
     def program(*args: Any, **kwargs: Any) -> Any:

@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 
 from pyro_vae.inference.inputs import count, encoder_side, run_program, take
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +33,7 @@ class Coder(Protocol):
         """Mean of p(x | z), ``(B, *event_shape)``."""
 
 
+@verb
 def reconstruct(model: Coder, x: Inputs) -> Tensor:
     """Data decoded from their own codes, ``(n, *event_shape)``; no gradient.
 
@@ -47,6 +49,7 @@ def reconstruct(model: Coder, x: Inputs) -> Tensor:
         return model.decode(run_program(model.code, encoder_side(x)), **given)
 
 
+@verb
 def reconstruction(
     model: Coder, x: Inputs, *, scale: float = 1.0, chunk_size: int = 1024
 ) -> xr.Dataset:

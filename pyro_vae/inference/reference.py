@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from pyro_vae.errors import DataError
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +86,7 @@ class ReferenceDensity:
         return rows
 
 
+@verb
 def fit_reference(
     images: Tensor | np.ndarray,
     *,
@@ -125,8 +127,6 @@ def fit_reference(
             f"num_components got {num_components}: give numbers of mixture components, as in "
             "(1, 10, 40)"
         )
-    if not 0 < held_out < 1:
-        raise ValueError(f"held_out got {held_out}: it is a share between 0 and 1, such as 0.2")
     order = np.random.default_rng(seed).permutation(len(rows))
     count = round(held_out * len(rows))
     test, train = rows[order[:count]], rows[order[count:]]

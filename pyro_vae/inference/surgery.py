@@ -16,6 +16,7 @@ import xarray as xr
 from pyro_vae.inference.bounds import mean_of
 from pyro_vae.inference.inputs import count
 from pyro_vae.inference.weights import cross_log_guide
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from pyro_vae.inference.inputs import Inputs
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["elbo_surgery"]
 
 
+@verb
 def elbo_surgery(
     model: Program, guide: Program, x: Inputs, num_particles: int = 20, **settings: Any
 ) -> xr.Dataset:

@@ -18,6 +18,8 @@ from pyro.infer import ELBO
 from scipy import stats
 
 from pyro_vae.inference.known_models import known_models
+from pyro_vae.isolation import isolated
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,6 +124,7 @@ class Report:
         return "\n".join(lines)
 
 
+@verb
 def verify(subject: ELBO | Estimator, *, num_particles: int = 5, seed: int = 0) -> Report:
     """Run an objective, or an estimator of log p(x), against models whose answer is known.
 
@@ -157,8 +160,7 @@ def verify(subject: ELBO | Estimator, *, num_particles: int = 5, seed: int = 0) 
             f"subject got {type(subject).__name__}: give a pyro.infer.ELBO, or a function of "
             "(model, guide, x, num_particles)"
         )
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.no_grad(), isolated(seed):
         checks = (
             _check_objective(subject, num_particles)
             if isinstance(subject, ELBO)

@@ -19,7 +19,7 @@ from pyro import poutine
 from torch.overrides import TorchFunctionMode
 
 from pyro_vae.errors import ProgramError
-from pyro_vae.inference.inputs import check_inputs, count, cuda_devices, take, tensors
+from pyro_vae.inference.inputs import check_inputs, count, take, tensors
 from pyro_vae.inference.traces import (
     latent_sites,
     model_terms,
@@ -30,6 +30,8 @@ from pyro_vae.inference.traces import (
     sum_sites,
     values_of,
 )
+from pyro_vae.isolation import isolated
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,6 +102,7 @@ class Draws(NamedTuple):
     terms: LogWeights
 
 
+@verb
 def log_weights(
     model: Program,
     guide: Program,
@@ -195,6 +198,7 @@ def log_weights(
     return torch.cat(columns, dim=1)
 
 
+@verb
 def stream_log_weights(
     model: Program,
     guide: Program,
@@ -260,17 +264,9 @@ def stream_draws(
     The arguments are those of ``stream_log_weights``; every tensor has shape ``(num_particles, 1,
     ...)``. A discrete site that is summed out has no draws.
     """
-    for name, value in (("num_particles", num_particles), ("chunk_size", chunk_size or 1)):
-        if value < 1:
-            raise ValueError(f"{name} got {value}: it must be at least 1")
-    if not 0 <= prior_share < 1:
-        raise ValueError(
-            f"prior_share got {prior_share}: it must be at least 0 and below 1, such as 0.1"
-        )
     check_inputs(x)
-    first, devices = take(x, slice(1)), cuda_devices(x)
-    with torch.no_grad(), torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    first = take(x, slice(1))
+    with torch.no_grad(), isolated(seed):
         structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
         if chunk_size is None and vectorize_particles:
             per_particle = _bytes_per_particle(model, guide, first, structure)
@@ -297,8 +293,7 @@ def stream_draws(
         done, stop = 0, num_particles
         while done < stop:
             size = min(_BLOCK, stop - done)
-            with torch.random.fork_rng(devices=devices):
-                torch.manual_seed(_stream_seed(datum, occurrence, seed, done))
+            with isolated(_stream_seed(datum, occurrence, seed, done)):
                 blocks.append(block(datum, size))
             done += size
             if done == stop and more is not None:
@@ -360,7 +355,7 @@ def sample_log_weights(
         If gradients are on and a guide site is not reparameterised: differentiating its draws
         would leave out the score-function term, and the gradient would be wrong.
     """
-    with torch.no_grad(), torch.random.fork_rng(devices=cuda_devices(x)):
+    with torch.no_grad(), isolated():
         first = take(x, slice(1))
         structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
     guide_trace = run_in_plate(guide, x, structure, num_particles)
@@ -404,14 +399,13 @@ def cross_log_guide(
         log q(z_k | x_c) for z_k drawn from q(z | x_b) and every datum c, ``(num_particles, B)``.
     """
     check_inputs(x)
-    size, devices = count(x), cuda_devices(x)
-    with torch.no_grad(), torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    size = count(x)
+    with torch.no_grad(), isolated(seed):
         structure = structure_of(model, guide, take(x, slice(1)), enumerate_discrete, data_plate)
         trace = run_in_plate(guide, x, structure, num_particles)
         terms = _block(model, trace, x, num_particles, structure, None)
     for row in range(size):
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        with torch.no_grad(), isolated():
             given = {}
             for site in latent_sites(trace):
                 dim = structure.data_dim - site["fn"].event_dim

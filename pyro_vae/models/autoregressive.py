@@ -11,6 +11,8 @@ from pyro.distributions.transforms.utils import clamp_preserve_gradients
 from pyro.nn import AutoRegressiveNN, ConditionalAutoRegressiveNN
 from torch import nn
 
+from pyro_vae.isolation import isolated
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -107,10 +109,9 @@ def autoregressive_networks(
             "dimension to depend on all before it"
         )
     networks = nn.ModuleList()
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    with isolated(seed), warnings.catch_warnings():
         # With one dimension the map is affine without a network, which does no harm.
         warnings.filterwarnings("ignore", message=".*input_dim = 1")
-        torch.manual_seed(seed)
         for index in range(count):
             order = torch.arange(size) if index % 2 == 0 else torch.arange(size).flip(0)
             network = (

@@ -16,8 +16,9 @@ from pyro.distributions import TorchDistribution
 from torch import nn
 from torch.distributions import constraints
 
+from pyro_vae.isolation import isolated
 from pyro_vae.models.component import Component
-from pyro_vae.models.settings import require_positive_integer
+from pyro_vae.settings import require_positive_integer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,8 +102,7 @@ class AutoregressiveCodes(CodePrior):
     def build(self, num_codes: int, num_positions: int) -> None:
         """Make the transformer."""
         super().build(num_codes, num_positions)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with isolated(self.seed):
             self.first = nn.Parameter(0.02 * torch.randn(self.width))
             self.places = nn.Parameter(0.02 * torch.randn(num_positions, self.width))
             self.tokens = nn.Embedding(num_codes, self.width)

@@ -15,7 +15,7 @@ from sklearn.cluster import kmeans_plusplus
 from torch import nn
 
 from pyro_vae.errors import DataError, UnknownNameError
-from pyro_vae.models.settings import require_positive_integer
+from pyro_vae.settings import require_positive_integer
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from pyro_vae.errors import DataError
+from pyro_vae.isolation import isolated
 from pyro_vae.models.latent_variable_model import LatentVariableModel, check_event_shape
 from pyro_vae.models.likelihoods import Bernoulli, Likelihood
-from pyro_vae.models.settings import require_positive_integer
 from pyro_vae.networks import Architecture, Dense, SettableOutput, check_network
+from pyro_vae.settings import require_positive_integer
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -105,8 +106,7 @@ class EncoderDecoder(LatentVariableModel):
         size_z = self.latent_dim + size_c
         eta_x = self.likelihood.num_params(self.event_shape)
         plans = [network_plan(network, activation) for network in (encoder, decoder)]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with isolated(seed):
             self.encoder, self.decoder = (
                 plan
                 if isinstance(plan, nn.Module)

@@ -17,6 +17,7 @@ from pyro.infer import TraceEnum_ELBO
 from torch import nn
 
 from pyro_vae.formulas import objective_formula
+from pyro_vae.isolation import isolated
 from pyro_vae.models.component import settings_of
 from pyro_vae.models.guides import Guide, MeanFieldNormal
 from pyro_vae.models.latent_variable_model import (
@@ -27,8 +28,8 @@ from pyro_vae.models.latent_variable_model import (
 from pyro_vae.models.likelihoods import Bernoulli, Likelihood
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.models.priors import Prior, StandardNormal
-from pyro_vae.models.settings import require_positive_integer
 from pyro_vae.networks import MLP
+from pyro_vae.settings import require_positive_integer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,8 +114,7 @@ class HierarchicalVAE(LatentVariableModel):
         # Sizes of x, z_1, ..., z_T; an encoder maps each to eta of the next, a decoder back.
         sizes = (math.prod(self.event_shape), *self.latent_dims)
         eta_x = self.likelihood.num_params(self.event_shape)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with isolated(seed):
             self.encoders: Any = nn.ModuleList(
                 MLP(below, widths, family.num_params((size,)), activation=activation)
                 for below, size, widths, family in zip(

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from pyro_vae.errors import DataError
+from pyro_vae.isolation import isolated
 from pyro_vae.models.component import settings_of
 from pyro_vae.models.guides import FullCovarianceNormal, Guide, MeanFieldNormal
 from pyro_vae.models.likelihoods import Normal
@@ -100,8 +101,7 @@ class LinearVAE(VAE):
                 "so take full-covariance-normal or mean-field-normal"
             )
         size = guide.num_params((latent_dim,))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with isolated(seed):
             encoder = _ConstantCovariance(math.prod(event_shape), latent_dim, size)
         super().__init__(
             event_shape,

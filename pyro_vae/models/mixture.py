@@ -22,7 +22,7 @@ from pyro_vae.formulas import ObjectiveFormula, objective_formula
 from pyro_vae.models.latent_variable_model import LatentVariableModel
 from pyro_vae.models.likelihoods import Likelihood, MultivariateNormal, Normal
 from pyro_vae.models.parameters import declare_parameters
-from pyro_vae.models.settings import require_positive_integer
+from pyro_vae.settings import require_positive_integer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

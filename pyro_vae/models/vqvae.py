@@ -33,12 +33,12 @@ from pyro_vae.models.encoder_decoder import (
 from pyro_vae.models.latent_variable_model import check_event_shape, layers_text
 from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.parameters import declare_parameters
-from pyro_vae.models.settings import require_positive_integer
 from pyro_vae.networks import (
     Architecture,
     ConvolutionalGrid,
     Unamortised,
 )
+from pyro_vae.settings import require_positive_integer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,8 +22,10 @@ from pyro_vae.errors import UnknownNameError
 from pyro_vae.inference.bounds import log_evidence_of
 from pyro_vae.inference.diagnostics import effective_sample_size
 from pyro_vae.inference.evidence.result import evidence_result
-from pyro_vae.inference.inputs import check_inputs, count, device_of, take
+from pyro_vae.inference.inputs import check_inputs, count, take
 from pyro_vae.inference.latent_space import LatentSpace
+from pyro_vae.isolation import isolated
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +44,7 @@ Start = Literal["prior", "guide"]
 _GROWTH, _REACH = 0.02, 6.0
 
 
+@verb
 def ais(
     model: Program,
     guide: Program,
@@ -108,7 +111,7 @@ def ais(
         If a number is out of range.
     """
     path = _Path(num_temperatures, num_leapfrog, start, schedule)
-    _check(num_chains, target_acceptance, step_size)
+    _check_chains(num_chains)
     check_inputs(x)
     began = time.perf_counter()
     columns: dict[str, list[Tensor]] = {"value": [], "error": [], "ess": [], "acceptance": []}
@@ -117,7 +120,7 @@ def ais(
     for number, first in enumerate(batches):
         part = take(x, slice(first, first + batch_size))
         tick = _ticker(progress, 2 * num_temperatures * number, total)
-        with _seeded(part, seed, number):
+        with _seeded(seed, number):
             space = LatentSpace(
                 model, guide, part, enumerate_discrete=enumerate_discrete, data_plate=data_plate
             )
@@ -144,6 +147,7 @@ def ais(
     )
 
 
+@verb
 def bdmc(
     model: Program,
     guide: Program,
@@ -187,10 +191,10 @@ def bdmc(
         expectation it is at least the error of either. Dimension ``datum``, in nats.
     """
     path = _Path(num_temperatures, num_leapfrog, start, schedule)
-    _check(num_chains, target_acceptance, step_size)
+    _check_chains(num_chains)
     check_inputs(x)
     tick = _ticker(progress, 0, 3 * num_temperatures)
-    with _seeded(x, seed, 0):
+    with _seeded(seed, 0):
         space = LatentSpace(
             model, guide, x, enumerate_discrete=enumerate_discrete, data_plate=data_plate
         )
@@ -227,9 +231,6 @@ class _Path:
     schedule: str
 
     def __post_init__(self) -> None:
-        for name in ("num_temperatures", "num_leapfrog"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} got {getattr(self, name)}: it must be at least 1")
         for name, allowed in (("start", ("guide", "prior")), ("schedule", ("linear", "sigmoid"))):
             if getattr(self, name) not in allowed:
                 raise UnknownNameError(f"{name} of the path", getattr(self, name), allowed)
@@ -332,27 +333,18 @@ def _backward(
     return log_weights
 
 
-def _check(num_chains: int, target_acceptance: float, step_size: float) -> None:
+def _check_chains(num_chains: int) -> None:
     if num_chains < 2:
         raise ValueError(f"num_chains got {num_chains}: it must be 2 or more, for an error")
-    if not 0 < target_acceptance < 1:
-        raise ValueError(f"target_acceptance got {target_acceptance}: it must be between 0 and 1")
-    if not step_size > 0:
-        raise ValueError(f"step_size got {step_size}: it must be positive")
 
 
 @contextmanager
-def _seeded(x: Inputs, seed: int, batch: int) -> Iterator[None]:
+def _seeded(seed: int, batch: int) -> Iterator[None]:
     """Random state of its own, which leaves the caller's alone, and no validation.
 
     A trajectory that diverges leaves every support on its way; it is refused at its end.
     """
-    device = device_of(x)
-    with (
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        pyro.validation_enabled(False),
-    ):
-        torch.manual_seed(seed * 1_000_003 + batch)
+    with isolated(seed * 1_000_003 + batch), pyro.validation_enabled(False):
         yield
 
 

@@ -16,6 +16,7 @@ from pyro_vae.inference.diagnostics import effective_sample_size, pareto_khat, p
 from pyro_vae.inference.evaluate import reduce_weights
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.inference.proposals import propose
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,6 +33,7 @@ __all__ = ["MAX_PARTICLES", "log_evidence"]
 MAX_PARTICLES = 2**20
 
 
+@verb
 def log_evidence(
     model: Program,
     guide: Program,

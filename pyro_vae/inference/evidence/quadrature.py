@@ -18,6 +18,8 @@ from pyro_vae.errors import ProgramError
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.inference.inputs import check_inputs, count, take
 from pyro_vae.inference.latent_space import LatentSpace
+from pyro_vae.isolation import isolated
+from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,6 +37,7 @@ _PILOT, _MARGIN = 2000, 0.5
 _CHUNK = 2**14
 
 
+@verb
 def quadrature(
     model: Program,
     guide: Program,
@@ -77,8 +80,7 @@ def quadrature(
     values, points = [], 0
     for row in range(count(x)):
         datum = take(x, slice(row, row + 1))
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(seed)
+        with isolated(seed), torch.no_grad():
             space = LatentSpace(
                 model, guide, datum, enumerate_discrete=enumerate_discrete, data_plate=data_plate
             )
@@ -145,8 +147,7 @@ def grid_integrals(
         If there are more than two latent dimensions, or the grid has ``max_points`` and one of
         the integrals still moves.
     """
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
+    with isolated(seed), torch.no_grad():
         space = LatentSpace(
             model, guide, x, enumerate_discrete=enumerate_discrete, data_plate=data_plate
         )

@@ -17,7 +17,7 @@ from pyro import poutine
 
 from pyro_vae.errors import ProgramError
 from pyro_vae.formulas import ObjectiveFormula
-from pyro_vae.inference.inputs import count, cuda_devices, take
+from pyro_vae.inference.inputs import count, take
 from pyro_vae.inference.objectives.weighted import WeightedObjective, inputs_of
 from pyro_vae.inference.traces import (
     is_point_mass,
@@ -29,6 +29,7 @@ from pyro_vae.inference.traces import (
     sum_sites,
 )
 from pyro_vae.inference.weights import LogWeights
+from pyro_vae.isolation import isolated
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +74,7 @@ class _DrawsObjective(WeightedObjective):
 
     def _draw(self, model: Program, guide: Program, args: Any, kwargs: Any) -> _AtDraws:
         x = inputs_of(model, args, kwargs)
-        with torch.no_grad(), torch.random.fork_rng(devices=cuda_devices(x)):
+        with torch.no_grad(), isolated():
             structure = structure_of(
                 model, guide, take(x, slice(1)), self.enumerate_discrete, None
             )

@@ -12,9 +12,10 @@ from pyro.infer import ELBO
 from pyro.infer.enum import get_importance_trace
 from pyro.infer.util import torch_item
 
-from pyro_vae.inference.inputs import count, cuda_devices, take
+from pyro_vae.inference.inputs import count, take
 from pyro_vae.inference.traces import run_in_plate, structure_of
 from pyro_vae.inference.weights import sample_log_weights
+from pyro_vae.isolation import isolated
 
 if TYPE_CHECKING:
     from pyro.poutine import Trace
@@ -90,7 +91,7 @@ class WeightedObjective(ELBO):
         For objectives that are no function of the weights alone.
         """
         x = inputs_of(model, args, kwargs)
-        with torch.no_grad(), torch.random.fork_rng(devices=cuda_devices(x)):
+        with torch.no_grad(), isolated():
             structure = structure_of(model, guide, take(x, slice(1)), False, None)
         trace = run_in_plate(guide, x, structure, self.num_particles)
         replay = poutine.replay(model, trace=trace)

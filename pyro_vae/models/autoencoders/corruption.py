@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, final
 import torch
 
 from pyro_vae.models.component import Component
-from pyro_vae.models.settings import require_positive
+from pyro_vae.settings import require_positive
 
 if TYPE_CHECKING:
     from torch import Tensor

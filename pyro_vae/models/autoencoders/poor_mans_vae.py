@@ -19,8 +19,8 @@ from pyro_vae.models.autoencoders.autoencoder import Autoencoder
 from pyro_vae.models.guides import UnitNormal
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.models.parameters import declare_parameters
-from pyro_vae.models.settings import require_positive
 from pyro_vae.models.vae import VAE
+from pyro_vae.settings import require_positive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

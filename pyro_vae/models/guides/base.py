@@ -6,8 +6,8 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from pyro_vae.models.component import ConditionalDistribution
-from pyro_vae.models.settings import require_positive
 from pyro_vae.models.softplus import softplus
+from pyro_vae.settings import require_positive
 
 if TYPE_CHECKING:
     from torch import Tensor

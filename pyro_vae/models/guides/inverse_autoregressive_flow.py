@@ -9,7 +9,7 @@ import pyro.distributions as dist
 
 from pyro_vae.models.autoregressive import AffineAutoregressive, autoregressive_networks
 from pyro_vae.models.guides.base import LocationScaleGuide
-from pyro_vae.models.settings import require_positive_integer
+from pyro_vae.settings import require_positive_integer
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from pyro_vae.models.priors.base import Prior
-from pyro_vae.models.settings import require_positive
 from pyro_vae.models.softplus import inverse_softplus, softplus
+from pyro_vae.settings import require_positive
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, final
 import pyro.distributions as dist
 
 from pyro_vae.models.priors.base import StandardisedPrior
-from pyro_vae.models.settings import require_positive
+from pyro_vae.settings import require_positive
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution

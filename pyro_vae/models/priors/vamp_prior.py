@@ -10,7 +10,7 @@ from torch import nn
 
 from pyro_vae.errors import ProgramError
 from pyro_vae.models.priors.base import Posterior, Prior
-from pyro_vae.models.settings import require_positive_integer
+from pyro_vae.settings import require_positive_integer
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
