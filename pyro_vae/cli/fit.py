@@ -209,7 +209,9 @@ def fit(
         if summary["train_elbo"] is not None:
             out.print(training_line(summary, fitted, training["objective"]))
         if result.stopped == "interrupt" and overwrite and result.metrics.empty:
-            out.print("interrupted before an epoch was done, and nothing replaced: repeat the command")
+            out.print(
+                "interrupted before an epoch was done, and nothing replaced: repeat the command"
+            )
         elif result.stopped == "interrupt":
             out.print(f"interrupted: go on with `pyro-vae fit --run {run} --resume`")
         else:
