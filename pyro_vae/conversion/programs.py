@@ -1,0 +1,136 @@
+"""Data as the functions take them: anything at the door, plain tensors inside.
+
+A model that says its ``dtype`` is given data of that type; those of another pair keep theirs.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pyro_vae.conversion.arrays import convert
+from pyro_vae.conversion.places import check_finite
+from pyro_vae.conversion.rounding import cast
+from pyro_vae.errors import DataError
+
+__all__ = ["as_inputs", "takes_data"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Names of what a program is given beside x.
+_BESIDE = ("condition", "exposure")
+
+
+def as_inputs(
+    given: Any, program: Any = None, name: str = "x", *, gradients: bool = False
+) -> Any:
+    """Data as one tensor, or as named tensors of equal length.
+
+    Parameters
+    ----------
+    given
+        Whatever ``convert`` takes, or a mapping from names to such.
+    program
+        What the data are for: a module, or a Pyro program. If it is a module, or a method of
+        one, the data go to its device, and to its type if it says a ``dtype``.
+    name
+        What the argument is called.
+    gradients
+        Whether tensors stay in the graph that made them.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be converted, are empty, have NaN or infinity, or would lose digits.
+    """
+    owner = getattr(program, "__self__", program)
+    many = isinstance(given, Mapping) and not hasattr(given, "columns")
+    parts = dict(given) if many else {name: given}
+    made = {
+        part: _as_input(values, owner, part, name, gradients) for part, values in parts.items()
+    }
+    lengths = {len(part) for part in made.values()}
+    if len(lengths) > 1:
+        sizes = ", ".join(f"{part} {len(values)}" for part, values in made.items())
+        raise DataError(f"inputs have different numbers of rows ({sizes}): give one per datum")
+    if not lengths or lengths == {0}:
+        raise DataError(f"{name} is empty: at least one datum is needed")
+    return made if many else made[name]
+
+
+def _as_input(given: Any, owner: Any, part: str, name: str, gradients: bool) -> Tensor:
+    dtype = getattr(owner, "dtype", None)
+    told = isinstance(dtype, torch.dtype)
+    is_data = part in (name, "x")
+    values, columns = convert(given, part, gradients=gradients)
+    if values.dim() == 0:
+        raise DataError(f"{part} got a single number: it must have one row per datum")
+    check_finite(values, part, columns, infinite=not (told or is_data))
+    whole = not values.is_floating_point()
+    if told:
+        if is_data and values.dim() == 1 and columns is not None:
+            values = values.unsqueeze(1)  # a series is one column
+        if not (part == "condition" and values.dim() == 1 and whole):
+            likelihood = getattr(owner, "likelihood", None)
+            counts = is_data and getattr(likelihood, "measure", None) == "counting"
+            values = cast(values, dtype, part, columns, counts=counts)
+    elif not isinstance(given, Tensor) and (is_data or not whole):
+        values = cast(values, torch.get_default_dtype(), part, columns)
+    if isinstance(owner, nn.Module):
+        weights = next(owner.parameters(), None)
+        if weights is not None and not weights.is_meta:
+            values = values.to(weights.device)
+    return values
+
+
+def takes_data(*names: str, gradients: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let arguments of a function be anything that can be converted: it is given tensors.
+
+    An argument ``model`` or ``self`` of the function says what the data are for. None stays.
+
+    Parameters
+    ----------
+    *names
+        Names of the arguments; ``condition`` and ``exposure`` are converted beside them.
+    gradients
+        Whether tensors stay in the graph that made them.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+        missing = set(names) - set(signature.parameters)
+        if missing:
+            raise TypeError(f"{function.__qualname__} has no argument {missing}")
+
+        @functools.wraps(function)
+        def converting(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError:
+                return function(*args, **kwargs)  # Python's own complaint
+            given = bound.arguments
+            program = given.get("model", given.get("self"))
+            for name in names:
+                if given.get(name) is None:
+                    continue
+                beside = {n: given[n] for n in _BESIDE if given.get(n) is not None}
+                if not beside or isinstance(given[name], Mapping):
+                    given[name] = as_inputs(given[name], program, name, gradients=gradients)
+                    continue
+                made = as_inputs(
+                    {name: given[name], **beside}, program, name, gradients=gradients
+                )
+                given.update(made)
+            return function(*bound.args, **bound.kwargs)
+
+        converting.data_arguments = names  # type: ignore[attr-defined]
+        return converting
+
+    return decorate
