@@ -94,7 +94,11 @@ def _read(given: Any, name: str) -> Tensor | _Named:
         named = frame.dtype in (nw.String, nw.Categorical, nw.Enum)
         values = frame.to_list()
         _refuse_missing(frame.is_null().to_list(), name)
-        return _Named(values, _order(frame)) if named or _texts(values) else convert(frame, name).values
+        return (
+            _Named(values, _order(frame))
+            if named or _texts(values)
+            else convert(frame, name).values
+        )
     if isinstance(given, np.ndarray) and given.dtype.kind in "USOT":
         given = given.tolist()
     if isinstance(given, list | tuple) and _texts(given):

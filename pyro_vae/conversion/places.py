@@ -34,7 +34,9 @@ def place(index: Sequence[int], columns: Sequence[str] | None = None) -> str:
     return f"row {row}, column {rest[0]}" if rest else f"row {row}"
 
 
-def first_place(where: Tensor, columns: Sequence[str] | None = None) -> tuple[str, tuple[int, ...]]:
+def first_place(
+    where: Tensor, columns: Sequence[str] | None = None
+) -> tuple[str, tuple[int, ...]]:
     """The first true element of a mask ``(n, ...)``, in words and as an index."""
     index = tuple(int(i) for i in where.nonzero()[0])
     return place(index, columns), index

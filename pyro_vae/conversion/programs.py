@@ -10,7 +10,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,17 +18,26 @@ from pyro_vae.conversion.places import check_finite
 from pyro_vae.conversion.rounding import cast
 from pyro_vae.errors import DataError
 
-__all__ = ["as_inputs", "takes_data"]
+__all__ = ["as_inputs", "own_dtype", "takes_data"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+#: Names of arguments that say what the data are for.
+_PROGRAMS = ("model", "program", "self")
 
 #: Names of what a program is given beside x.
 _BESIDE = ("condition", "exposure")
 
 
 def as_inputs(
-    given: Any, program: Any = None, name: str = "x", *, gradients: bool = False
+    given: Any,
+    program: Any = None,
+    name: str = "x",
+    *,
+    gradients: bool = False,
+    wide: bool = False,
+    dtype: torch.dtype | None = None,
 ) -> Any:
     """Data as one tensor, or as named tensors of equal length.
 
@@ -44,6 +52,10 @@ def as_inputs(
         What the argument is called.
     gradients
         Whether tensors stay in the graph that made them.
+    wide
+        Whether tensors in float64 stay so, whatever the program says.
+    dtype
+        Type of the data, for a program that does not say one.
 
     Raises
     ------
@@ -53,8 +65,11 @@ def as_inputs(
     owner = getattr(program, "__self__", program)
     many = isinstance(given, Mapping) and not hasattr(given, "columns")
     parts = dict(given) if many else {name: given}
+    said = getattr(owner, "dtype", dtype)
+    kind = said if isinstance(said, torch.dtype) else dtype
     made = {
-        part: _as_input(values, owner, part, name, gradients) for part, values in parts.items()
+        part: _as_input(values, owner, kind, part, part in (name, "x"), gradients, wide)
+        for part, values in parts.items()
     }
     lengths = {len(part) for part in made.values()}
     if len(lengths) > 1:
@@ -65,43 +80,57 @@ def as_inputs(
     return made if many else made[name]
 
 
-def _as_input(given: Any, owner: Any, part: str, name: str, gradients: bool) -> Tensor:
-    dtype = getattr(owner, "dtype", None)
-    told = isinstance(dtype, torch.dtype)
-    is_data = part in (name, "x")
+def _as_input(
+    given: Any,
+    owner: Any,
+    dtype: torch.dtype | None,
+    part: str,
+    is_data: bool,
+    gradients: bool,
+    wide: bool,
+) -> Tensor:
     values, columns = convert(given, part, gradients=gradients)
     if values.dim() == 0:
         raise DataError(f"{part} got a single number: it must have one row per datum")
-    check_finite(values, part, columns, infinite=not (told or is_data))
+    check_finite(values, part, columns, infinite=dtype is None and not is_data)
     whole = not values.is_floating_point()
-    if told:
+    if dtype is not None:
         if is_data and values.dim() == 1 and columns is not None:
             values = values.unsqueeze(1)  # a series is one column
-        if not (part == "condition" and values.dim() == 1 and whole):
+        classes = part == "condition" and values.dim() == 1 and whole
+        stays = wide and isinstance(given, Tensor) and values.dtype == torch.float64
+        if not (classes or stays):
             likelihood = getattr(owner, "likelihood", None)
             counts = is_data and getattr(likelihood, "measure", None) == "counting"
             values = cast(values, dtype, part, columns, counts=counts)
     elif not isinstance(given, Tensor) and (is_data or not whole):
-        values = cast(values, torch.get_default_dtype(), part, columns)
-    if isinstance(owner, nn.Module):
-        weights = next(owner.parameters(), None)
-        if weights is not None and not weights.is_meta:
-            values = values.to(weights.device)
-    return values
+        values = cast(values, own_dtype(owner), part, columns)
+    weights = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
+    return values if weights is None or weights.is_meta else values.to(weights.device)
 
 
-def takes_data(*names: str, gradients: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def own_dtype(owner: Any) -> torch.dtype:
+    """Type in which a program that says none computes: that of its parameters, if any."""
+    parameters = owner.parameters() if isinstance(owner, nn.Module) else ()
+    floating = (p.dtype for p in parameters if p.is_floating_point())
+    return next(floating, torch.get_default_dtype())
+
+
+def takes_data(
+    *names: str, gradients: bool = False, wide: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Let arguments of a function be anything that can be converted: it is given tensors.
 
-    An argument ``model`` or ``self`` of the function says what the data are for. None stays.
+    The argument ``model``, ``program`` or ``self`` says what the data are for. None stays.
 
     Parameters
     ----------
     *names
         Names of the arguments; ``condition`` and ``exposure`` are converted beside them.
-    gradients
-        Whether tensors stay in the graph that made them.
+    gradients, wide
+        As for ``as_inputs``.
     """
+    how = {"gradients": gradients, "wide": wide}
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
@@ -116,18 +145,15 @@ def takes_data(*names: str, gradients: bool = False) -> Callable[[Callable[P, R]
             except TypeError:
                 return function(*args, **kwargs)  # Python's own complaint
             given = bound.arguments
-            program = given.get("model", given.get("self"))
+            program = next((given[n] for n in _PROGRAMS if n in given), None)
             for name in names:
                 if given.get(name) is None:
                     continue
                 beside = {n: given[n] for n in _BESIDE if given.get(n) is not None}
                 if not beside or isinstance(given[name], Mapping):
-                    given[name] = as_inputs(given[name], program, name, gradients=gradients)
-                    continue
-                made = as_inputs(
-                    {name: given[name], **beside}, program, name, gradients=gradients
-                )
-                given.update(made)
+                    given[name] = as_inputs(given[name], program, name, **how)
+                else:
+                    given.update(as_inputs({name: given[name], **beside}, program, name, **how))
             return function(*bound.args, **bound.kwargs)
 
         converting.data_arguments = names  # type: ignore[attr-defined]

@@ -204,15 +204,15 @@ class Dataset:
         if kind == "counts" and maximum is None and whole.numel():
             largest = int(whole.max())
         side: dict[str, Any] = {"labels": labels, "covariates": covariates, "exposure": exposure}
-        side = {
-            what: x if x is None or _by_split(x) else {"train": x} for what, x in side.items()
-        }
+        side = {what: x if x is None or _by_split(x) else {"train": x} for what, x in side.items()}
         if side["labels"] is not None:
             side["labels"], side["levels"] = convert_labels(side["labels"], f"{name}: labels")
         # All of them or none, so that all splits are of one type.
         like, counts = given["train"], kind == "counts"
         keep = all(keeps_digits(x, like, counts=counts) for x in given.values())
-        stored = {split: x.float() if keep else x.double() for split, x in given.items()}
+        stored: dict[str, Any] = {
+            split: x.float() if keep else x.double() for split, x in given.items()
+        }
         rounded = any(not torch.equal(stored[s].double(), given[s].double()) for s in SPLITS)
         return cls(
             name,
@@ -277,9 +277,10 @@ class Dataset:
         # In the units of the splits, of which those of the base measure have all the digits.
         given = originals if self.affine is None else {s: self._split(s) for s in SPLITS}
         affine = Affine.standardising(given["train"])
+        rescaled: dict[str, Any] = {split: affine.forward(x) for split, x in given.items()}
         return replace(
             self,
-            **{split: affine.forward(x) for split, x in given.items()},
+            **rescaled,
             kind="real",
             standardise=True,
             affine=affine.after(self.affine),
@@ -384,7 +385,9 @@ class Dataset:
     def _check_types(self) -> None:
         """Float32 tensors; or all float64, if float32 would not do for one of them."""
         given = {split: getattr(self, split) for split in SPLITS}
-        wide = {s: isinstance(x, torch.Tensor) and x.dtype == torch.float64 for s, x in given.items()}
+        wide = {
+            s: isinstance(x, torch.Tensor) and x.dtype == torch.float64 for s, x in given.items()
+        }
         like, counts = self.train, self.kind == "counts"
         if all(wide.values()) and not all(
             keeps_digits(x, like, counts=counts) for x in given.values()
@@ -459,7 +462,7 @@ class Dataset:
             same = original.shape == x.shape
             if same and self.affine is None:
                 same = torch.equal(original.to(x.dtype), x)
-            elif same:
+            elif same and self.affine is not None:
                 # Two maps in a row are one map up to rounding.
                 same = torch.allclose(self.affine.forward(original), x, rtol=1e-5, atol=1e-5)
             if not same:

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 import xarray as xr
 
+from pyro_vae.conversion import convert_labels, takes_data
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.inference.inputs import check_inputs, count, run_program
+from pyro_vae.inference.inputs import count, run_program
 from pyro_vae.inference.latents import normal_marginals
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class _Factors(NamedTuple):
         return torch.stack([-(share * share.log()).sum() for share in shares])
 
 
+@takes_data("x")
 def mutual_information_gap(
     model: HasPosterior,
     x: Inputs,
@@ -78,7 +80,8 @@ def mutual_information_gap(
     x
         The N data, or named tensors for a ``posterior`` that takes several.
     factors
-        Class of every datum by name of the factor, ``(N,)``: whole numbers of any values.
+        Class of every datum by name of the factor, ``(N,)``: whole numbers of any values, or
+        names.
     num_draws
         Draws per datum, at least 2.
     seed
@@ -112,7 +115,6 @@ def mutual_information_gap(
     >>> round(float(mutual_information_gap(Encoder(), x, {"v": v})["mig"]), 3)
     1.0
     """
-    check_inputs(x)
     if num_draws < 2:
         raise ValueError(f"num_draws got {num_draws}: a standard error needs two or more")
     known = _known(factors, count(x))
@@ -158,7 +160,8 @@ def _known(factors: Mapping[str, Tensor], size: int) -> _Factors:
         raise DataError("factors is empty: give the class of every datum by name of the factor")
     found = _Factors([], [], [])
     for name, given in factors.items():
-        values = torch.as_tensor(given).cpu()
+        (values,) = convert_labels({"train": given}, f"factor {name!r}")[0].values()
+        values = values.cpu()
         if values.shape != (size,):
             raise DataError(
                 f"factor {name!r} has shape {tuple(values.shape)} for {size} data: give one class "

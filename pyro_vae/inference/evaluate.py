@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.inference.bounds import (
     Estimate,
     elbo_of,
@@ -151,6 +152,7 @@ def gap_reduction(terms: LogWeights) -> dict[str, Estimate | np.ndarray]:
     }
 
 
+@takes_data("x")
 def elbo(
     model: Program, guide: Program, x: Inputs, num_particles: int = 100, **engine: Any
 ) -> xr.Dataset:
@@ -171,6 +173,7 @@ def elbo(
     return reduce_weights([elbo_reduction], model, guide, x, num_particles, **engine)
 
 
+@takes_data("x")
 def iwae_bound(
     model: Program,
     guide: Program,
@@ -202,6 +205,7 @@ def iwae_bound(
     return _label(results, ks)
 
 
+@takes_data("x")
 def evaluate(
     model: Program,
     guide: Program,

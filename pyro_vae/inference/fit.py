@@ -11,7 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
+from pyro_vae.conversion import as_inputs, own_dtype
 from pyro_vae.data import Dataset
 from pyro_vae.errors import DataError, NonFiniteLossError, ProgramError, RunError, UnknownNameError
 from pyro_vae.inference.inputs import Inputs, count, run_program, take
@@ -125,7 +126,7 @@ class _Loss(nn.Module):
 
 def fit(
     model: nn.Module,
-    data: Dataset | Tensor,
+    data: Any,
     objective: ELBO | str | None = None,
     *,
     epochs: int = 100,
@@ -155,8 +156,9 @@ def fit(
         Module with methods ``model(x)`` and ``guide(x)``, such as ``VAE``, ``MixtureModel``
         or your own. If it has ``initialise(x)`` and is not ``initialised``, that is called.
     data
-        A ``Dataset``, or a tensor of training data ``(n, *event_shape)``. A model with
-        ``inputs`` is given the labels, covariates or exposure that it names, too.
+        A ``Dataset``, or training data ``(n, *event_shape)``: a tensor, an array, a list, a
+        frame, or whatever else ``Dataset.from_tensors`` takes. A model with ``inputs`` is given
+        the labels, covariates or exposure that it names, too.
     objective
         Pyro ``ELBO``, or a name such as ``"iwae-50"``; the model's ``default_objective()``,
         else ``Trace_ELBO()``.
@@ -191,6 +193,8 @@ def fit(
 
     Raises
     ------
+    DataError
+        If the data cannot be converted, have NaN or infinity, or would lose digits that matter.
     NonFiniteLossError
         If the loss becomes NaN or infinite; the model keeps its last good weights.
     ProgramError
@@ -206,8 +210,11 @@ def fit(
             "so call it outside"
         )
     if not isinstance(data, Dataset):
-        data = Dataset.from_tensors(data)
+        data = replace(Dataset.from_tensors(data, name="data"), name="tensors")
     _check_settings(model, epochs, batch_size, learning_rate, clip_norm, patience)
+    names = getattr(model, "inputs", ())
+    train = _inputs(model, data, "train", names, data.epoch_train(0))
+    validation = _inputs(model, data, "validation", names, data.validation)
     multiplier = _schedule(schedule)
     if batch_size > len(data.train):
         warnings.warn(
@@ -225,9 +232,6 @@ def fit(
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
     if devices != 1:
         fabric.launch()
-    names = getattr(model, "inputs", ())
-    train = _inputs(data, "train", names, data.epoch_train(0))
-    validation = _inputs(data, "validation", names, data.validation)
     if not getattr(model, "amortised", True):
         if data.binarisation == "dynamic":
             raise DataError(
@@ -373,8 +377,11 @@ class _Loop:
         self.program.train()
         train = self.train
         if self.data.binarisation == "dynamic":
-            x = self.data.epoch_train(epoch).to(self.fabric.device)
-            train = {**train, "x": x} if isinstance(train, Mapping) else x
+            x = self.data.epoch_train(epoch)
+            if isinstance(train, Mapping):
+                train = {**train, "x": x.to(train["x"])}
+            else:
+                train = x.to(train)
         size = count(train)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -469,9 +476,15 @@ def _prepare_run(run: Run | str | Path | None, resume: bool, overwrite: bool) ->
     return Run.open(run) if resume else Run.create(run, overwrite=overwrite)
 
 
-def _inputs(data: Dataset, split: str, names: Sequence[str], x: Tensor) -> Inputs:
+def _inputs(
+    model: nn.Module, data: Dataset, split: str, names: Sequence[str], x: Tensor
+) -> Inputs:
     """What a model is given of a split: x alone, or x with the side information it names."""
-    return {**data.inputs(split, names), "x": x} if names else x
+    given: Inputs = {**data.inputs(split, names), "x": x} if names else x
+    if len(x) == 0:
+        return given
+    made: Inputs = as_inputs(given, model, split, dtype=own_dtype(model))
+    return made
 
 
 def _describe_data(data: Dataset) -> dict[str, Any]:

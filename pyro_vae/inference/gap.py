@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.inference.evaluate import (
     elbo_reduction,
     evaluate,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["gap", "gap_parts"]
 
 
+@takes_data("x")
 def gap(
     model: Program, guide: Program, x: Inputs, num_particles: int = 5000, **engine: Any
 ) -> xr.Dataset:
@@ -55,6 +57,7 @@ def gap(
     return reduce_weights(reductions, model, guide, x, num_particles, **engine)
 
 
+@takes_data("x")
 def gap_parts(
     model: Any,
     x: Inputs,

@@ -33,6 +33,7 @@ import torch
 import xarray as xr
 from sklearn.metrics import pairwise_distances_argmin
 
+from pyro_vae.conversion import convert_labels, takes_data
 from pyro_vae.errors import ComparisonError, DataError
 from pyro_vae.inference.reference import as_rows
 
@@ -67,6 +68,7 @@ class Decoder(Protocol):
         """Mean of p(x | z), ``(B, *event_shape)``."""
 
 
+@takes_data("train", "test")
 def hole_test(
     model: Decoder,
     train: Tensor,
@@ -234,7 +236,9 @@ def disjoint_pairs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random pairs of rows, ``(num_pairs,)`` twice: no row in two, labels different."""
     generator = np.random.default_rng(seed)
-    classes = np.arange(count) if labels is None else np.asarray(labels)
+    classes = np.arange(count)
+    if labels is not None:
+        classes = convert_labels({"train": labels}, "labels")[0]["train"].cpu().numpy()
     if classes.shape != (count,):
         raise DataError(f"labels got shape {classes.shape}: one label a row of test, ({count},)")
     left = generator.permutation(count)

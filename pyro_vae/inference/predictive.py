@@ -16,8 +16,9 @@ import torch
 import xarray as xr
 from pyro import poutine
 
+from pyro_vae.conversion import convert, takes_data
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.inference.inputs import check_inputs, count, device_of, take
+from pyro_vae.inference.inputs import count, device_of, take
 from pyro_vae.inference.posterior import named_axes
 from pyro_vae.inference.traces import (
     latent_sites,
@@ -51,6 +52,7 @@ Simulate: TypeAlias = Callable[[int], "tuple[Inputs, dict[str, Tensor]]"]
 _ROWS = 2**14
 
 
+@takes_data("x")
 def posterior_predictive(
     model: Program,
     guide: Program,
@@ -96,6 +98,7 @@ def posterior_predictive(
     return _by_chain({name: torch.cat(part) for name, part in parts.items()}, samples, "features")
 
 
+@takes_data("x")
 def log_likelihood(
     model: Program,
     guide: Program,
@@ -127,6 +130,7 @@ def log_likelihood(
     return _by_chain({name: torch.cat(part) for name, part in parts.items()}, samples, "features")
 
 
+@takes_data("x")
 def prior_draws(
     model: Program,
     guide: Program,
@@ -177,7 +181,7 @@ def prior_draws(
 
 
 def predictive_p_values(
-    x: np.ndarray | Tensor,
+    x: Any,
     replicates: xr.DataArray,
     statistics: Mapping[str, Callable[[np.ndarray], float]],
 ) -> xr.Dataset:
@@ -202,7 +206,7 @@ def predictive_p_values(
         ``observed``, ``p_value`` and its Monte Carlo ``p_value_se`` over ``statistic``, and
         ``replicated`` over ``(statistic, sample)``.
     """
-    data = x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
+    data = convert(x, "x").values.cpu().numpy()
     drawn = replicates.values.reshape(-1, *replicates.shape[2:])
     if drawn.shape[1:] != data.shape:
         raise DataError(
@@ -223,6 +227,7 @@ def predictive_p_values(
     )
 
 
+@takes_data("x")
 def simulator(
     model: Program, guide: Program, x: Inputs | None = None, *, data_plate: str | None = None
 ) -> Simulate:
@@ -300,7 +305,6 @@ def _complete_structure(
     model: Program, guide: Program, x: Inputs, data_plate: str | None
 ) -> Structure:
     """Structure of a pair with every latent site in the guide."""
-    check_inputs(x)
     structure = structure_of(model, guide, take(x, slice(1)), True, data_plate)
     if structure.summed_out:
         raise ProgramError(

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.inference.inputs import count, encoder_side, run_program, take
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Coder(Protocol):
         """Mean of p(x | z), ``(B, *event_shape)``."""
 
 
+@takes_data("x")
 def reconstruct(model: Coder, x: Inputs) -> Tensor:
     """Data decoded from their own codes, ``(n, *event_shape)``; no gradient.
 
@@ -47,6 +49,7 @@ def reconstruct(model: Coder, x: Inputs) -> Tensor:
         return model.decode(run_program(model.code, encoder_side(x)), **given)
 
 
+@takes_data("x")
 def reconstruction(
     model: Coder, x: Inputs, *, scale: float = 1.0, chunk_size: int = 1024
 ) -> xr.Dataset:

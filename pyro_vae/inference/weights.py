@@ -18,8 +18,9 @@ import torch
 from pyro import poutine
 from torch.overrides import TorchFunctionMode
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
-from pyro_vae.inference.inputs import check_inputs, count, cuda_devices, take, tensors
+from pyro_vae.inference.inputs import count, cuda_devices, take, tensors
 from pyro_vae.inference.traces import (
     latent_sites,
     model_terms,
@@ -100,6 +101,7 @@ class Draws(NamedTuple):
     terms: LogWeights
 
 
+@takes_data("x")
 def log_weights(
     model: Program,
     guide: Program,
@@ -195,6 +197,7 @@ def log_weights(
     return torch.cat(columns, dim=1)
 
 
+@takes_data("x")
 def stream_log_weights(
     model: Program,
     guide: Program,
@@ -267,7 +270,6 @@ def stream_draws(
         raise ValueError(
             f"prior_share got {prior_share}: it must be at least 0 and below 1, such as 0.1"
         )
-    check_inputs(x)
     first, devices = take(x, slice(1)), cuda_devices(x)
     with torch.no_grad(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -329,6 +331,7 @@ def _stream_seed(datum: Inputs, occurrence: int, seed: int, start: int) -> int:
     return int.from_bytes(hashlib.blake2b(key, digest_size=7).digest())
 
 
+@takes_data("x", gradients=True)
 def sample_log_weights(
     model: Program,
     guide: Program,
@@ -360,6 +363,26 @@ def sample_log_weights(
         If gradients are on and a guide site is not reparameterised: differentiating its draws
         would leave out the score-function term, and the gradient would be wrong.
     """
+    return batch_log_weights(
+        model,
+        guide,
+        x,
+        num_particles,
+        enumerate_discrete=enumerate_discrete,
+        data_plate=data_plate,
+    )
+
+
+def batch_log_weights(
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    num_particles: int,
+    *,
+    enumerate_discrete: bool = False,
+    data_plate: str | None = None,
+) -> tuple[LogWeights, float]:
+    """``sample_log_weights`` of tensors that were checked before: a step of training."""
     with torch.no_grad(), torch.random.fork_rng(devices=cuda_devices(x)):
         first = take(x, slice(1))
         structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
@@ -374,6 +397,7 @@ def sample_log_weights(
     return terms, plate_scale(guide_trace, structure)
 
 
+@takes_data("x")
 def cross_log_guide(
     model: Program,
     guide: Program,
@@ -403,7 +427,6 @@ def cross_log_guide(
     Tensor
         log q(z_k | x_c) for z_k drawn from q(z | x_b) and every datum c, ``(num_particles, B)``.
     """
-    check_inputs(x)
     size, devices = count(x), cuda_devices(x)
     with torch.no_grad(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from pyro.infer import Trace_ELBO
 from torch import nn
 
@@ -46,6 +47,14 @@ class LatentVariableModel(nn.Module):
     def guide(self, *args: Any, **kwargs: Any) -> Any:
         """Guide q(z | x)."""
         raise NotImplementedError
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights, in which the data are given to the model."""
+        for part in (*self.parameters(), *self.buffers()):
+            if part.is_floating_point():
+                return part.dtype
+        return torch.get_default_dtype()
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sklearn.decomposition
 import torch
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError
 from pyro_vae.models.guides import MeanFieldNormal
 from pyro_vae.models.linear import LinearVAE
@@ -85,6 +86,7 @@ class PCA(LinearVAE):
         settings = {key: value for key, value in config.items() if key != "model"}
         return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
 
+    @takes_data("x", gradients=True)
     def initialise(
         self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
     ) -> None:
@@ -106,6 +108,7 @@ class PCA(LinearVAE):
         self.take_pca(pca.fit(x.flatten(1).double().cpu().numpy()))
         self._take_posterior()
 
+    @takes_data("x", gradients=True)
     def code(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Coordinates of the orthogonal projection of x, ``(B, L)``."""
         # The columns of W are orthogonal: the pseudo-inverse divides each by its square.

@@ -18,11 +18,12 @@ import pyro
 import torch
 import xarray as xr
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.inference.bounds import log_evidence_of
 from pyro_vae.inference.diagnostics import effective_sample_size
 from pyro_vae.inference.evidence.result import evidence_result
-from pyro_vae.inference.inputs import check_inputs, count, device_of, take
+from pyro_vae.inference.inputs import count, device_of, take
 from pyro_vae.inference.latent_space import LatentSpace
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ Start = Literal["prior", "guide"]
 _GROWTH, _REACH = 0.02, 6.0
 
 
+@takes_data("x")
 def ais(
     model: Program,
     guide: Program,
@@ -109,7 +111,6 @@ def ais(
     """
     path = _Path(num_temperatures, num_leapfrog, start, schedule)
     _check(num_chains, target_acceptance, step_size)
-    check_inputs(x)
     began = time.perf_counter()
     columns: dict[str, list[Tensor]] = {"value": [], "error": [], "ess": [], "acceptance": []}
     batches = range(0, count(x), batch_size)
@@ -144,6 +145,7 @@ def ais(
     )
 
 
+@takes_data("x")
 def bdmc(
     model: Program,
     guide: Program,
@@ -188,7 +190,6 @@ def bdmc(
     """
     path = _Path(num_temperatures, num_leapfrog, start, schedule)
     _check(num_chains, target_acceptance, step_size)
-    check_inputs(x)
     tick = _ticker(progress, 0, 3 * num_temperatures)
     with _seeded(x, seed, 0):
         space = LatentSpace(
