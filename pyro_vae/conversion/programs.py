@@ -130,7 +130,7 @@ def takes_data(
     gradients, wide
         As for ``as_inputs``.
     """
-    how = {"gradients": gradients, "wide": wide}
+    how: dict[str, Any] = {"gradients": gradients, "wide": wide}
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)

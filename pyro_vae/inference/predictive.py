@@ -206,8 +206,9 @@ def predictive_p_values(
         ``observed``, ``p_value`` and its Monte Carlo ``p_value_se`` over ``statistic``, and
         ``replicated`` over ``(statistic, sample)``.
     """
-    data = convert(x, "x").values.cpu().numpy()
     drawn = replicates.values.reshape(-1, *replicates.shape[2:])
+    # In the type of the replicates, so that what is equal compares so.
+    data = convert(x, "x").values.double().cpu().numpy().astype(drawn.dtype)
     if drawn.shape[1:] != data.shape:
         raise DataError(
             f"replicates are of data of shape {drawn.shape[1:]}, x has {data.shape}: give the "

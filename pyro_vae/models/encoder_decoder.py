@@ -86,7 +86,7 @@ class EncoderDecoder(LatentVariableModel):
         """Mean of p(x | z), ``(..., *event_shape)``, for z of shape ``(..., L)``."""
         return self.observation(z, condition, exposure).mean
 
-    @takes_data("x", gradients=True)
+    @takes_data("x")
     def initialise(
         self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
     ) -> None:

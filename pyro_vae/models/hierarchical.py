@@ -214,7 +214,7 @@ class HierarchicalVAE(LatentVariableModel):
         """Mean of p(x | z_1), ``(..., *event_shape)``, for z_1 of shape ``(..., L_1)``."""
         return self.observation(z).mean
 
-    @takes_data("x", gradients=True)
+    @takes_data("x")
     def initialise(self, x: Tensor) -> None:
         """Start the lowest decoder's output bias at the moments of the data."""
         self.likelihood.check(x)

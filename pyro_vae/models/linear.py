@@ -153,7 +153,7 @@ class LinearVAE(VAE):
         marginal = dist.LowRankMultivariateNormal(*parts)
         return marginal.log_prob(x.flatten(1).double()).to(x)
 
-    @takes_data("x", gradients=True, wide=True)
+    @takes_data("x", gradients=True)
     def exact_posterior(self, x: Tensor) -> TorchDistribution:
         """Exact p(z | x) = Normal(S W^T (x - b) / sigma^2, S), S = (I + W^T W / sigma^2)^-1.
 
@@ -171,7 +171,7 @@ class LinearVAE(VAE):
         exact = "  log p(x)   exact: x ~ Normal(b, W W^T + diag(sigma^2))"
         return super().description(objective).replace("VAE", "Linear VAE", 1) + "\n" + exact
 
-    @takes_data("x", gradients=True)
+    @takes_data("x")
     def supported_units(self, x: Tensor) -> int:
         """Latent dimensions that the likelihood can use: eigenvalues of Cov(x) above sigma^2.
 

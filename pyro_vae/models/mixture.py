@@ -116,7 +116,7 @@ class MixtureModel(LatentVariableModel):
         model.initialised = True
         return model
 
-    @takes_data("x", gradients=True)
+    @takes_data("x")
     def initialise(self, x: Tensor, *, seed: int = 0) -> None:
         """Start from k-means++ clusters: their shares, and their moments as components.
 

@@ -86,7 +86,7 @@ class PCA(LinearVAE):
         settings = {key: value for key, value in config.items() if key != "model"}
         return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
 
-    @takes_data("x", gradients=True)
+    @takes_data("x")
     def initialise(
         self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
     ) -> None:

@@ -210,7 +210,7 @@ class VAE(EncoderDecoder):
         """Mean of q(z | x), ``(B, L)``."""
         return self.guide_family.code(self.encoder(self._features(x, condition)))
 
-    @takes_data("x", gradients=True)
+    @takes_data("x")
     def initialise(
         self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
     ) -> None:
@@ -226,7 +226,7 @@ class VAE(EncoderDecoder):
         with torch.no_grad():
             self.prior.initialise(features)
 
-    @takes_data("x", gradients=True)
+    @takes_data("x")
     def unamortised(self, x: Tensor, condition: Tensor | None = None) -> Self:
         """The same model with free guide parameters for each of these data, no encoder.
 

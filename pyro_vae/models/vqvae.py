@@ -367,7 +367,7 @@ class VQVAE(EncoderDecoder):
             parts.append((log_prior + log_likelihood).logsumexp(-1))
         return torch.cat(parts)
 
-    @takes_data("x", gradients=True)
+    @takes_data("x")
     def initialise(
         self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
     ) -> None:
