@@ -97,7 +97,7 @@ def decoded_draws(
     return trace.nodes["x"]["fn"].mean, "Means of p(x | z) at z drawn from the prior."
 
 
-@takes_data("x")
+@takes_data("x", supported=False)
 def interpolate(
     model: Decoder,
     x: Tensor,
@@ -140,7 +140,7 @@ def interpolate(
         return model.decode(along(start, end, steps), **_repeated(given, steps))
 
 
-@takes_data("x")
+@takes_data("x", supported=False)
 def morph(
     model: Decoder,
     x: Tensor | Sequence[Tensor],
@@ -197,7 +197,7 @@ class Manifold(NamedTuple):
     z: Tensor
 
 
-@takes_data("x")
+@takes_data("x", supported=False)
 def manifold(
     model: Decoder,
     n: int = 15,
@@ -263,7 +263,7 @@ class Traversals(NamedTuple):
     values: Tensor
 
 
-@takes_data("x")
+@takes_data("x", supported=False)
 def traverse(
     model: Decoder,
     x: Tensor,

@@ -109,6 +109,15 @@ def _as_input(
     return values if weights is None or weights.is_meta else values.to(weights.device)
 
 
+def _check_support(program: Any, x: Any) -> None:
+    """Refuse data that the likelihood of a module would refuse one by one."""
+    likelihood = getattr(getattr(program, "__self__", program), "likelihood", None)
+    check = getattr(likelihood, "check", None)
+    values = x.get("x") if isinstance(x, Mapping) else x
+    if check is not None and values is not None:
+        check(values)
+
+
 def own_dtype(owner: Any) -> torch.dtype:
     """Type in which a program that says none computes: that of its parameters, if any."""
     parameters = owner.parameters() if isinstance(owner, nn.Module) else ()
@@ -117,7 +126,7 @@ def own_dtype(owner: Any) -> torch.dtype:
 
 
 def takes_data(
-    *names: str, gradients: bool = False, wide: bool = False
+    *names: str, gradients: bool = False, wide: bool = False, supported: bool = True
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Let arguments of a function be anything that can be converted: it is given tensors.
 
@@ -129,6 +138,9 @@ def takes_data(
         Names of the arguments; ``condition`` and ``exposure`` are converted beside them.
     gradients, wide
         As for ``as_inputs``.
+    supported
+        Whether data outside the support of the likelihood of a ``model`` or a ``program`` are
+        refused, by their row among all of them.
     """
     how: dict[str, Any] = {"gradients": gradients, "wide": wide}
 
@@ -146,6 +158,7 @@ def takes_data(
                 return function(*args, **kwargs)  # Python's own complaint
             given = bound.arguments
             program = next((given[n] for n in _PROGRAMS if n in given), None)
+            outer = supported and "self" not in given
             for name in names:
                 if given.get(name) is None:
                     continue
@@ -154,6 +167,8 @@ def takes_data(
                     given[name] = as_inputs(given[name], program, name, **how)
                 else:
                     given.update(as_inputs({name: given[name], **beside}, program, name, **how))
+                if outer:
+                    _check_support(program, given[name])
             return function(*bound.args, **bound.kwargs)
 
         converting.data_arguments = names  # type: ignore[attr-defined]

@@ -254,6 +254,23 @@ class Dataset:
             return self.originals[split]
         return x if self.affine is None else self.affine.inverse(x).float()
 
+    def in_original_units(self, values: Tensor) -> Tensor:
+        """Values on the scale of standardised splits, back in the units of ``base_measure``.
+
+        Parameters
+        ----------
+        values
+            Draws from a model, means or reconstructions, ``(..., *event_shape)``.
+
+        Returns
+        -------
+        Tensor
+            Float64; the values as they are, if the data are not standardised.
+        """
+        if not self.standardise or self.affine is None:
+            return values
+        return self.affine.inverse(values)
+
     def standardised(self) -> Dataset:
         """Data with mean 0 and standard deviation 1 per feature over the training split.
 

@@ -52,7 +52,7 @@ class _Factors(NamedTuple):
         return torch.stack([-(share * share.log()).sum() for share in shares])
 
 
-@takes_data("x")
+@takes_data("x", supported=False)
 def mutual_information_gap(
     model: HasPosterior,
     x: Inputs,

@@ -26,6 +26,7 @@ from torch import nn
 
 from pyro_vae.conversion import as_inputs, own_dtype
 from pyro_vae.data import Dataset
+from pyro_vae.data.scales import scale_note
 from pyro_vae.errors import DataError, NonFiniteLossError, ProgramError, RunError, UnknownNameError
 from pyro_vae.inference.inputs import Inputs, count, run_program, take
 from pyro_vae.inference.objectives import objective_name, objective_of
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["FitResult", "TrainableProgram", "fit"]
+
+#: Data at which it is seen whether a setting bounds a parameter.
+_BOUND_ROWS = 500
 
 Schedule = Literal["constant", "cosine"] | Callable[[float], float]
 
@@ -255,6 +259,8 @@ def fit(
     # Not before: a model may have no parameter until `initialise` has seen the data.
     if not any(parameter.requires_grad for parameter in model.parameters()):
         epochs = 1  # the model is fitted by `initialise`; one epoch measures it
+    elif (note := scale_note(data)) is not None:
+        warnings.warn(note, stacklevel=2)
     settings = {
         "objective": objective_name(objective),
         "epochs": epochs,
@@ -349,6 +355,8 @@ def fit(
             raise
     if state.best:
         model.load_state_dict(state.best)
+    for sentence in _bounds_reached(model, loop.train):
+        warnings.warn(sentence, stacklevel=2)
     return FitResult(pd.DataFrame(state.rows), state.best_epoch, stopped)
 
 
@@ -428,6 +436,13 @@ class _Loop:
             parts = (take(self.validation, slice(k, k + 1024)) for k in range(0, size, 1024))
             total = sum(self.validation_loss(part).item() for part in parts)
         return -total / size
+
+
+def _bounds_reached(model: nn.Module, x: Inputs) -> list[str]:
+    """What a model says of its parameters that a setting keeps from going on."""
+    reached = getattr(model, "bounds_reached", None)
+    found: list[str] = [] if reached is None else reached(take(x, slice(_BOUND_ROWS)))
+    return found
 
 
 def _epoch_seed(seed: int, epoch: int, rank: int) -> int:

@@ -68,7 +68,7 @@ class Decoder(Protocol):
         """Mean of p(x | z), ``(B, *event_shape)``."""
 
 
-@takes_data("train", "test")
+@takes_data("train", "test", supported=False)
 def hole_test(
     model: Decoder,
     train: Tensor,

@@ -33,7 +33,7 @@ class Coder(Protocol):
         """Mean of p(x | z), ``(B, *event_shape)``."""
 
 
-@takes_data("x")
+@takes_data("x", supported=False)
 def reconstruct(model: Coder, x: Inputs) -> Tensor:
     """Data decoded from their own codes, ``(n, *event_shape)``; no gradient.
 
@@ -49,7 +49,7 @@ def reconstruct(model: Coder, x: Inputs) -> Tensor:
         return model.decode(run_program(model.code, encoder_side(x)), **given)
 
 
-@takes_data("x")
+@takes_data("x", supported=False)
 def reconstruction(
     model: Coder, x: Inputs, *, scale: float = 1.0, chunk_size: int = 1024
 ) -> xr.Dataset:

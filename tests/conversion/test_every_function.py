@@ -250,9 +250,11 @@ def test_every_form_becomes_the_plain_tensor(kind):
     made = as_inputs(KINDS[kind](rows), vae())
     assert torch.equal(made, plain())
     assert (made.dtype, made.layout, type(made)) == (torch.float32, torch.strided, torch.Tensor)
-    assert made.is_contiguous() and not made.requires_grad
+    assert made.is_contiguous()
+    assert not made.requires_grad
     stored = Dataset.from_tensors(KINDS[kind](rows), test=KINDS[kind](rows))
-    assert torch.equal(stored.train, plain()) and torch.equal(stored.test, plain())
+    assert torch.equal(stored.train, plain())
+    assert torch.equal(stored.test, plain())
     assert stored.kind == "binary"
 
 
