@@ -252,7 +252,7 @@ def measure_split(
     results = attach(inference.measure(model, x, **settings), describe_data(data, x))
     results.attrs.update(data=data.name, split=str(split))
     reached = getattr(model, "bounds_reached", None)
-    if reached is not None:
+    if reached is not None and model.amortised:
         results.attrs["at_bounds"] = json.dumps(reached(take(x, slice(_BOUND_ROWS))))
     return results
 

@@ -369,7 +369,7 @@ class Dataset:
         inputs = {"x": self._split(split)}
         condition = []
         if "labels" in found:
-            condition.append(one_hot(self.name, found["labels"], split))
+            condition.append(one_hot(self.name, found["labels"], split, self.levels))
         if "covariates" in found:
             condition.append(found["covariates"][split])
         if condition:

@@ -12,7 +12,7 @@ from pyro_vae.conversion import cast
 from pyro_vae.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -94,7 +94,12 @@ def checked_exposure(
     return _by_split("exposure", given, rows, check, torch.empty(0))
 
 
-def one_hot(name: str, labels: Mapping[str, Tensor], split: str) -> Tensor:
+def one_hot(
+    name: str,
+    labels: Mapping[str, Tensor],
+    split: str,
+    levels: Sequence[str] | None = None,
+) -> Tensor:
     """Labels of a split as float32 ``(n, classes)``; the classes are those in training.
 
     Raises
@@ -106,8 +111,10 @@ def one_hot(name: str, labels: Mapping[str, Tensor], split: str) -> Tensor:
     outside = (given < 0) | (given >= classes)
     if bool(outside.any()):
         row = int(outside.nonzero()[0])
+        label = int(given[row])
+        known = "" if levels is None or not 0 <= label < len(levels) else f" ({levels[label]!r})"
         raise DataError(
-            f"{name}: {split} has the label {int(given[row])} in row {row}, and the training "
+            f"{name}: {split} has the label {label}{known} in row {row}, and the training "
             f"data have 0 to {classes - 1}: number the classes from 0, and keep each of them in "
             "the training data"
         )

@@ -16,7 +16,7 @@ import torch
 import xarray as xr
 from pyro import poutine
 
-from pyro_vae.conversion import convert, takes_data
+from pyro_vae.conversion import check_finite, convert, takes_data
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference.inputs import count, device_of, take
 from pyro_vae.inference.posterior import named_axes
@@ -208,7 +208,9 @@ def predictive_p_values(
     """
     drawn = replicates.values.reshape(-1, *replicates.shape[2:])
     # In the type of the replicates, so that what is equal compares so.
-    data = convert(x, "x").values.double().cpu().numpy().astype(drawn.dtype)
+    values, columns = convert(x, "x")
+    check_finite(values, "x", columns)
+    data = values.double().cpu().numpy().astype(drawn.dtype)
     if drawn.shape[1:] != data.shape:
         raise DataError(
             f"replicates are of data of shape {drawn.shape[1:]}, x has {data.shape}: give the "
