@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import torch
 from pyro import poutine
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError
 from pyro_vae.inference.holes import draw_codes
 from pyro_vae.inference.inputs import encoder_side, run_program
@@ -95,6 +96,7 @@ def decoded_draws(
     return trace.nodes["x"]["fn"].mean, "Means of p(x | z) at z drawn from the prior."
 
 
+@takes_data("x", supported=False)
 def interpolate(
     model: Decoder,
     x: Tensor,
@@ -137,6 +139,7 @@ def interpolate(
         return model.decode(along(start, end, steps), **_repeated(given, steps))
 
 
+@takes_data("x", supported=False)
 def morph(
     model: Decoder,
     x: Tensor | Sequence[Tensor],
@@ -193,6 +196,7 @@ class Manifold(NamedTuple):
     z: Tensor
 
 
+@takes_data("x", supported=False)
 def manifold(
     model: Decoder,
     n: int = 15,
@@ -258,6 +262,7 @@ class Traversals(NamedTuple):
     values: Tensor
 
 
+@takes_data("x", supported=False)
 def traverse(
     model: Decoder,
     x: Tensor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ __all__ = [
     "gap_sentence",
     "hole_reference",
     "measure_holes",
+    "measure_notes",
     "measure_reconstruction",
     "measure_run",
     "measure_split",
@@ -44,6 +46,9 @@ __all__ = [
 
 #: Pictures that the reference density of the hole test is fitted to, at most.
 _REFERENCE_ROWS = 10_000
+
+#: Data at which it is seen whether a setting bounds a parameter of p(x | z).
+_BOUND_ROWS = 500
 
 
 def measure_run(
@@ -272,6 +277,9 @@ def measure_split(
     x = _held_out(model, data, split, limit)
     results = attach(inference.measure(model, x, **settings), describe_data(data, x))
     results.attrs.update(data=data.name, split=str(split))
+    reached = getattr(model, "bounds_reached", None)
+    if reached is not None and model.amortised:
+        results.attrs["at_bounds"] = json.dumps(reached(take(x, slice(_BOUND_ROWS))))
     return results
 
 
@@ -318,6 +326,18 @@ def measure_holes(
         scale=data.unit_scale,
         seed=seed,
     )
+
+
+def measure_notes(results: xr.Dataset) -> list[str]:
+    """Sentences on the units of the bounds, and on what is decided by a setting."""
+    notes = []
+    shift = float(results.attrs.get("log_jacobian", 0.0))
+    if shift:
+        notes.append(
+            f"log p(x) is the density of the data as they were fitted; in their original units "
+            f"every bound is {shift:+.3f} nats from these."
+        )
+    return notes + json.loads(results.attrs.get("at_bounds", "[]"))
 
 
 def measure_summary(results: xr.Dataset) -> pd.DataFrame:

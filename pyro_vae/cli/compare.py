@@ -55,7 +55,9 @@ def compare(
     if as_json:
         print_json(comparison.to_json())
         return
-    print_comparison(comparison, f"{results[names[0]].sizes['datum']} held-out data")
+    count = results[names[0]].sizes["datum"]
+    which = f"{count} held-out data" if limit is None else f"the first {count} held-out data"
+    print_comparison(comparison, which)
     if out is not None:
         Console(highlight=False, soft_wrap=True).print(f"figure: {out}")
 

@@ -16,6 +16,7 @@ from pyro_vae.held_out import (
     certify_run,
     gap_of_run,
     gap_sentence,
+    measure_notes,
     measure_run,
     measure_summary,
     require_gap_parts,
@@ -124,7 +125,10 @@ def evaluate(
     if exact or bound:
         how = "log p(x) exact" if exact else "at the guide's one value of z"
     count = results.sizes["datum"]
-    print_summary(table, f"{run}: {count} {split} data, {how}", bound=bound)
+    which = f"{count} {split} data" if limit is None else f"the first {count} {split} data"
+    print_summary(table, f"{run}: {which}, {how}", bound=bound)
+    for note in measure_notes(results):
+        Console(highlight=False, soft_wrap=True).print(note, markup=False)
     unreliable = int((results["khat"] > inference.diagnostics.KHAT_LIMIT).sum())
     if unreliable:
         Console(highlight=False, soft_wrap=True).print(

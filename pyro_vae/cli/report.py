@@ -13,7 +13,12 @@ from rich.console import Console
 from pyro_vae.cli.options import DataRoot, Json, RunFolder
 from pyro_vae.cli.output import print_json, with_error
 from pyro_vae.figures import FIGURES, Fitted, report_figures
-from pyro_vae.held_out import further_results, measure_reconstruction, measure_summary
+from pyro_vae.held_out import (
+    further_results,
+    measure_notes,
+    measure_reconstruction,
+    measure_summary,
+)
 from pyro_vae.inference.runs import Run
 from pyro_vae.loading import load_data, load_model
 from pyro_vae.report import Section, save_figure, write_report
@@ -32,10 +37,15 @@ SE_NOTE = (
 )
 
 
-NO_PRIOR_NOTE = (
-    "Without a prior there is no log p(x), and no bound on it. The squared error is the mean "
-    "over features on the unit interval, on held-out data; in brackets its standard error."
-)
+def no_prior_note(data: Dataset) -> str:
+    """What stands for log p(x) in the report of a model without a prior, and its units."""
+    units = "on the unit interval"
+    if data.kind == "real":
+        units = "of one standard deviation" if data.standardise else "in the units of the data"
+    return (
+        "Without a prior there is no log p(x), and no bound on it. The squared error is the mean "
+        f"over features {units}, on held-out data; in brackets its standard error."
+    )
 
 
 def report(run: RunFolder, data_root: DataRoot = None, as_json: Json = False) -> None:
@@ -52,7 +62,7 @@ def report(run: RunFolder, data_root: DataRoot = None, as_json: Json = False) ->
         write_report(
             path,
             title=f"{run.name}: {data.name}",
-            introduction=NO_PRIOR_NOTE if results is None else SE_NOTE,
+            introduction=no_prior_note(data) if results is None else SE_NOTE,
             table=pd.DataFrame([row], index=[run.name]),
             sections=[report_section(opened, model, data, results)],
             conclusions=[],
@@ -72,7 +82,8 @@ def report_section(
     for name, figure in figures.items():
         save_figure(figure, run.path / "figures" / f"{name}.png")
     captioned = {FIGURES[name].caption: figure for name, figure in figures.items()}
-    text = "\n".join(filter(None, (model.description(), further_results(run))))
+    notes = [] if results is None else measure_notes(results)
+    text = "\n".join(filter(None, (model.description(), further_results(run), *notes)))
     return Section(run.path.name, text, captioned)
 
 

@@ -39,16 +39,22 @@ def sample(
 ) -> None:
     """Draw z from the prior and x from p(x | z); write the array, and a picture of images.
 
+    The values are in the original units of data that were standardised.
     A conditional model is given what the first test data have, from the first again at the end.
     """
     opened = Run.open(run)
     model = load_model(opened)
     given: dict[str, Tensor] = {}
-    if model.inputs:
-        side = load_data(opened, data_root=data_root).inputs("test", model.inputs)
+    standardised = bool((opened.config().get("data") or {}).get("standardise"))
+    data = load_data(opened, data_root=data_root) if model.inputs or standardised else None
+    if model.inputs and data is not None:
+        side = data.inputs("test", model.inputs)
         rows = torch.arange(count) % len(side.pop("x"))
         given = {name: part[rows] for name, part in side.items()}
-    samples = draw_samples(model, count, given=given, seed=seed).numpy()
+    drawn = draw_samples(model, count, given=given, seed=seed)
+    if data is not None:
+        drawn = data.in_original_units(drawn)
+    samples = drawn.float().numpy()
     target = out or opened.path / "samples.npy"
     written = [target]
     content = io.BytesIO()
@@ -60,8 +66,13 @@ def sample(
             written.append(opened.path / "figures" / "samples.png")
             save_figure(plots.prior_samples(samples), written[-1])
     if as_json:
-        print_json(
-            {"run": str(run), "shape": list(samples.shape), "written": [str(w) for w in written]}
-        )
+        document = {
+            "run": str(run),
+            "shape": list(samples.shape),
+            "written": list(map(str, written)),
+        }
+        print_json({**document, "units": "original" if standardised else "as fitted"})
     else:
-        Console(highlight=False, soft_wrap=True).print("\n".join(f"wrote {w}" for w in written))
+        note = ", in the units that the data had before they were standardised"
+        lines = [f"wrote {w}{note if standardised else ''}" for w in written]
+        Console(highlight=False, soft_wrap=True).print("\n".join(lines))

@@ -41,8 +41,8 @@ class Affine(NamedTuple):
         return ((x.double() - self.location) / self.scale).float()
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Float32 x of y, ``(n, *event_shape)``."""
-        return (self.location + self.scale * y.double()).float()
+        """Float64 x of y, ``(n, *event_shape)``."""
+        return self.location + self.scale * y.double()
 
     def after(self, first: Affine | None) -> Affine:
         """``first``, then this map; None is the identity."""

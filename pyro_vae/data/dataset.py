@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 
+from pyro_vae.conversion import check_finite, convert, convert_labels, place
+from pyro_vae.conversion.rounding import keeps_digits
 from pyro_vae.data.affine import Affine
 from pyro_vae.data.binarisation import check_binarisation, draw, stream
 from pyro_vae.data.grey_levels import check_values
@@ -20,7 +23,7 @@ from pyro_vae.data.side_information import (
 from pyro_vae.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Sequence
 
     from torch import Tensor
 
@@ -42,15 +45,24 @@ class Dataset:
     name
         Name of the data set.
     train, validation, test
-        Float32 tensors ``(n, *event_shape)``. With dynamic binarisation ``train`` holds the grey
-        levels, of which ``epoch_train`` draws; validation and test are drawn once.
+        Float32 tensors ``(n, *event_shape)``; float64 where float32 would move a feature by
+        more than a thousandth of its standard deviation, or change a count, as only a model in
+        float64 can use them. With dynamic binarisation ``train`` holds the grey levels, of which
+        ``epoch_train`` draws; validation and test are drawn once.
     kind
         What the values are: ``"binary"``, ``"unit-interval"``, ``"counts"`` or ``"real"``.
         With dynamic binarisation it is ``"binary"``, as ``epoch_train`` gives.
     maximum
         Largest count that a feature can take; None unless the kind is ``"counts"``.
+    bounded
+        Whether no count may be above ``maximum``; otherwise it is the largest of the training
+        data.
     labels
         Class of each datum by split, int64; a model sees them only where it is conditional.
+    levels
+        Names of the classes 0, 1, ..., where the labels came as strings or categories.
+    columns
+        Names of the features, where the data came as a frame.
     binarisation, values
         What became of grey levels; see ``load``.
     seed
@@ -71,6 +83,9 @@ class Dataset:
         ``log_jacobian`` was added to both.
     affine
         Map from the units of ``base_measure`` to those of the splits; None for the identity.
+    originals
+        Splits in the units of ``base_measure``, where the splits that are stored have been
+        rounded or rescaled.
 
     Raises
     ------
@@ -96,6 +111,10 @@ class Dataset:
     total_exposure: bool = False
     base_measure: str = "as given"
     affine: Affine | None = None
+    bounded: bool = True
+    levels: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
+    originals: Mapping[str, Tensor] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -103,8 +122,7 @@ class Dataset:
         check_binarisation(self.binarisation)
         if self.values is not None:
             check_values(self.values)
-        for split in SPLITS:
-            self._check_type(split, getattr(self, split))
+        self._check_types()
         if self.train.dim() < 2:
             raise DataError(
                 f"{self.name}: train has shape {tuple(self.train.shape)}, and must be "
@@ -120,6 +138,7 @@ class Dataset:
         self._check_maximum()
         for split in SPLITS:
             self._check_values(split, getattr(self, split))
+        self._drop_other_originals()
         self._check_side_information("labels", checked_labels)
         self._check_side_information("covariates", checked_covariates)
         self._check_side_information("exposure", checked_exposure)
@@ -127,59 +146,83 @@ class Dataset:
     @classmethod
     def from_tensors(
         cls,
-        train: Tensor,
-        validation: Tensor | None = None,
-        test: Tensor | None = None,
+        train: Any,
+        validation: Any = None,
+        test: Any = None,
         *,
         name: str = "tensors",
         kind: Kind | None = None,
         maximum: int | None = None,
-        labels: Mapping[str, Tensor] | None = None,
-        covariates: Mapping[str, Tensor] | None = None,
-        exposure: Mapping[str, Tensor] | None = None,
+        labels: Any = None,
+        covariates: Any = None,
+        exposure: Any = None,
     ) -> Dataset:
-        """Make a data set of your own tensors.
+        """Make a data set of your own numbers.
 
         Parameters
         ----------
         train, validation, test
-            Tensors ``(n, *event_shape)`` of any type, kept as float32; a split that is left out
-            is empty.
+            Numbers ``(n, *event_shape)``: tensors of any type and layout, NumPy arrays, lists,
+            pandas or polars frames (columns are matched by name) or series (one column), or
+            SciPy sparse matrices. A split that is left out is empty.
         name
             What to call it.
         kind
             Kind of the values; binary if all are 0 or 1, else real, unless given.
         maximum
-            Largest count that a feature can take; the largest of the training data unless given.
+            Largest count that a feature can take, in any split; the largest of the training
+            data unless given, and then other splits may have larger ones.
         labels, covariates, exposure
             Class ``(n,)``, vector ``(n, C)`` and positive number ``(n,)`` of each datum by
-            split; a split that is empty may be left out.
+            split; a split that is empty may be left out, and what is no mapping is that of
+            the training data. Classes are whole numbers, strings or categories, which become
+            numbers in the order of ``levels``.
+
+        Raises
+        ------
+        DataError
+            If something cannot be converted, has NaN or infinity, or does not fit the rest.
         """
-        for split, x in zip(SPLITS, (train, validation, test), strict=True):
-            if x is not None and not isinstance(x, torch.Tensor):
-                raise DataError(
-                    f"{name}: {split} got {type(x).__name__}, and must be a tensor: "
-                    "torch.as_tensor makes one"
-                )
-        train = train.float()
+        converted = {
+            split: convert(x, f"{name}: {split}")
+            for split, x in zip(SPLITS, (train, validation, test), strict=True)
+            if split == "train" or x is not None
+        }
+        columns = converted["train"].columns
+        given = {}
+        for split, (x, names) in converted.items():
+            if names is not None:
+                x = _in_order(f"{name}: {split}", x, names, columns)
+            check_finite(x, f"{name}: {split}", columns)
+            given[split] = x.cpu()
+        whole = given["train"]
+        for split in SPLITS:
+            given.setdefault(split, whole.new_empty(0, *whole.shape[1:]))
         if kind is None:
-            kind = "binary" if bool(((train == 0) | (train == 1)).all()) else "real"
-        # NaN and infinity have no integer, and are refused below by their row.
-        if kind == "counts" and maximum is None and train.numel() and train.isfinite().all():
-            maximum = int(train.max())
-        empty = torch.empty(0, *train.shape[1:])
-        validation = empty if validation is None else validation.float()
-        test = empty if test is None else test.float()
+            kind = "binary" if bool(((whole == 0) | (whole == 1)).all()) else "real"
+        largest = maximum
+        if kind == "counts" and maximum is None and whole.numel():
+            largest = int(whole.max())
+        side: dict[str, Any] = {"labels": labels, "covariates": covariates, "exposure": exposure}
+        side = {what: x if x is None or _by_split(x) else {"train": x} for what, x in side.items()}
+        if side["labels"] is not None:
+            side["labels"], side["levels"] = convert_labels(side["labels"], f"{name}: labels")
+        # All of them or none, so that all splits are of one type.
+        like, counts = given["train"], kind == "counts"
+        keep = all(keeps_digits(x, like, counts=counts) for x in given.values())
+        stored: dict[str, Any] = {
+            split: x.float() if keep else x.double() for split, x in given.items()
+        }
+        rounded = any(not torch.equal(stored[s].double(), given[s].double()) for s in SPLITS)
         return cls(
             name,
-            train,
-            validation,
-            test,
-            kind,
-            maximum,
-            labels,
-            covariates=covariates,
-            exposure=exposure,
+            **stored,
+            kind=kind,
+            maximum=largest,
+            bounded=maximum is not None,
+            columns=columns,
+            originals={s: x.double() for s, x in given.items()} if rounded else None,
+            **side,
         )
 
     @property
@@ -201,17 +244,38 @@ class Dataset:
         return 0.0 if self.affine is None else self.affine.log_jacobian()
 
     def original(self, split: str) -> Tensor:
-        """Data of a split in the units of ``base_measure``, up to rounding, ``(n, *event_shape)``.
+        """Data of a split in the units of ``base_measure``, ``(n, *event_shape)``.
 
-        With dynamic binarisation, ``"train"`` gives the grey levels.
+        With all the digits that they came with. With dynamic binarisation, ``"train"`` gives the
+        grey levels.
         """
         x = self._split(split)
-        return x if self.affine is None else self.affine.inverse(x)
+        if self.originals is not None:
+            return self.originals[split]
+        return x if self.affine is None else self.affine.inverse(x).float()
+
+    def in_original_units(self, values: Tensor) -> Tensor:
+        """Values on the scale of standardised splits, back in the units of ``base_measure``.
+
+        Parameters
+        ----------
+        values
+            Draws from a model, means or reconstructions, ``(..., *event_shape)``.
+
+        Returns
+        -------
+        Tensor
+            Float64; the values as they are, if the data are not standardised.
+        """
+        if not self.standardise or self.affine is None:
+            return values
+        return self.affine.inverse(values)
 
     def standardised(self) -> Dataset:
         """Data with mean 0 and standard deviation 1 per feature over the training split.
 
-        A feature that is constant there keeps its scale.
+        Computed in float64 from the numbers that were given, and rounded to float32 after. A
+        feature that is constant there keeps its scale.
 
         Raises
         ------
@@ -226,15 +290,18 @@ class Dataset:
                 "support: leave it out, or load grey levels with values='unit-interval' or "
                 "values='dequantised'"
             )
-        affine = Affine.standardising(self.train)
+        originals = {split: self.original(split) for split in SPLITS}
+        # In the units of the splits, of which those of the base measure have all the digits.
+        given = originals if self.affine is None else {s: self._split(s) for s in SPLITS}
+        affine = Affine.standardising(given["train"])
+        rescaled: dict[str, Any] = {split: affine.forward(x) for split, x in given.items()}
         return replace(
             self,
-            train=affine.forward(self.train),
-            validation=affine.forward(self.validation),
-            test=affine.forward(self.test),
+            **rescaled,
             kind="real",
             standardise=True,
             affine=affine.after(self.affine),
+            originals=originals,
         )
 
     @property
@@ -302,7 +369,7 @@ class Dataset:
         inputs = {"x": self._split(split)}
         condition = []
         if "labels" in found:
-            condition.append(one_hot(self.name, found["labels"], split))
+            condition.append(one_hot(self.name, found["labels"], split, self.levels))
         if "covariates" in found:
             condition.append(found["covariates"][split])
         if condition:
@@ -332,13 +399,24 @@ class Dataset:
         how += ", standardised" if self.standardise else ""
         return f"Dataset {self.name}: {sizes}; {shape}, {self.kind}{counts}{how}"
 
-    def _check_type(self, split: str, x: Tensor) -> None:
-        if not isinstance(x, torch.Tensor) or x.dtype != torch.float32:
-            got = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
-            raise DataError(
-                f"{self.name}: {split} got {got}, and must be a float32 tensor: "
-                "Dataset.from_tensors converts tensors of other types"
-            )
+    def _check_types(self) -> None:
+        """Float32 tensors; or all float64, if float32 would not do for one of them."""
+        given = {split: getattr(self, split) for split in SPLITS}
+        wide = {
+            s: isinstance(x, torch.Tensor) and x.dtype == torch.float64 for s, x in given.items()
+        }
+        like, counts = self.train, self.kind == "counts"
+        if all(wide.values()) and not all(
+            keeps_digits(x, like, counts=counts) for x in given.values()
+        ):
+            return
+        for split, x in given.items():
+            if not isinstance(x, torch.Tensor) or x.dtype != torch.float32:
+                got = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
+                raise DataError(
+                    f"{self.name}: {split} got {got}, and must be a float32 tensor: "
+                    "Dataset.from_tensors converts other numbers"
+                )
 
     def _check_split(self, split: str, x: Tensor) -> None:
         if tuple(x.shape[1:]) != self.event_shape:
@@ -346,12 +424,7 @@ class Dataset:
                 f"{self.name}: {split} has events of shape {tuple(x.shape[1:])}, and train of "
                 f"{self.event_shape}: all splits must have the same"
             )
-        finite = torch.isfinite(x).flatten(1).all(1)
-        if not bool(finite.all()):
-            raise DataError(
-                f"{self.name}: {split} has NaN or infinite values, first in row "
-                f"{int((~finite).nonzero()[0, 0])}: drop or impute those rows"
-            )
+        check_finite(x, f"{self.name}: {split}", self.columns)
 
     def _check_maximum(self) -> None:
         if self.kind != "counts":
@@ -370,21 +443,48 @@ class Dataset:
         kind = (
             "unit-interval" if self.binarisation == "dynamic" and split == "train" else self.kind
         )
-        inside, allowed = {
-            "binary": ((x == 0) | (x == 1), "0 and 1; binarise grey levels, or say kind='real'"),
-            "unit-interval": ((x >= 0) & (x <= 1), "numbers from 0 to 1; divide by the maximum"),
-            "counts": (
-                (x >= 0) & (x == x.round()) & (x <= (self.maximum or 0)),
-                f"whole numbers from 0 to maximum={self.maximum}; raise the maximum",
-            ),
-            "real": (torch.isfinite(x), "finite numbers"),
-        }[kind]
-        if not bool(inside.all()):
-            row = int((~inside).nonzero()[0, 0])
-            raise DataError(
-                f"{self.name}: {split} holds {x[~inside][0].item():g} in row {row}, and {kind} "
-                f"data are {allowed}"
-            )
+        for bad, allowed in self._outside(kind, split, x):
+            if bool(bad.any()):
+                index = tuple(int(i) for i in bad.nonzero()[0])
+                raise DataError(
+                    f"{self.name}: {split} holds {x[index].item():.9g} in "
+                    f"{place(index, self.columns)}, and {kind} data are {allowed}"
+                )
+
+    def _outside(self, kind: str, split: str, x: Tensor) -> list[tuple[Tensor, str]]:
+        """Values that data of a kind cannot have, and what they can, with a remedy."""
+        if kind == "binary":
+            return [
+                ((x != 0) & (x != 1), "0 and 1; binarise grey levels, or say kind='real'"),
+            ]
+        if kind == "unit-interval":
+            return [((x < 0) | (x > 1), "numbers from 0 to 1; divide by the maximum")]
+        if kind == "real":
+            return []
+        found = [
+            (x < 0, "not negative; drop or impute codes for what is missing, or say kind='real'"),
+            (x != x.round(), "whole numbers; round them, or say kind='real'"),
+        ]
+        if self.bounded or split == "train":
+            text = f"whole numbers from 0 to maximum={self.maximum}; raise the maximum"
+            found.append((x > (self.maximum or 0), text))
+        return found
+
+    def _drop_other_originals(self) -> None:
+        """Forget originals of other data: ``dataclasses.replace`` may have changed the splits."""
+        if self.originals is None:
+            return
+        for split in SPLITS:
+            x, original = self._split(split), self.originals[split]
+            same = original.shape == x.shape
+            if same and self.affine is None:
+                same = torch.equal(original.to(x.dtype), x)
+            elif same and self.affine is not None:
+                # Two maps in a row are one map up to rounding.
+                same = torch.allclose(self.affine.forward(original), x, rtol=1e-5, atol=1e-5)
+            if not same:
+                object.__setattr__(self, "originals", None)
+                return
 
     def _check_side_information(
         self, what: str, check: Callable[..., Mapping[str, Tensor]]
@@ -392,9 +492,41 @@ class Dataset:
         given = getattr(self, what)
         if given is not None:
             rows = {split: len(self._split(split)) for split in SPLITS}
+            given = {
+                split: convert(x, f"{self.name}: {what} of {split}").values
+                for split, x in given.items()
+            }
             object.__setattr__(self, what, check(self.name, given, rows))
 
     def _split(self, split: str) -> Tensor:
         if split not in SPLITS:
             raise UnknownNameError("split", split, SPLITS)
         return getattr(self, split)
+
+
+def _by_split(given: Any) -> bool:
+    """Whether side information is a mapping from splits, and not a frame."""
+    return isinstance(given, Mapping) and not hasattr(given, "columns")
+
+
+def _in_order(
+    name: str, x: Tensor, columns: Sequence[str], wanted: Sequence[str] | None
+) -> Tensor:
+    """The columns of a frame in the order of the training data's; a series as one column."""
+    if x.dim() == 1:
+        x = x.unsqueeze(1)
+    if wanted is None or tuple(columns) == tuple(wanted) or x.shape[1] == len(wanted) == 1:
+        return x
+    if set(columns) != set(wanted):
+        lacking = [c for c in wanted if c not in columns]
+        more = [c for c in columns if c not in wanted]
+        parts = [
+            f"{what} {', '.join(map(repr, found))}"
+            for what, found in (("lacks", lacking), ("has beside them", more))
+            if found
+        ]
+        raise DataError(
+            f"{name} {' and '.join(parts)} of the columns of train: give every split the same "
+            "columns"
+        )
+    return x[:, [list(columns).index(c) for c in wanted]]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from pyro_vae.conversion import cast
 from pyro_vae.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -46,10 +47,10 @@ def checked_labels(
                 f"{name}: labels of shape {tuple(x.shape)} for the {rows[split]} rows of "
                 f"{split}: there must be one whole number each, shape ({rows[split]},)"
             )
-        whole = x.long()
-        if not torch.equal(whole.to(x.dtype), x):
-            raise DataError(f"{name}: labels of {split} must be whole numbers")
-        return whole
+        if not x.is_floating_point():
+            return x.long()
+        _refuse(name, "labels", split, x, x == x.round(), "whole numbers, strings or categories")
+        return x.long()
 
     return _by_split("labels", given, rows, check, torch.empty(0))
 
@@ -68,7 +69,9 @@ def checked_covariates(
                 f"({rows[split]}, {width[0] if len(width) == 1 else 'C'})"
             )
         _refuse(name, "covariates", split, x, torch.isfinite(x), "finite numbers")
-        return x.float()
+        train = torch.as_tensor(given["train"])
+        remedy = "subtract an offset, such as the first row"
+        return cast(x, torch.float32, f"{name}: covariates of {split}", like=train, remedy=remedy)
 
     return _by_split("covariates", given, rows, check, torch.empty(0, *width))
 
@@ -91,7 +94,12 @@ def checked_exposure(
     return _by_split("exposure", given, rows, check, torch.empty(0))
 
 
-def one_hot(name: str, labels: Mapping[str, Tensor], split: str) -> Tensor:
+def one_hot(
+    name: str,
+    labels: Mapping[str, Tensor],
+    split: str,
+    levels: Sequence[str] | None = None,
+) -> Tensor:
     """Labels of a split as float32 ``(n, classes)``; the classes are those in training.
 
     Raises
@@ -103,8 +111,10 @@ def one_hot(name: str, labels: Mapping[str, Tensor], split: str) -> Tensor:
     outside = (given < 0) | (given >= classes)
     if bool(outside.any()):
         row = int(outside.nonzero()[0])
+        label = int(given[row])
+        known = "" if levels is None or not 0 <= label < len(levels) else f" ({levels[label]!r})"
         raise DataError(
-            f"{name}: {split} has the label {int(given[row])} in row {row}, and the training "
+            f"{name}: {split} has the label {label}{known} in row {row}, and the training "
             f"data have 0 to {classes - 1}: number the classes from 0, and keep each of them in "
             "the training data"
         )

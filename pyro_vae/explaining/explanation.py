@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.explaining.known import derivation_of, one_datum
 from pyro_vae.explaining.mathml import mathml
 from pyro_vae.explaining.written import (
@@ -80,6 +81,7 @@ class Explanation:
 
 
 @verb
+@takes_data("x")
 def explain(
     model: Any,
     x: Inputs,

@@ -70,7 +70,7 @@ def describe_run(
     height, width = checked.event_shape
     return {
         "name": name,
-        "data": data.name,
+        "data": f"{data.name}, standardised" if data.standardise else data.name,
         "latentDim": checked.latent_dim,
         "height": height,
         "width": width,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    import numpy as np
     import pandas as pd
     import xarray as xr
     from torch import Tensor
@@ -112,6 +113,10 @@ class Fitted:
         """Codes of the test data, ``(n, L)``."""
         with torch.no_grad():
             return run_program(self.model.code, encoder_side(self.test))
+
+    def shown(self, values: Tensor) -> np.ndarray:
+        """Data, draws or means as they are shown: in the units that the data came in."""
+        return self.data.in_original_units(values).numpy()
 
     @property
     def measured(self) -> xr.Dataset:

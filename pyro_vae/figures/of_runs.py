@@ -162,7 +162,7 @@ def _samples(fitted: Fitted) -> Figure:
     count = min(40, len(fitted.x))
     given = fitted.given(slice(count))
     draws = draw_samples(fitted.model, count, given=given, seed=fitted.seed)
-    return plots.prior_samples(draws.numpy())
+    return plots.prior_samples(fitted.shown(draws))
 
 
 @figure(
@@ -175,15 +175,15 @@ def _samples(fitted: Fitted) -> Figure:
 def _draws(fitted: Fitted) -> Figure:
     images, _ = decoded_draws(fitted.model, fitted.data, 40, seed=fitted.seed)
     title = "mean of p(x | z) at draws from a normal fitted to the codes"
-    return plots.image_grid(images.numpy(), title=title)
+    return plots.image_grid(fitted.shown(images), title=title)
 
 
 @figure(
     "components", "The mixture's component means.", needs.MIXTURE, needs.IMAGES, in_report=True
 )
 def _components(fitted: Fitted) -> Figure:
-    means = fitted.model.component_means().detach().numpy()
-    return plots.image_grid(means, title="component means")
+    means = fitted.model.component_means().detach()
+    return plots.image_grid(fitted.shown(means), title="component means")
 
 
 @figure(
@@ -195,7 +195,8 @@ def _components(fitted: Fitted) -> Figure:
 )
 def _reconstructions(fitted: Fitted) -> Figure:
     x, given = fitted.x[:10], fitted.given(slice(10))
-    return plots.reconstructions(x.numpy(), reconstruct(fitted.model, {"x": x, **given}).numpy())
+    decoded = reconstruct(fitted.model, {"x": x, **given})
+    return plots.reconstructions(fitted.shown(x), fitted.shown(decoded))
 
 
 _WALKED = (needs.CODES, needs.IMAGES)
@@ -217,7 +218,7 @@ def _interpolation(fitted: Fitted) -> Figure:
                 interpolate(fitted.model, fitted.x[pair], path=path, given=fitted.given(pair))
                 for pair in different_pairs(fitted.data)
             ]
-            paths[path] = torch.stack(lines).numpy()
+            paths[path] = fitted.shown(torch.stack(lines))
     return plots.path_comparison(paths)
 
 
@@ -229,7 +230,7 @@ def _interpolation(fitted: Fitted) -> Figure:
 def _morph(fitted: Fitted) -> Figure:
     rows = one_of_each(fitted.data)[:5]
     images = morph(fitted.model, fitted.x[rows], given=fitted.given(rows))
-    return plots.morph_strip(fitted.x[rows].numpy(), images.numpy())
+    return plots.morph_strip(fitted.shown(fitted.x[rows]), fitted.shown(images))
 
 
 @figure(
@@ -244,7 +245,7 @@ def _manifold(fitted: Fitted) -> Figure:
         plane = manifold(fitted.model, given=fitted.given(slice(1)))
     else:
         plane = manifold(fitted.model, x=fitted.x, given=fitted.given())
-    return plots.manifold_grid(plane.images.numpy(), plane.z.numpy())
+    return plots.manifold_grid(fitted.shown(plane.images), plane.z.numpy())
 
 
 @figure(
@@ -257,7 +258,8 @@ def _manifold(fitted: Fitted) -> Figure:
 )
 def _traversals(fitted: Fitted) -> Figure:
     ten = traverse(fitted.model, fitted.x, given=fitted.given())
-    return plots.traversals(ten.images[:10].numpy(), ten.dimensions[:10], ten.values.numpy())
+    images = fitted.shown(ten.images[:10])
+    return plots.traversals(images, ten.dimensions[:10], ten.values.numpy())
 
 
 @figure(

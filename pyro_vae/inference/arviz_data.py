@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import xarray as xr
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.inference.diagnostics import az
 from pyro_vae.inference.inputs import count, take
 from pyro_vae.inference.posterior import Method, named_axes, posterior_samples
@@ -37,6 +38,7 @@ _NOT_A_CHAIN = (
 
 
 @verb
+@takes_data("x")
 def to_inference_data(
     model: Program,
     guide: Program,

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError, UnknownNameError
 from pyro_vae.inference.diagnostics import KHAT_LIMIT
 from pyro_vae.inference.evidence import ais, evidence_result, log_evidence, quadrature
@@ -133,6 +134,7 @@ class Certificate:
 
 
 @verb
+@takes_data("x")
 def certify(
     model: Any,
     x: Inputs,
@@ -197,6 +199,7 @@ def certify(
 
 
 @verb
+@takes_data("x")
 def estimate(
     name: str,
     model: Any,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference.bounds import log_evidence_of
 from pyro_vae.inference.closed_kl import closed_kl, closed_kl_to_prior, sites_of_pair
@@ -28,7 +29,7 @@ from pyro_vae.inference.derivation_lines import (
 from pyro_vae.inference.diagnostics import KHAT_LIMIT, pareto_khat
 from pyro_vae.inference.evidence import log_evidence
 from pyro_vae.inference.evidence.quadrature import grid_integrals
-from pyro_vae.inference.inputs import check_inputs, count, tensors
+from pyro_vae.inference.inputs import count, tensors
 from pyro_vae.inference.traces import is_point_mass
 from pyro_vae.inference.weights import stream_draws
 from pyro_vae.verbs import verb
@@ -52,6 +53,7 @@ _GRID_TOLERANCE = 1e-5
 
 
 @verb
+@takes_data("x")
 def derive(
     model: Program,
     guide: Program,
@@ -101,7 +103,6 @@ def derive(
     ValueError
         If ``num_particles`` is below 2.
     """
-    check_inputs(x)
     if count(x) != 1:
         raise DataError(f"x has {count(x)} rows: a derivation is of one datum, as in x[:1]")
     if num_particles < 2:

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 import xarray as xr
 
+from pyro_vae.conversion import convert_labels, takes_data
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.inference.inputs import check_inputs, count, run_program
+from pyro_vae.inference.inputs import count, run_program
 from pyro_vae.inference.latents import normal_marginals
 from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
@@ -54,6 +55,7 @@ class _Factors(NamedTuple):
 
 
 @verb
+@takes_data("x", supported=False)
 def mutual_information_gap(
     model: HasPosterior,
     x: Inputs,
@@ -81,7 +83,8 @@ def mutual_information_gap(
     x
         The N data, or named tensors for a ``posterior`` that takes several.
     factors
-        Class of every datum by name of the factor, ``(N,)``: whole numbers of any values.
+        Class of every datum by name of the factor, ``(N,)``: whole numbers of any values, or
+        names.
     num_draws
         Draws per datum, at least 2.
     seed
@@ -115,7 +118,6 @@ def mutual_information_gap(
     >>> round(float(mutual_information_gap(Encoder(), x, {"v": v})["mig"]), 3)
     1.0
     """
-    check_inputs(x)
     if num_draws < 2:
         raise ValueError(f"num_draws got {num_draws}: a standard error needs two or more")
     known = _known(factors, count(x))
@@ -161,7 +163,8 @@ def _known(factors: Mapping[str, Tensor], size: int) -> _Factors:
         raise DataError("factors is empty: give the class of every datum by name of the factor")
     found = _Factors([], [], [])
     for name, given in factors.items():
-        values = torch.as_tensor(given).cpu()
+        (values,) = convert_labels({"train": given}, f"factor {name!r}")[0].values()
+        values = values.cpu()
         if values.shape != (size,):
             raise DataError(
                 f"factor {name!r} has shape {tuple(values.shape)} for {size} data: give one class "

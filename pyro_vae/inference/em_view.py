@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from pyro.infer import Trace_ELBO
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.inference.derivation import derive
 from pyro_vae.inference.derivation_lines import Derivation, Step, Term, compare_terms
 from pyro_vae.inference.inputs import encoder_side, run_program
@@ -80,6 +81,7 @@ class GuideView:
     claims: tuple[Step, ...]
 
 
+@takes_data("x")
 def joint_view(
     program: ConjugateNormal,
     x: Tensor,
@@ -124,6 +126,7 @@ def joint_view(
     )
 
 
+@takes_data("x")
 def em_view(
     program: ConjugateNormal,
     x: Tensor,
@@ -162,6 +165,7 @@ def em_view(
     return TrainingView(table, (_identity_claim(table, "E-steps and M-steps"), *claims))
 
 
+@takes_data("x")
 def e_step_view(
     model: Any,
     x: Inputs,

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.inference.bounds import (
     Estimate,
     elbo_of,
@@ -153,6 +154,7 @@ def gap_reduction(terms: LogWeights) -> dict[str, Estimate | np.ndarray]:
 
 
 @verb
+@takes_data("x")
 def elbo(
     model: Program, guide: Program, x: Inputs, num_particles: int = 100, **engine: Any
 ) -> xr.Dataset:
@@ -174,6 +176,7 @@ def elbo(
 
 
 @verb
+@takes_data("x")
 def iwae_bound(
     model: Program,
     guide: Program,
@@ -206,6 +209,7 @@ def iwae_bound(
 
 
 @verb
+@takes_data("x")
 def evaluate(
     model: Program,
     guide: Program,

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -26,7 +26,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
+from pyro_vae.conversion import as_inputs, own_dtype
 from pyro_vae.data import Dataset
+from pyro_vae.data.scales import scale_note
 from pyro_vae.errors import (
     DataError,
     NonFiniteLossError,
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["FitResult", "TrainableProgram", "fit"]
+
+#: Data at which it is seen whether a setting bounds a parameter.
+_BOUND_ROWS = 500
 
 Schedule = Literal["constant", "cosine"] | Callable[[float], float]
 
@@ -137,7 +142,7 @@ class _Loss(nn.Module):
 @verb
 def fit(
     model: nn.Module,
-    data: Dataset | Tensor,
+    data: Any,
     objective: ELBO | str | None = None,
     *,
     epochs: int = 100,
@@ -167,8 +172,9 @@ def fit(
         Module with methods ``model(x)`` and ``guide(x)``, such as ``VAE``, ``MixtureModel``
         or your own. If it has ``initialise(x)`` and is not ``initialised``, that is called.
     data
-        A ``Dataset``, or a tensor of training data ``(n, *event_shape)``. A model with
-        ``inputs`` is given the labels, covariates or exposure that it names, too.
+        A ``Dataset``, or training data ``(n, *event_shape)``: a tensor, an array, a list, a
+        frame, or whatever else ``Dataset.from_tensors`` takes. A model with ``inputs`` is given
+        the labels, covariates or exposure that it names, too.
     objective
         Pyro ``ELBO``, or a name such as ``"iwae-50"``; the model's ``default_objective()``,
         else ``Trace_ELBO()``.
@@ -203,6 +209,8 @@ def fit(
 
     Raises
     ------
+    DataError
+        If the data cannot be converted, have NaN or infinity, or would lose digits that matter.
     NonFiniteLossError
         If the loss becomes NaN or infinite; the model keeps its last good weights.
     ProgramError
@@ -218,9 +226,12 @@ def fit(
             "so call it outside"
         )
     if not isinstance(data, Dataset):
-        data = Dataset.from_tensors(data)
+        data = replace(Dataset.from_tensors(data, name="data"), name="tensors")
     _check_settings(model, epochs, batch_size, learning_rate, clip_norm, patience)
     _schedule(schedule)
+    names = getattr(model, "inputs", ())
+    train = _inputs(model, data, "train", names, data.epoch_train(0))
+    validation = _inputs(model, data, "validation", names, data.validation)
     if batch_size > len(data.train):
         warnings.warn(
             f"batch_size {batch_size} is larger than the {len(data.train)} training data: every "
@@ -239,6 +250,8 @@ def fit(
             objective,
             default,
             held,
+            train=train,
+            validation=validation,
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -261,6 +274,8 @@ def _train(
     default: ELBO,
     run: Run | None,
     *,
+    train: Inputs,
+    validation: Inputs,
     epochs: int,
     batch_size: int,
     learning_rate: float,
@@ -279,9 +294,6 @@ def _train(
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
     if devices != 1:
         fabric.launch()
-    names = getattr(model, "inputs", ())
-    train = _inputs(data, "train", names, data.epoch_train(0))
-    validation = _inputs(data, "validation", names, data.validation)
     if not getattr(model, "amortised", True):
         if data.binarisation == "dynamic":
             raise DataError(
@@ -305,6 +317,8 @@ def _train(
     # Not before: a model may have no parameter until `initialise` has seen the data.
     if not any(parameter.requires_grad for parameter in model.parameters()):
         epochs = 1  # the model is fitted by `initialise`; one epoch measures it
+    elif (note := scale_note(data)) is not None:
+        warnings.warn(note, stacklevel=2)
     settings = {
         "objective": objective_name(objective),
         "epochs": epochs,
@@ -403,6 +417,8 @@ def _train(
             raise
     if state.best:
         model.load_state_dict(state.best)
+    for sentence in _bounds_reached(model, loop.train):
+        warnings.warn(sentence, stacklevel=2)
     return FitResult(pd.DataFrame(state.rows), state.best_epoch, stopped)
 
 
@@ -431,8 +447,11 @@ class _Loop:
         self.program.train()
         train = self.train
         if self.data.binarisation == "dynamic":
-            x = self.data.epoch_train(epoch).to(self.fabric.device)
-            train = {**train, "x": x} if isinstance(train, Mapping) else x
+            x = self.data.epoch_train(epoch)
+            if isinstance(train, Mapping):
+                train = {**train, "x": x.to(train["x"])}
+            else:
+                train = x.to(train)
         size = count(train)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -473,6 +492,13 @@ class _Loop:
             parts = (take(self.validation, slice(k, k + 1024)) for k in range(0, size, 1024))
             total = sum(self.validation_loss(part).item() for part in parts)
         return -total / size
+
+
+def _bounds_reached(model: nn.Module, x: Inputs) -> list[str]:
+    """What a model says of its parameters that a setting keeps from going on."""
+    reached = getattr(model, "bounds_reached", None)
+    found: list[str] = [] if reached is None else reached(take(x, slice(_BOUND_ROWS)))
+    return found
 
 
 def _epoch_seed(seed: int, epoch: int, rank: int) -> int:
@@ -533,9 +559,15 @@ def _held(
             yield new
 
 
-def _inputs(data: Dataset, split: str, names: Sequence[str], x: Tensor) -> Inputs:
+def _inputs(
+    model: nn.Module, data: Dataset, split: str, names: Sequence[str], x: Tensor
+) -> Inputs:
     """What a model is given of a split: x alone, or x with the side information it names."""
-    return {**data.inputs(split, names), "x": x} if names else x
+    given: Inputs = {**data.inputs(split, names), "x": x} if names else x
+    if len(x) == 0:
+        return given
+    made: Inputs = as_inputs(given, model, split, dtype=own_dtype(model))
+    return made
 
 
 def _describe_data(data: Dataset) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.inference.evaluate import (
     elbo_reduction,
     evaluate,
@@ -33,6 +34,7 @@ __all__ = ["gap", "gap_parts"]
 
 
 @verb
+@takes_data("x")
 def gap(
     model: Program, guide: Program, x: Inputs, num_particles: int = 5000, **engine: Any
 ) -> xr.Dataset:
@@ -58,6 +60,7 @@ def gap(
 
 
 @verb
+@takes_data("x")
 def gap_parts(
     model: Any,
     x: Inputs,

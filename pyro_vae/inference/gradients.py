@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.inference.inputs import run_program
 from pyro_vae.inference.objectives import objective_named
 from pyro_vae.isolation import isolated
@@ -27,6 +28,7 @@ __all__ = ["gradient_snr"]
 
 
 @verb
+@takes_data("x")
 def gradient_snr(
     program: Any,
     x: Inputs,

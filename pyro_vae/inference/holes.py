@@ -33,6 +33,7 @@ import torch
 import xarray as xr
 from sklearn.metrics import pairwise_distances_argmin
 
+from pyro_vae.conversion import convert_labels, takes_data
 from pyro_vae.errors import ComparisonError, DataError
 from pyro_vae.inference.reference import as_rows
 from pyro_vae.verbs import verb
@@ -69,6 +70,7 @@ class Decoder(Protocol):
 
 
 @verb
+@takes_data("train", "test", supported=False)
 def hole_test(
     model: Decoder,
     train: Tensor,
@@ -236,7 +238,9 @@ def disjoint_pairs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random pairs of rows, ``(num_pairs,)`` twice: no row in two, labels different."""
     generator = np.random.default_rng(seed)
-    classes = np.arange(count) if labels is None else np.asarray(labels)
+    classes = np.arange(count)
+    if labels is not None:
+        classes = convert_labels({"train": labels}, "labels")[0]["train"].cpu().numpy()
     if classes.shape != (count,):
         raise DataError(f"labels got shape {classes.shape}: one label a row of test, ({count},)")
     left = generator.permutation(count)

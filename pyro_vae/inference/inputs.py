@@ -1,7 +1,8 @@
 """The data that a pair is given: one tensor, or named tensors for a pair that takes several.
 
 ``{"x": images, "condition": labels}`` is passed as ``model(x=images, condition=labels)``. All
-tensors have one leading dimension, over data.
+tensors have one leading dimension, over data. ``pyro_vae.conversion`` makes them of what a public
+function was given.
 """
 
 from __future__ import annotations
@@ -12,11 +13,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from pyro_vae.errors import DataError
-
 __all__ = [
     "Inputs",
-    "check_inputs",
     "count",
     "device_of",
     "encoder_side",
@@ -31,22 +29,6 @@ Inputs: TypeAlias = Tensor | Mapping[str, Tensor]
 def tensors(x: Inputs) -> list[Tensor]:
     """The tensors, in the order in which they were named."""
     return list(x.values()) if isinstance(x, Mapping) else [x]
-
-
-def check_inputs(x: Inputs) -> None:
-    """Refuse inputs that are empty, or whose leading dimensions differ.
-
-    Raises
-    ------
-    DataError
-        If there is no datum, or the named tensors have different lengths.
-    """
-    lengths = {len(part) for part in tensors(x)}
-    if len(lengths) > 1 and isinstance(x, Mapping):
-        sizes = ", ".join(f"{name} {len(part)}" for name, part in x.items())
-        raise DataError(f"inputs have different numbers of rows ({sizes}): give one per datum")
-    if not lengths or lengths == {0}:
-        raise DataError("x is empty: at least one datum is needed")
 
 
 def count(x: Inputs) -> int:

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.inference.bounds import elbo_of, log_evidence_of, renyi_of
 from pyro_vae.inference.diagnostics import effective_sample_size, pareto_khat
 from pyro_vae.inference.inputs import count
@@ -51,6 +52,7 @@ _NIL = 1e-150
 
 
 @verb
+@takes_data("x")
 def ladder(
     model: Program,
     guide: Program,

@@ -19,8 +19,9 @@ from torch.distributions import (
     kl_divergence,
 )
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.inference.diagnostics import ACTIVE_VARIANCE
-from pyro_vae.inference.inputs import check_inputs, count, take
+from pyro_vae.inference.inputs import count, take
 from pyro_vae.inference.posterior import coordinates
 from pyro_vae.inference.predictive import prior_draws
 from pyro_vae.inference.traces import (
@@ -47,6 +48,7 @@ _CELLS = 100
 
 
 @verb
+@takes_data("x")
 def latent_report(
     model: Program,
     guide: Program,
@@ -86,7 +88,6 @@ def latent_report(
     ValueError
         If there are fewer than two data, which have no variance.
     """
-    check_inputs(x)
     if count(x) < 2:
         raise ValueError("x has one datum: a variance over data needs two or more")
     with torch.no_grad(), isolated(seed):

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from pyro.infer import TraceEnum_ELBO
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
-from pyro_vae.inference.inputs import check_inputs, count
-from pyro_vae.inference.weights import sample_log_weights
+from pyro_vae.inference.inputs import count
+from pyro_vae.inference.weights import batch_log_weights
 from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
 
@@ -68,6 +69,7 @@ class GuideFit:
 
 
 @verb
+@takes_data("x")
 def fit_guide(
     program: LocalProgram,
     x: Inputs,
@@ -114,7 +116,6 @@ def fit_guide(
     ProgramError
         If the program has no parameters per datum.
     """
-    check_inputs(x)
     parameters = list(getattr(program, "local_parameters", []))
     if not parameters:
         raise ProgramError(
@@ -131,7 +132,7 @@ def fit_guide(
         with torch.no_grad(), isolated(seed + 1):
             # As many at once as a step takes: memory that is there.
             means = [
-                sample_log_weights(
+                batch_log_weights(
                     program.model,
                     program.guide,
                     x,
@@ -145,7 +146,7 @@ def fit_guide(
     with isolated(seed), _frozen(program, parameters):
         before = judged()
         for step in range(1, steps + 1):
-            terms, _ = sample_log_weights(
+            terms, _ = batch_log_weights(
                 program.model,
                 program.guide,
                 x,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.inference.diagnostics import active_directions, active_units
 from pyro_vae.inference.evaluate import evaluate
 from pyro_vae.inference.inputs import count, encoder_side, run_program, take, tensors
@@ -37,6 +38,7 @@ _BOUND_OF_ONE_VALUE = (
 
 
 @verb
+@takes_data("x")
 def measure(
     model: Any,
     x: Inputs,

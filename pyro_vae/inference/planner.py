@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.inference.bounds import log_evidence_of
 from pyro_vae.inference.diagnostics import (
     FEWEST_DRAWS,
@@ -164,6 +165,7 @@ def plan_particles(log_weights: Tensor, target: float = 0.1, level: float = 0.95
 
 
 @verb
+@takes_data("x")
 def reach(
     model: Program,
     guide: Program,

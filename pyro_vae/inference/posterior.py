@@ -15,9 +15,10 @@ import xarray as xr
 from pyro.infer import MCMC, NUTS
 from pyro.infer.autoguide.initialization import init_to_sample
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError, UnknownNameError
 from pyro_vae.inference.diagnostics import az, effective_sample_size, pareto_khat
-from pyro_vae.inference.inputs import check_inputs, count, take
+from pyro_vae.inference.inputs import count, take
 from pyro_vae.inference.traces import (
     latent_sites,
     structure_of,
@@ -42,6 +43,7 @@ Method = Literal["importance", "guide", "hmc"]
 
 
 @verb
+@takes_data("x")
 def posterior_samples(
     model: Program,
     guide: Program,
@@ -96,7 +98,6 @@ def posterior_samples(
     """
     if method not in get_args(Method):
         raise UnknownNameError("method", method, get_args(Method))
-    check_inputs(x)
     attributes = {"method": method, "seed": seed, "num_samples": num_samples}
     if method == "hmc":
         results = _nuts(model, guide, x, num_samples, num_chains, warmup_steps, seed, **engine)

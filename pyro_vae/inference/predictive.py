@@ -16,8 +16,9 @@ import torch
 import xarray as xr
 from pyro import poutine
 
+from pyro_vae.conversion import check_finite, convert, takes_data
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.inference.inputs import check_inputs, count, device_of, take
+from pyro_vae.inference.inputs import count, device_of, take
 from pyro_vae.inference.posterior import named_axes
 from pyro_vae.inference.traces import (
     latent_sites,
@@ -54,6 +55,7 @@ _ROWS = 2**14
 
 
 @verb
+@takes_data("x")
 def posterior_predictive(
     model: Program,
     guide: Program,
@@ -99,6 +101,7 @@ def posterior_predictive(
 
 
 @verb
+@takes_data("x")
 def log_likelihood(
     model: Program,
     guide: Program,
@@ -131,6 +134,7 @@ def log_likelihood(
 
 
 @verb
+@takes_data("x")
 def prior_draws(
     model: Program,
     guide: Program,
@@ -180,7 +184,7 @@ def prior_draws(
 
 
 def predictive_p_values(
-    x: np.ndarray | Tensor,
+    x: Any,
     replicates: xr.DataArray,
     statistics: Mapping[str, Callable[[np.ndarray], float]],
 ) -> xr.Dataset:
@@ -205,8 +209,11 @@ def predictive_p_values(
         ``observed``, ``p_value`` and its Monte Carlo ``p_value_se`` over ``statistic``, and
         ``replicated`` over ``(statistic, sample)``.
     """
-    data = x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
     drawn = replicates.values.reshape(-1, *replicates.shape[2:])
+    # In the type of the replicates, so that what is equal compares so.
+    values, columns = convert(x, "x")
+    check_finite(values, "x", columns)
+    data = values.double().cpu().numpy().astype(drawn.dtype)
     if drawn.shape[1:] != data.shape:
         raise DataError(
             f"replicates are of data of shape {drawn.shape[1:]}, x has {data.shape}: give the "
@@ -227,6 +234,7 @@ def predictive_p_values(
 
 
 @verb
+@takes_data("x")
 def simulator(
     model: Program, guide: Program, x: Inputs | None = None, *, data_plate: str | None = None
 ) -> Simulate:
@@ -304,7 +312,6 @@ def _complete_structure(
     model: Program, guide: Program, x: Inputs, data_plate: str | None
 ) -> Structure:
     """Structure of a pair with every latent site in the guide."""
-    check_inputs(x)
     structure = structure_of(model, guide, take(x, slice(1)), True, data_plate)
     if structure.summed_out:
         raise ProgramError(

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.inference.inputs import count, encoder_side, run_program, take
 from pyro_vae.verbs import verb
 
@@ -34,6 +35,7 @@ class Coder(Protocol):
 
 
 @verb
+@takes_data("x", supported=False)
 def reconstruct(model: Coder, x: Inputs) -> Tensor:
     """Data decoded from their own codes, ``(n, *event_shape)``; no gradient.
 
@@ -50,6 +52,7 @@ def reconstruct(model: Coder, x: Inputs) -> Tensor:
 
 
 @verb
+@takes_data("x", supported=False)
 def reconstruction(
     model: Coder, x: Inputs, *, scale: float = 1.0, chunk_size: int = 1024
 ) -> xr.Dataset:

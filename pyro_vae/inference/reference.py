@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from pyro_vae.conversion import check_finite, convert
 from pyro_vae.errors import DataError
 from pyro_vae.verbs import verb
 
@@ -147,8 +147,11 @@ def fit_reference(
 
 def as_rows(images: Tensor | np.ndarray) -> np.ndarray:
     """Images as float64 rows ``(n, D)``."""
-    array = images.detach().cpu().numpy() if isinstance(images, torch.Tensor) else images
-    return np.asarray(array, dtype=np.float64).reshape(len(array), -1)
+    values, columns = convert(images, "images")
+    if values.dim() == 0:
+        raise DataError("images got a single number: give them as (n, *event_shape)")
+    check_finite(values, "images", columns)
+    return values.double().cpu().flatten(1).numpy()
 
 
 def _fit(rows: np.ndarray, num_leading: int | float, size: int, seed: int) -> ReferenceDensity:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.inference.bounds import mean_of
 from pyro_vae.inference.inputs import count
 from pyro_vae.inference.weights import cross_log_guide
@@ -26,6 +27,7 @@ __all__ = ["elbo_surgery"]
 
 
 @verb
+@takes_data("x")
 def elbo_surgery(
     model: Program, guide: Program, x: Inputs, num_particles: int = 20, **settings: Any
 ) -> xr.Dataset:

@@ -18,8 +18,9 @@ import torch
 from pyro import poutine
 from torch.overrides import TorchFunctionMode
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
-from pyro_vae.inference.inputs import check_inputs, count, take, tensors
+from pyro_vae.inference.inputs import count, take, tensors
 from pyro_vae.inference.traces import (
     latent_sites,
     model_terms,
@@ -103,6 +104,7 @@ class Draws(NamedTuple):
 
 
 @verb
+@takes_data("x")
 def log_weights(
     model: Program,
     guide: Program,
@@ -199,6 +201,7 @@ def log_weights(
 
 
 @verb
+@takes_data("x")
 def stream_log_weights(
     model: Program,
     guide: Program,
@@ -264,7 +267,6 @@ def stream_draws(
     The arguments are those of ``stream_log_weights``; every tensor has shape ``(num_particles, 1,
     ...)``. A discrete site that is summed out has no draws.
     """
-    check_inputs(x)
     first = take(x, slice(1))
     with torch.no_grad(), isolated(seed):
         structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
@@ -324,6 +326,7 @@ def _stream_seed(datum: Inputs, occurrence: int, seed: int, start: int) -> int:
     return int.from_bytes(hashlib.blake2b(key, digest_size=7).digest())
 
 
+@takes_data("x", gradients=True)
 def sample_log_weights(
     model: Program,
     guide: Program,
@@ -355,6 +358,26 @@ def sample_log_weights(
         If gradients are on and a guide site is not reparameterised: differentiating its draws
         would leave out the score-function term, and the gradient would be wrong.
     """
+    return batch_log_weights(
+        model,
+        guide,
+        x,
+        num_particles,
+        enumerate_discrete=enumerate_discrete,
+        data_plate=data_plate,
+    )
+
+
+def batch_log_weights(
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    num_particles: int,
+    *,
+    enumerate_discrete: bool = False,
+    data_plate: str | None = None,
+) -> tuple[LogWeights, float]:
+    """``sample_log_weights`` of tensors that were checked before: a step of training."""
     with torch.no_grad(), isolated():
         first = take(x, slice(1))
         structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
@@ -369,6 +392,7 @@ def sample_log_weights(
     return terms, plate_scale(guide_trace, structure)
 
 
+@takes_data("x")
 def cross_log_guide(
     model: Program,
     guide: Program,
@@ -398,7 +422,6 @@ def cross_log_guide(
     Tensor
         log q(z_k | x_c) for z_k drawn from q(z | x_b) and every datum c, ``(num_particles, B)``.
     """
-    check_inputs(x)
     size = count(x)
     with torch.no_grad(), isolated(seed):
         structure = structure_of(model, guide, take(x, slice(1)), enumerate_discrete, data_plate)

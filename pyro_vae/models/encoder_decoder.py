@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError
 from pyro_vae.isolation import isolated
 from pyro_vae.models.latent_variable_model import LatentVariableModel, check_event_shape
@@ -86,6 +87,7 @@ class EncoderDecoder(LatentVariableModel):
         """Mean of p(x | z), ``(..., *event_shape)``, for z of shape ``(..., L)``."""
         return self.observation(z, condition, exposure).mean
 
+    @takes_data("x")
     def initialise(
         self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
     ) -> None:

@@ -16,6 +16,7 @@ import torch
 from pyro.infer import TraceEnum_ELBO
 from torch import nn
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.formulas import objective_formula
 from pyro_vae.isolation import isolated
 from pyro_vae.models.component import settings_of
@@ -195,6 +196,7 @@ class HierarchicalVAE(LatentVariableModel):
         """Likelihood p(x | z_1) for z_1 of shape ``(..., L_1)``."""
         return self.likelihood(self.decoders[0](z))
 
+    @takes_data("x", gradients=True)
     def codes(self, x: Tensor) -> list[Tensor]:
         """Means of q(z_1 | x), q(z_2 | mean z_1), ...; one ``(B, L_t)`` a layer."""
         h, means = self._features(x), []
@@ -203,6 +205,7 @@ class HierarchicalVAE(LatentVariableModel):
             means.append(h)
         return means
 
+    @takes_data("x", gradients=True)
     def code(self, x: Tensor) -> Tensor:
         """Mean of q(z_1 | x), the layer that ``decode`` takes; ``(B, L_1)``."""
         return self.codes(x)[0]
@@ -211,6 +214,7 @@ class HierarchicalVAE(LatentVariableModel):
         """Mean of p(x | z_1), ``(..., *event_shape)``, for z_1 of shape ``(..., L_1)``."""
         return self.observation(z).mean
 
+    @takes_data("x")
     def initialise(self, x: Tensor) -> None:
         """Start the lowest decoder's output bias at the moments of the data."""
         self.likelihood.check(x)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
+from pyro import poutine
 from pyro.infer import Trace_ELBO
 from torch import nn
+
+from pyro_vae.models.likelihoods.positive import PositiveParameter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,6 +53,14 @@ class LatentVariableModel(nn.Module):
         raise NotImplementedError
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights, in which the data are given to the model."""
+        for part in (*self.parameters(), *self.buffers()):
+            if part.is_floating_point():
+                return part.dtype
+        return torch.get_default_dtype()
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Names of what the programs take beside x: labels, covariates, exposure."""
         return ()
@@ -71,6 +84,39 @@ class LatentVariableModel(nn.Module):
     def measured_as(self) -> LatentVariableModel:
         """The model whose bounds and log p(x) stand for this one's: itself, as a rule."""
         return self
+
+    def bounds_reached(self, x: Any) -> list[str]:
+        """Sentences on learned parameters of p(x | z) that a setting keeps from going on.
+
+        Parameters
+        ----------
+        x
+            Data, or named tensors of such, at which a parameter that depends on z is judged.
+        """
+        found: dict[PositiveParameter, Tensor] = {}
+        watched = [
+            part
+            for part in self.likelihood.modules()
+            if isinstance(part, PositiveParameter) and isinstance(part.form, str)
+        ]
+        hooks = [
+            part.register_forward_hook(lambda part, _, value: found.__setitem__(part, value))
+            for part in watched
+        ]
+        given = dict(x) if isinstance(x, Mapping) else {"x": x}
+        encoder = {name: value for name, value in given.items() if name != "exposure"}
+        training = self.training
+        try:
+            self.eval()
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                guided = poutine.trace(self.guide).get_trace(**encoder)
+                poutine.replay(self.model, trace=guided)(**given)
+        finally:
+            self.train(training)
+            for hook in hooks:
+                hook.remove()
+        sentences = (part.bound_reached(value) for part, value in found.items())
+        return [text for text in sentences if text is not None]
 
     def default_objective(self) -> ELBO:
         """``Trace_ELBO`` with one particle."""

@@ -16,6 +16,7 @@ import pyro.distributions as dist
 import torch
 from torch import nn
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError
 from pyro_vae.isolation import isolated
 from pyro_vae.models.component import settings_of
@@ -143,6 +144,7 @@ class LinearVAE(VAE):
         eta = self.weight.new_zeros(self.likelihood.num_params(self.event_shape))
         return self.likelihood(eta).variance.flatten()
 
+    @takes_data("x", gradients=True, wide=True)
     def log_prob(self, x: Tensor) -> Tensor:
         """Exact log p(x) = log Normal(x; b, W W^T + diag(sigma^2)), in nats, shape ``(n,)``."""
         self.likelihood.check(x)
@@ -151,6 +153,7 @@ class LinearVAE(VAE):
         marginal = dist.LowRankMultivariateNormal(*parts)
         return marginal.log_prob(x.flatten(1).double()).to(x)
 
+    @takes_data("x", gradients=True)
     def exact_posterior(self, x: Tensor) -> TorchDistribution:
         """Exact p(z | x) = Normal(S W^T (x - b) / sigma^2, S), S = (I + W^T W / sigma^2)^-1.
 
@@ -168,6 +171,7 @@ class LinearVAE(VAE):
         exact = "  log p(x)   exact: x ~ Normal(b, W W^T + diag(sigma^2))"
         return super().description(objective).replace("VAE", "Linear VAE", 1) + "\n" + exact
 
+    @takes_data("x")
     def supported_units(self, x: Tensor) -> int:
         """Latent dimensions that the likelihood can use: eigenvalues of Cov(x) above sigma^2.
 

@@ -17,6 +17,7 @@ from pyro.infer import TraceEnum_ELBO
 from sklearn.cluster import KMeans
 from torch import nn
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.formulas import ObjectiveFormula, objective_formula
 from pyro_vae.models.component import settings_of
@@ -115,6 +116,7 @@ class MixtureModel(LatentVariableModel):
         model.initialised = True
         return model
 
+    @takes_data("x")
     def initialise(self, x: Tensor, *, seed: int = 0) -> None:
         """Start from k-means++ clusters: their shares, and their moments as components.
 
@@ -183,6 +185,7 @@ class MixtureModel(LatentVariableModel):
     def guide(self, x: Tensor | None = None, num_data: int = 1) -> None:
         """No sites: z is summed out, so q(z | x) is the posterior itself."""
 
+    @takes_data("x", gradients=True, wide=True)
     def log_prob(self, x: Tensor, *, chunk_size: int = 1024) -> Tensor:
         """Exact log p(x) = log sum_m pi_m p(x | eta_m), in nats.
 
@@ -200,10 +203,12 @@ class MixtureModel(LatentVariableModel):
         """
         return torch.cat([self._joint(part).logsumexp(-1) for part in x.split(chunk_size)])
 
+    @takes_data("x", gradients=True, wide=True)
     def responsibilities(self, x: Tensor, *, chunk_size: int = 1024) -> Tensor:
         """Exact posterior p(z = m | x), shape ``(n, M)``; rows sum to one."""
         return torch.cat([self._joint(part).softmax(-1) for part in x.split(chunk_size)])
 
+    @takes_data("x", gradients=True)
     def code(self, x: Tensor) -> Tensor:
         """Responsibilities: where a datum sits among the components, ``(n, M)``."""
         return self.responsibilities(x)

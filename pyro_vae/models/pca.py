@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sklearn.decomposition
 import torch
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError
 from pyro_vae.models.component import settings_of
 from pyro_vae.models.guides import MeanFieldNormal
@@ -86,6 +87,7 @@ class PCA(LinearVAE):
         settings = settings_of(cls, config)
         return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
 
+    @takes_data("x")
     def initialise(
         self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
     ) -> None:
@@ -107,6 +109,7 @@ class PCA(LinearVAE):
         self.take_pca(pca.fit(x.flatten(1).double().cpu().numpy()))
         self._take_posterior()
 
+    @takes_data("x", gradients=True)
     def code(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Coordinates of the orthogonal projection of x, ``(B, L)``."""
         # The columns of W are orthogonal: the pseudo-inverse divides each by its square.

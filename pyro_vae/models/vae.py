@@ -16,6 +16,7 @@ import torch
 from pyro.infer import TraceEnum_ELBO
 from torch import nn
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.formulas import objective_formula
 from pyro_vae.models.component import settings_of
 from pyro_vae.models.condition import Condition
@@ -194,16 +195,22 @@ class VAE(EncoderDecoder):
         declare_parameters("guide", self.guide_family)
         declare_parameters("encoder", self.encoder)
         with pyro.plate("data", number_of_rows(x, condition, exposure, default=num_data), dim=-1):
-            return pyro.sample("z", self.prior() if x is None else self.posterior(x, condition))
+            return pyro.sample("z", self.prior() if x is None else self._posterior(x, condition))
 
+    @takes_data("x", gradients=True)
     def posterior(self, x: Tensor, condition: Tensor | None = None) -> TorchDistribution:
         """Guide distribution q(z | x): batch shape ``(B,)``, event shape ``(L,)``."""
+        return self._posterior(x, condition)
+
+    def _posterior(self, x: Tensor, condition: Tensor | None) -> TorchDistribution:
         return self._posterior_of(self._features(x, condition))
 
+    @takes_data("x", gradients=True)
     def code(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Mean of q(z | x), ``(B, L)``."""
         return self.guide_family.code(self.encoder(self._features(x, condition)))
 
+    @takes_data("x")
     def initialise(
         self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
     ) -> None:
@@ -219,6 +226,7 @@ class VAE(EncoderDecoder):
         with torch.no_grad():
             self.prior.initialise(features)
 
+    @takes_data("x")
     def unamortised(self, x: Tensor, condition: Tensor | None = None) -> Self:
         """The same model with free guide parameters for each of these data, no encoder.
 

@@ -19,6 +19,7 @@ import torch
 from pyro.infer import Trace_ELBO
 from torch import nn
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.formulas import objective_formula
 from pyro_vae.models.code_priors import CodePrior, UniformCodes
@@ -223,7 +224,7 @@ class VQVAE(EncoderDecoder):
         with pyro.plate("data", number_of_rows(x, exposure, default=num_data), dim=-1):
             e = self.embed(pyro.sample("z", self.prior()))
             if x is not None and self.learning:
-                e = self._straight_through(e, self.code(x))
+                e = self._straight_through(e, self._code(x))
             return pyro.sample("x", super().observation(e, exposure=exposure), obs=x)
 
     def guide(
@@ -249,12 +250,13 @@ class VQVAE(EncoderDecoder):
             if x is None:
                 return pyro.sample("z", self.prior())
             with torch.no_grad():
-                h = self._vectors(self.code(x))
+                h = self._vectors(self._code(x))
             z = self.codebook.assign(h)
             if self.learning:
                 self.codebook.update(h, z)
             return pyro.sample("z", dist.Delta(z, event_dim=1))
 
+    @takes_data("x", gradients=True)
     def posterior(self, x: Tensor) -> TorchDistribution:
         """Guide distribution q(z | x), a point mass: batch shape ``(B,)``, event ``(S,)``."""
         return dist.Delta(self.assign(x), event_dim=1)
@@ -265,8 +267,12 @@ class VQVAE(EncoderDecoder):
         """Likelihood p(x | z) for indices z of shape ``(..., S)``: event shape ``event_shape``."""
         return super().observation(self.embed(z), condition, exposure)
 
+    @takes_data("x", gradients=True)
     def code(self, x: Tensor) -> Tensor:
         """The encoder's output h, not yet quantised: ``(B, L)``, one vector after the other."""
+        return self._code(x)
+
+    def _code(self, x: Tensor) -> Tensor:
         return self.encoder(self._features(x))
 
     def decode(
@@ -275,6 +281,7 @@ class VQVAE(EncoderDecoder):
         """Mean of p(x | z), ``(..., *event_shape)``, at the codes nearest to ``(..., L)``."""
         return super().observation(self.quantise(z), condition, exposure).mean
 
+    @takes_data("x", gradients=True)
     def assign(self, x: Tensor) -> Tensor:
         """Indices z*(x) of the nearest codes, ``(B, S)``."""
         with torch.no_grad():
@@ -297,14 +304,17 @@ class VQVAE(EncoderDecoder):
                 part.eval()
         return self
 
+    @takes_data("x", gradients=True)
     def usage(self, x: Tensor) -> Tensor:
         """How often each code stands for something in these data, ``(K,)``; their sum is B S."""
         return torch.bincount(self.assign(x).flatten(), minlength=self.codebook.num_codes)
 
+    @takes_data("x", gradients=True)
     def perplexity(self, x: Tensor) -> float:
         """Number of codes in effective use: exp of the entropy of ``usage``, from 1 to K."""
         return self.code_use(x)["perplexity"]
 
+    @takes_data("x", gradients=True)
     def code_use(self, x: Tensor) -> dict[str, float]:
         """``perplexity``, ``num_codes`` K, and ``codes_in_use``, how many stand for something."""
         usage = self.usage(x)
@@ -315,6 +325,7 @@ class VQVAE(EncoderDecoder):
             "codes_in_use": int((usage > 0).sum()),
         }
 
+    @takes_data("x", gradients=True)
     def enumerated_log_prob(
         self, x: Tensor, exposure: Tensor | None = None, *, limit: int = 4096, chunk_size: int = 16
     ) -> Tensor:
@@ -357,6 +368,7 @@ class VQVAE(EncoderDecoder):
             parts.append((log_prior + log_likelihood).logsumexp(-1))
         return torch.cat(parts)
 
+    @takes_data("x")
     def initialise(
         self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
     ) -> None:

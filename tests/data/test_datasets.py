@@ -151,7 +151,6 @@ def test_names_in_a_constructor_are_checked():
         ),
         (lambda: Dataset.from_tensors(torch.tensor(1.0)), "event_shape"),
         (lambda: Dataset.from_tensors(torch.zeros(3, 0)), "empty"),
-        (lambda: Dataset.from_tensors(np.zeros((3, 1))), "train got ndarray"),
         (lambda: Dataset.from_tensors(torch.full((2, 1), torch.nan), kind="counts"), "row 0"),
         (lambda: Dataset.from_tensors(torch.full((1, 1), 1.5), kind="counts"), "holds 1.5 in row"),
         (lambda: Dataset.from_tensors(torch.randn(3, 1), maximum=3), "for counts alone"),

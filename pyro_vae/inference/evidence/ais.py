@@ -18,11 +18,12 @@ import pyro
 import torch
 import xarray as xr
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.inference.bounds import log_evidence_of
 from pyro_vae.inference.diagnostics import effective_sample_size
 from pyro_vae.inference.evidence.result import evidence_result
-from pyro_vae.inference.inputs import check_inputs, count, take
+from pyro_vae.inference.inputs import count, take
 from pyro_vae.inference.latent_space import LatentSpace
 from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
@@ -45,6 +46,7 @@ _GROWTH, _REACH = 0.02, 6.0
 
 
 @verb
+@takes_data("x")
 def ais(
     model: Program,
     guide: Program,
@@ -112,7 +114,6 @@ def ais(
     """
     path = _Path(num_temperatures, num_leapfrog, start, schedule)
     _check_chains(num_chains)
-    check_inputs(x)
     began = time.perf_counter()
     columns: dict[str, list[Tensor]] = {"value": [], "error": [], "ess": [], "acceptance": []}
     batches = range(0, count(x), batch_size)
@@ -148,6 +149,7 @@ def ais(
 
 
 @verb
+@takes_data("x")
 def bdmc(
     model: Program,
     guide: Program,
@@ -192,7 +194,6 @@ def bdmc(
     """
     path = _Path(num_temperatures, num_leapfrog, start, schedule)
     _check_chains(num_chains)
-    check_inputs(x)
     tick = _ticker(progress, 0, 3 * num_temperatures)
     with _seeded(seed, 0):
         space = LatentSpace(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.inference.bounds import jackknife_of, log_evidence_of
 from pyro_vae.inference.diagnostics import effective_sample_size, pareto_khat, pareto_smoothed
 from pyro_vae.inference.evaluate import reduce_weights
@@ -34,6 +35,7 @@ MAX_PARTICLES = 2**20
 
 
 @verb
+@takes_data("x")
 def log_evidence(
     model: Program,
     guide: Program,

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
 from pyro_vae.inference.evidence.result import evidence_result
-from pyro_vae.inference.inputs import check_inputs, count, take
+from pyro_vae.inference.inputs import count, take
 from pyro_vae.inference.latent_space import LatentSpace
 from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
@@ -38,6 +39,7 @@ _CHUNK = 2**14
 
 
 @verb
+@takes_data("x")
 def quadrature(
     model: Program,
     guide: Program,
@@ -75,7 +77,6 @@ def quadrature(
         If there are more than two latent dimensions, or the grid has ``max_points`` and
         log p(x) still moves.
     """
-    check_inputs(x)
     began = time.perf_counter()
     values, points = [], 0
     for row in range(count(x)):

@@ -14,7 +14,7 @@ from pyro.infer.util import torch_item
 
 from pyro_vae.inference.inputs import count, take
 from pyro_vae.inference.traces import run_in_plate, structure_of
-from pyro_vae.inference.weights import sample_log_weights
+from pyro_vae.inference.weights import batch_log_weights
 from pyro_vae.isolation import isolated
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class WeightedObjective(ELBO):
     ) -> Tensor:
         """Minus the objective, summed over the data, with its gradient."""
         x = inputs_of(model, args, kwargs)
-        terms, scale = sample_log_weights(
+        terms, scale = batch_log_weights(
             model, guide, x, self.num_particles, enumerate_discrete=self.enumerate_discrete
         )
         return -scale * self.bound(terms).sum()

@@ -15,6 +15,7 @@ import pyro
 import pyro.distributions as dist
 from torch.distributions import constraints
 
+from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
 from pyro_vae.models.component import settings_of
 from pyro_vae.models.encoder_decoder import EncoderDecoder, Network, number_of_rows
@@ -146,13 +147,17 @@ class Autoencoder(EncoderDecoder):
         with pyro.plate("data", len(x), dim=-1):
             return pyro.sample("z", dist.Delta(self.training_code(x), event_dim=1))
 
+    @takes_data("x", gradients=True)
     def code(self, x: Tensor) -> Tensor:
         """The code, ``(B, L)``."""
+        return self._code(x)
+
+    def _code(self, x: Tensor) -> Tensor:
         return self.encoder(self._features(x))
 
     def training_code(self, x: Tensor) -> Tensor:
         """The code that is decoded in training, ``(B, L)``."""
-        return self.code(x)
+        return self._code(x)
 
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""

@@ -91,7 +91,7 @@ class PoorMansVAE(Autoencoder):
     def guide(self, x: Tensor, exposure: Tensor | None = None, num_data: int = 1) -> Tensor:
         """Z = m(x) + e, and the penalty as a factor; returns z, ``(B, L)``."""
         declare_parameters("encoder", self.encoder)
-        mean = self.code(x)
+        mean = self._code(x)
         # Unit noise has a constant entropy, which the objective does without.
         noisy = dist.Normal(mean, 1.0, validate_args=False).to_event(1).mask(False)
         with pyro.plate("data", len(x), dim=-1):

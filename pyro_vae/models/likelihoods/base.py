@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-
+from pyro_vae.conversion.places import check_finite, first_place
 from pyro_vae.errors import DataError, SupportError
 from pyro_vae.models.component import ConditionalDistribution
 from pyro_vae.models.likelihoods.positive import PositiveParameter
@@ -92,15 +91,12 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
         inside = self.in_support(x)
         if bool(inside.all()):
             return
-        if not bool(torch.isfinite(x).all()):
-            row = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0, 0])
-            raise DataError(
-                f"x has NaN or infinite values, first in row {row}: drop or impute those rows."
-            )
-        bad = x[~inside]
+        check_finite(x, "x")
+        where, index = first_place(~inside)
         raise SupportError(
-            f"x has {bad.numel()} values outside the support of the {self.name} likelihood, the "
-            f"first of them {bad[0].item():g}: it takes {self.support_text()}. {self.remedy}"
+            f"x has {int((~inside).sum())} values outside the support of the {self.name} "
+            f"likelihood, the first of them {x[index].item():g} in {where}: it takes "
+            f"{self.support_text()}. {self.remedy}"
         )
 
     def __repr__(self) -> str:

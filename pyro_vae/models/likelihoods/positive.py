@@ -57,6 +57,7 @@ class PositiveParameter(nn.Module):
                 f"min_{name} got {minimum!r}: it must be a positive number, since the "
                 f"distribution degenerates as {name} tends to zero"
             )
+        self.name = name
         self.form = form
         self.minimum = minimum
         self.start = start
@@ -81,6 +82,23 @@ class PositiveParameter(nn.Module):
     def invert(self, value: Tensor) -> Tensor:
         """The raw parameter of a value; values at or below the bound are moved just above it."""
         return inverse_softplus((value - self.minimum).clamp_min(1e-3 * self.minimum))
+
+    def bound_reached(self, value: Tensor) -> str | None:
+        """A sentence, if values are within a hundredth of the lower bound that is a setting.
+
+        Means of counts that do not occur tend to zero by nature, and are left out.
+        """
+        near = value <= 1.01 * self.minimum
+        if self.name == "mean" or not bool(near.any()):
+            return None
+        share = float(near.double().mean())
+        where = "" if near.numel() == 1 else f" for {share:.0%} of its values"
+        # The degrees of freedom have a bound that is no argument.
+        bound = "" if self.name == "df" else f"min_{self.name}="
+        return (
+            f"The {self.name} of p(x | z) is at its lower bound {bound}{self.minimum:g}{where}: "
+            "log p(x) is decided by that bound and not by the data."
+        )
 
     def symbol(self, letter: str) -> str:
         """Symbol in a formula, such as ``sigma_d``."""

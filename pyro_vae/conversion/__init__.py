@@ -1,0 +1,19 @@
+"""The one door for data: whatever a person holds becomes tensors, or is refused in a sentence."""
+
+from pyro_vae.conversion.arrays import Converted, convert
+from pyro_vae.conversion.labels import convert_labels
+from pyro_vae.conversion.places import check_finite, place
+from pyro_vae.conversion.programs import as_inputs, own_dtype, takes_data
+from pyro_vae.conversion.rounding import cast
+
+__all__ = [
+    "Converted",
+    "as_inputs",
+    "cast",
+    "check_finite",
+    "convert",
+    "convert_labels",
+    "own_dtype",
+    "place",
+    "takes_data",
+]

@@ -1,0 +1,177 @@
+"""Data as the functions take them: anything at the door, plain tensors inside.
+
+A model that says its ``dtype`` is given data of that type; those of another pair keep theirs.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from pyro_vae.conversion.arrays import convert
+from pyro_vae.conversion.places import check_finite
+from pyro_vae.conversion.rounding import cast
+from pyro_vae.errors import DataError
+
+__all__ = ["as_inputs", "own_dtype", "takes_data"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Names of arguments that say what the data are for.
+_PROGRAMS = ("model", "program", "self")
+
+#: Names of what a program is given beside x.
+_BESIDE = ("condition", "exposure")
+
+
+def as_inputs(
+    given: Any,
+    program: Any = None,
+    name: str = "x",
+    *,
+    gradients: bool = False,
+    wide: bool = False,
+    dtype: torch.dtype | None = None,
+) -> Any:
+    """Data as one tensor, or as named tensors of equal length.
+
+    Parameters
+    ----------
+    given
+        Whatever ``convert`` takes, or a mapping from names to such.
+    program
+        What the data are for: a module, or a Pyro program. If it is a module, or a method of
+        one, the data go to its device, and to its type if it says a ``dtype``.
+    name
+        What the argument is called.
+    gradients
+        Whether tensors stay in the graph that made them.
+    wide
+        Whether tensors in float64 stay so, whatever the program says.
+    dtype
+        Type of the data, for a program that does not say one.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be converted, are empty, have NaN or infinity, or would lose digits.
+    """
+    owner = getattr(program, "__self__", program)
+    many = isinstance(given, Mapping) and not hasattr(given, "columns")
+    parts = dict(given) if many else {name: given}
+    said = getattr(owner, "dtype", dtype)
+    kind = said if isinstance(said, torch.dtype) else dtype
+    made = {
+        part: _as_input(values, owner, kind, part, part in (name, "x"), gradients, wide)
+        for part, values in parts.items()
+    }
+    lengths = {len(part) for part in made.values()}
+    if len(lengths) > 1:
+        sizes = ", ".join(f"{part} {len(values)}" for part, values in made.items())
+        raise DataError(f"inputs have different numbers of rows ({sizes}): give one per datum")
+    if not lengths or lengths == {0}:
+        raise DataError(f"{name} is empty: at least one datum is needed")
+    return made if many else made[name]
+
+
+def _as_input(
+    given: Any,
+    owner: Any,
+    dtype: torch.dtype | None,
+    part: str,
+    is_data: bool,
+    gradients: bool,
+    wide: bool,
+) -> Tensor:
+    values, columns = convert(given, part, gradients=gradients)
+    if values.dim() == 0:
+        raise DataError(f"{part} got a single number: it must have one row per datum")
+    check_finite(values, part, columns, infinite=dtype is None and not is_data)
+    whole = not values.is_floating_point()
+    if dtype is not None:
+        if is_data and values.dim() == 1 and columns is not None:
+            values = values.unsqueeze(1)  # a series is one column
+        classes = part == "condition" and values.dim() == 1 and whole
+        stays = wide and isinstance(given, Tensor) and values.dtype == torch.float64
+        if not (classes or stays):
+            likelihood = getattr(owner, "likelihood", None)
+            counts = is_data and getattr(likelihood, "measure", None) == "counting"
+            values = cast(values, dtype, part, columns, counts=counts)
+    elif not isinstance(given, Tensor) and (is_data or not whole):
+        values = cast(values, own_dtype(owner), part, columns)
+    weights = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
+    return values if weights is None or weights.is_meta else values.to(weights.device)
+
+
+def _check_support(program: Any, x: Any) -> None:
+    """Refuse data that the likelihood of a module would refuse one by one."""
+    likelihood = getattr(getattr(program, "__self__", program), "likelihood", None)
+    check = getattr(likelihood, "check", None)
+    values = x.get("x") if isinstance(x, Mapping) else x
+    if check is not None and values is not None:
+        check(values)
+
+
+def own_dtype(owner: Any) -> torch.dtype:
+    """Type in which a program that says none computes: that of its parameters, if any."""
+    parameters = owner.parameters() if isinstance(owner, nn.Module) else ()
+    floating = (p.dtype for p in parameters if p.is_floating_point())
+    return next(floating, torch.get_default_dtype())
+
+
+def takes_data(
+    *names: str, gradients: bool = False, wide: bool = False, supported: bool = True
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let arguments of a function be anything that can be converted: it is given tensors.
+
+    The argument ``model``, ``program`` or ``self`` says what the data are for. None stays.
+
+    Parameters
+    ----------
+    *names
+        Names of the arguments; ``condition`` and ``exposure`` are converted beside them.
+    gradients, wide
+        As for ``as_inputs``.
+    supported
+        Whether data outside the support of the likelihood of a ``model`` or a ``program`` are
+        refused, by their row among all of them.
+    """
+    how: dict[str, Any] = {"gradients": gradients, "wide": wide}
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+        missing = set(names) - set(signature.parameters)
+        if missing:
+            raise TypeError(f"{function.__qualname__} has no argument {missing}")
+
+        @functools.wraps(function)
+        def converting(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError:
+                return function(*args, **kwargs)  # Python's own complaint
+            given = bound.arguments
+            program = next((given[n] for n in _PROGRAMS if n in given), None)
+            outer = supported and "self" not in given
+            for name in names:
+                if given.get(name) is None:
+                    continue
+                beside = {n: given[n] for n in _BESIDE if given.get(n) is not None}
+                if not beside or isinstance(given[name], Mapping):
+                    given[name] = as_inputs(given[name], program, name, **how)
+                else:
+                    given.update(as_inputs({name: given[name], **beside}, program, name, **how))
+                if outer:
+                    _check_support(program, given[name])
+            return function(*bound.args, **bound.kwargs)
+
+        converting.data_arguments = names  # type: ignore[attr-defined]
+        return converting
+
+    return decorate
