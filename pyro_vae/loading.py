@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import os
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from pyro_vae import data
-from pyro_vae.errors import RunError, SettingError, UnknownNameError
+from pyro_vae.errors import PyroVAEError, RunError, SettingError, UnknownNameError
 from pyro_vae.inference.runs import Run
 from pyro_vae.models import model_from_config
 from pyro_vae.verbs import verb
@@ -41,7 +41,7 @@ def load_model(path: str | Path | Run) -> LatentVariableModel:
     """
     run = path if isinstance(path, Run) else Run.open(path)
     weights, _ = run.tensors("weights.safetensors")
-    model = make_model(run, size=sum(part.numel() for part in weights.values()))
+    model = make_model(run)
     try:
         model.load_state_dict(weights)
     except (RuntimeError, ValueError, KeyError) as error:
@@ -50,20 +50,14 @@ def load_model(path: str | Path | Run) -> LatentVariableModel:
     return model.eval()
 
 
-def make_model(run: Run, *, size: int | None = None) -> LatentVariableModel:
+def make_model(run: Run) -> LatentVariableModel:
     """Model that the settings of a run describe, with fresh weights.
-
-    Parameters
-    ----------
-    run
-        The run.
-    size
-        Numbers that its weights hold: a model that is far larger is refused before it is made.
 
     Raises
     ------
     RunError
-        If JSON cannot describe the model, or what is there describes none.
+        If JSON cannot describe the model, or what is there describes none, or one that is far
+        larger than the weights in the run.
     """
     config: dict[str, Any] | None = run.config()["model"]
     if config is None:
@@ -73,13 +67,15 @@ def make_model(run: Run, *, size: int | None = None) -> LatentVariableModel:
         )
     where = f"{run.path / 'config.json'}: model"
     try:
-        with _NoLarger(size):
+        with _NoLarger(run):
             return model_from_config(config)
     except UnknownNameError as error:
         raise RunError(
             f"{where}: {error} A part of your own must be imported first: in Python its "
             "module, on the command line `pyro-vae --import MODULE ...`."
         ) from error
+    except _TooLargeError as error:
+        raise RunError(f"{where} {error}") from error
     except SettingError as error:
         raise RunError(f"{where}.{error}") from error
     except Exception as error:  # a part may refuse its settings in any way
@@ -87,23 +83,30 @@ def make_model(run: Run, *, size: int | None = None) -> LatentVariableModel:
         raise RunError(f"{where} cannot be made ({type(error).__name__}: {reason})") from error
 
 
-class _NoLarger(TorchFunctionMode):
-    """Refuses to make tensors that a model with so many weights cannot need."""
+class _TooLargeError(PyroVAEError):
+    """More than a run's weights can be of."""
 
-    def __init__(self, size: int | None) -> None:
+
+class _NoLarger(TorchFunctionMode):
+    """Refuses to make tensors that a model with a run's weights cannot need."""
+
+    def __init__(self, run: Run) -> None:
         super().__init__()
-        # A part may make tensors that it does not keep, to start its weights.
-        self.left = math.inf if size is None else 20 * size + 10**7
+        self.left = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        kept = run.path / "weights.safetensors"
+        if kept.is_file():
+            # A part may make tensors that it does not keep, to start its weights.
+            self.left = min(self.left, 10 * kept.stat().st_size + 10**8)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         if func in _MAKERS:
-            self.left -= func(*args, **{**(kwargs or {}), "device": "meta"}).numel()
+            self.left -= func(*args, **{**(kwargs or {}), "device": "meta"}).nbytes
             if self.left < 0:
-                raise SettingError(
-                    f"{func.__name__} would make far more numbers than weights.safetensors "
-                    "holds: the settings are not those of these weights"
+                raise _TooLargeError(
+                    "would have far more numbers than its weights.safetensors or this machine's "
+                    "memory: the settings are not those of the run"
                 )
         return func(*args, **(kwargs or {}))
 

@@ -65,9 +65,8 @@ def test_fit_goes_on_from_its_last_epoch(disk, tmp_path):
         try:
             small_fit(folder)
         except WriteError as error:
-            message = str(error)
-            assert "No space left" in message
-            assert "\n" not in message
+            assert "No space left" in str(error)  # noqa: PT017
+            assert "\n" not in str(error)  # noqa: PT017
         else:
             break
         finally:
@@ -87,8 +86,7 @@ def test_a_run_that_is_to_be_replaced_is_kept(disk, tmp_path):
         try:
             small_fit(folder, seed=2, epochs=1, overwrite=True)
         except WriteError as error:
-            message = str(error)
-            assert "No space left" in message
+            assert "No space left" in str(error)  # noqa: PT017
         else:
             break
         finally:
@@ -119,9 +117,8 @@ def test_evaluate_report_and_sample_say_so_and_can_be_repeated(disk, folder, mon
             try:
                 done = command(*arguments)
             except AssertionError as error:
-                message = str(error)
-                assert "No space left" in message
-                assert "Traceback" not in message
+                assert "No space left" in str(error)  # noqa: PT017
+                assert "Traceback" not in str(error)  # noqa: PT017
             else:
                 assert done.stdout
                 break

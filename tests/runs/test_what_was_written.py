@@ -65,10 +65,8 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(folder, name):
         path.write_bytes(flipped)
         try:
             assert read(folder, name) == before
-        except RunError as error:
-            message = str(error)
+        except RunError:
             refused += 1
-            assert str(folder) in message
     assert refused >= 35  # the layout of a text means nothing
     path.write_bytes(content)
     assert read(folder, name) == before
@@ -194,8 +192,8 @@ def test_settings_of_a_wrong_type_are_named(folder, edit, message):
         (put("model", "model", value="vea"), "unknown model 'vea'"),
         (put("model", "latent_dim", value="2"), "model.latent_dim got '2'"),
         (put("model", "latent_dim", value=-2), "latent_dim got -2"),
-        (put("model", "latent_dim", value=10**12), "far more numbers than weights"),
-        (put("model", "encoder", "hidden", value=[10**12]), "far more numbers than weights"),
+        (put("model", "latent_dim", value=10**12), "model would have far more numbers"),
+        (put("model", "encoder", "hidden", value=[10**12]), "model would have far more numbers"),
         (put("model", "encoder", "hidden", value=8), "model.encoder.hidden got 8"),
         (put("model", "encoder", "hidden", value=[8, None]), "model.encoder.hidden.1 got None"),
         (put("model", "encoder", "width", value=8), "model.encoder.'width' is unknown"),
