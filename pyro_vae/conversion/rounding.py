@@ -69,13 +69,13 @@ def cast(
     kind = str(dtype).removeprefix("torch.")
     if counts:
         raise DataError(
-            f"{name} has the count {was:.17g} in {where}, which is {becomes:.17g} in {kind}: "
+            f"{name} has the count {was:.15g} in {where}, which is {becomes:.15g} in {kind}: "
             + (remedy or "take a model in float64, as model.double() makes it")
         )
     column = place((0, *index[1:]), columns).partition(", ")[2]
     whose = f"those of {column}" if column else "them"
     raise DataError(
-        f"{name} has {was:.17g} in {where}, which is {becomes:.17g} in {kind}: rounding moves "
+        f"{name} has {was:.15g} in {where}, which is {becomes:.15g} in {kind}: rounding moves "
         f"{whose} by more than a thousandth of their standard deviation, so "
         + (
             remedy
@@ -99,9 +99,12 @@ def _lost(x: Tensor, y: Tensor, like: Tensor, counts: bool) -> Tensor | None:
     if counts:
         return _difference(x, y) > 0
     spread = like.double()
-    constant = spread.amax(0) - spread.amin(0) <= 8 * torch.finfo(torch.double).eps * (
-        spread.abs().amax(0)
-    )
+    # Whole numbers differ or not; of others a few last digits are the noise of arithmetic.
+    noise = 8 * torch.finfo(torch.double).eps * spread.abs().amax(0)
+    if like.is_floating_point():
+        constant = spread.amax(0) - spread.amin(0) <= noise
+    else:
+        constant = (like == like[:1]).all(0)
     if len(spread) < 2:
         constant = torch.ones_like(constant)
     share = _SHARE if len(spread) >= _FEW else _SHARE_OF_FEW

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 
-from pyro_vae.conversion import check_finite, convert, convert_labels, place
+from pyro_vae.conversion import cast, check_finite, convert, convert_labels, place
 from pyro_vae.conversion.rounding import keeps_digits
 from pyro_vae.data.affine import Affine
 from pyro_vae.data.binarisation import check_binarisation, draw, stream
@@ -210,8 +210,11 @@ class Dataset:
         # All of them or none, so that all splits are of one type.
         like, counts = given["train"], kind == "counts"
         keep = all(keeps_digits(x, like, counts=counts) for x in given.values())
+        dtype = torch.float32 if keep else torch.float64
+        remedy = "subtract an offset, such as the first row"
+        how: dict[str, Any] = {"like": like, "counts": counts, "remedy": remedy}
         stored: dict[str, Any] = {
-            split: x.float() if keep else x.double() for split, x in given.items()
+            split: cast(x, dtype, f"{name}: {split}", columns, **how) for split, x in given.items()
         }
         rounded = any(not torch.equal(stored[s].double(), given[s].double()) for s in SPLITS)
         return cls(
