@@ -1,7 +1,7 @@
 """Log-probabilities of one feature in mpmath, from the network's output taken as exact."""
 
-from mpmath import expm1, fabs, log, log1p, loggamma, mpf, pi
 from mpmath import exp as mp_exp
+from mpmath import expm1, fabs, log, log1p, loggamma, mpf, pi
 
 
 def softplus(u):
