@@ -120,7 +120,7 @@ def _joint_normal(family: Any) -> Any:
     base: Any = getattr(family, "base_dist", None)
     if (
         family.event_dim == 1
-        and type(base) is dist.Normal
+        and isinstance(base, dist.Normal)
         and hasattr(family, "reinterpreted_batch_ndims")
     ):
         return dist.MultivariateNormal(base.loc, scale_tril=base.scale.diag_embed())

@@ -119,7 +119,7 @@ class LatentSpace:
             flat = part.reshape(*u.shape[:2], *shape)
             found[name] = self.bijections[name](flat)
             jacobian = self.bijections[name].log_abs_det_jacobian(flat, found[name])
-            log_det = log_det + jacobian.reshape(*u.shape[:2], -1).sum(2)
+            log_det = log_det + jacobian.reshape(*u.shape[:2], -1).sum(2, dtype=torch.float64)
         return found, log_det
 
     def densities(self, u: Tensor) -> LogDensities:

@@ -309,8 +309,8 @@ def _sum_out(log_prob: Tensor) -> Tensor:
 def sum_sites(
     sites: list[dict[str, Any]], structure: Structure, num_particles: int, num_data: int
 ) -> Tensor:
-    """Sum of the unscaled log-probabilities of the sites, ``(..., K, B)``."""
-    total = torch.zeros(num_particles, num_data)
+    """Sum of the unscaled log-probabilities of the sites, ``(..., K, B)``, float64."""
+    total = torch.zeros(num_particles, num_data, dtype=torch.float64)
     for site in sites:
         log_prob = site["fn"].log_prob(site["value"], *site["args"], **site["kwargs"])
         # A mask says which terms there are; the scale is a matter of the training objective.
@@ -321,8 +321,8 @@ def sum_sites(
             dim for dim in range(-structure.max_plate_nesting, 0) if dim != structure.data_dim
         ]
         if inner:
-            log_prob = log_prob.sum(inner)
-        total = total.to(log_prob) + log_prob
+            log_prob = log_prob.sum(inner, dtype=torch.float64)
+        total = total.to(log_prob.device) + log_prob
     return total
 
 

@@ -58,7 +58,9 @@ class UniformCodes(CodePrior):
 
     def forward(self) -> TorchDistribution:
         """Distribution of z: batch shape ``()``, event shape ``(S,)``."""
-        return dist.Categorical(logits=self.logits).expand((self.num_positions,)).to_event(1)
+        return (
+            dist.Categorical(logits=self.logits.double()).expand((self.num_positions,)).to_event(1)
+        )
 
     def formula(self) -> str:
         """Formula of p(z)."""
@@ -193,11 +195,12 @@ class AutoregressiveCategorical(TorchDistribution):
         return new
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Sum over s of log p(z_s | z_<s), in nats."""
+        """Sum over s of log p(z_s | z_<s), in nats, float64."""
         if self._validate_args:
             self._validate_sample(value)
         z = value.reshape(-1, *self.event_shape).long()
-        log_probs = self.prior.next_logits(z).log_softmax(-1).gather(-1, z.unsqueeze(-1))
+        logits = self.prior.next_logits(z).double()
+        log_probs = logits.log_softmax(-1).gather(-1, z.unsqueeze(-1))
         total = log_probs.squeeze(-1).sum(-1).reshape(value.shape[:-1])
         return total.expand(torch.broadcast_shapes(value.shape[:-1], self.batch_shape))
 

@@ -140,30 +140,34 @@ class LinearVAE(VAE):
         return self.decoder.output.bias  # type: ignore[union-attr, return-value]
 
     def variance(self) -> Tensor:
-        """sigma_d^2 of every feature, shape ``(D,)``."""
-        eta = self.weight.new_zeros(self.likelihood.num_params(self.event_shape))
+        """sigma_d^2 of every feature, shape ``(D,)``, float64."""
+        size = self.likelihood.num_params(self.event_shape)
+        eta = self.weight.new_zeros(size, dtype=torch.float64)
         return self.likelihood(eta).variance.flatten()
 
     @takes_data("x", gradients=True, wide=True)
     def log_prob(self, x: Tensor) -> Tensor:
-        """Exact log p(x) = log Normal(x; b, W W^T + diag(sigma^2)), in nats, shape ``(n,)``."""
+        """Exact log p(x) = log Normal(x; b, W W^T + diag(sigma^2)), in nats, ``(n,)``, float64."""
         self.likelihood.check(x)
         # The inverse of W W^T + diag(sigma^2) cancels most digits where sigma is small.
         parts = (part.double() for part in (self.bias, self.weight, self.variance()))
         marginal = dist.LowRankMultivariateNormal(*parts)
-        return marginal.log_prob(x.flatten(1).double()).to(x)
+        return marginal.log_prob(x.flatten(1).double())
 
     @takes_data("x", gradients=True)
     def exact_posterior(self, x: Tensor) -> TorchDistribution:
         """Exact p(z | x) = Normal(S W^T (x - b) / sigma^2, S), S = (I + W^T W / sigma^2)^-1.
 
-        Batch shape ``(n,)``, event shape ``(q,)``.
+        Batch shape ``(n,)``, event shape ``(q,)``, float64.
         """
         self.likelihood.check(x)
-        scaled = self.weight / self.variance().unsqueeze(-1)
+        bias, weight, variance = (
+            part.double() for part in (self.bias, self.weight, self.variance())
+        )
+        scaled = weight / variance.unsqueeze(-1)
         identity = torch.eye(self.latent_dim).to(scaled)
-        covariance = torch.linalg.inv(identity + self.weight.T @ scaled)
-        loc = (x.flatten(1) - self.bias) @ scaled @ covariance
+        covariance = torch.linalg.inv(identity + weight.T @ scaled)
+        loc = (x.flatten(1).double() - bias) @ scaled @ covariance
         return dist.MultivariateNormal(loc, covariance)
 
     def description(self, objective: ELBO | None = None) -> str:

@@ -177,7 +177,7 @@ class MixtureModel(LatentVariableModel):
         with pyro.plate("data", num_data, dim=-1):
             z = pyro.sample(
                 "z",
-                dist.Categorical(logits=self.logits, validate_args=False),
+                dist.Categorical(logits=self.logits.double(), validate_args=False),
                 infer={"enumerate": "parallel"},
             )
             return pyro.sample("x", self.likelihood(self.eta[z]), obs=x)
@@ -199,14 +199,15 @@ class MixtureModel(LatentVariableModel):
         Returns
         -------
         Tensor
-            Shape ``(n,)``.
+            Shape ``(n,)``, float64.
         """
         return torch.cat([self._joint(part).logsumexp(-1) for part in x.split(chunk_size)])
 
     @takes_data("x", gradients=True, wide=True)
     def responsibilities(self, x: Tensor, *, chunk_size: int = 1024) -> Tensor:
         """Exact posterior p(z = m | x), shape ``(n, M)``; rows sum to one."""
-        return torch.cat([self._joint(part).softmax(-1) for part in x.split(chunk_size)])
+        parts = [self._joint(part).softmax(-1) for part in x.split(chunk_size)]
+        return torch.cat(parts).to(self.logits)
 
     @takes_data("x", gradients=True)
     def code(self, x: Tensor) -> Tensor:
@@ -263,7 +264,7 @@ class MixtureModel(LatentVariableModel):
         self._require_shape()
         self.likelihood.check(x)
         log_likelihood = self.likelihood(self.eta).log_prob(x.unsqueeze(1))
-        return self.logits.log_softmax(-1) + log_likelihood
+        return self.logits.double().log_softmax(-1) + log_likelihood
 
     def _require_shape(self) -> None:
         if self.event_shape is None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, final
 
-import pyro.distributions as dist
 import torch
 
-from pyro_vae.models import cholesky
+from pyro_vae.models import cholesky, densities
 from pyro_vae.models.guides.base import LocationScaleGuide
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class FullCovarianceNormal(LocationScaleGuide):
         # in which the decoder hears nothing, and training settles where q(z|x) = p(z).
         raw = torch.cat([raw_diagonal, lower / size], dim=-1)
         scale_tril = cholesky.unpack(raw, size, self.min_scale)
-        return dist.MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
+        return densities.MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
 
     def formula(self) -> str:
         """Formula of q(z | x)."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, final
 
 import pyro.distributions as dist
 
+from pyro_vae.models import densities
 from pyro_vae.models.autoregressive import AffineAutoregressive, autoregressive_networks
 from pyro_vae.models.guides.base import LocationScaleGuide
 from pyro_vae.settings import require_positive_integer
@@ -81,7 +82,7 @@ class InverseAutoregressiveFlow(LocationScaleGuide):
         """Distribution of z given ``(..., 2 L + context_dim)``."""
         size = math.prod(self.event_shape)
         loc, raw_scale, context = eta.split([size, size, self.context_dim], dim=-1)
-        base = dist.Normal(loc, self.scale(raw_scale), validate_args=False).to_event(1)
+        base = densities.Normal(loc, self.scale(raw_scale), validate_args=False).to_event(1)
         return dist.TransformedDistribution(base, self._maps(context), validate_args=False)
 
     def code(self, eta: Tensor) -> Tensor:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, final
 
-import pyro.distributions as dist
-
+from pyro_vae.models import densities
 from pyro_vae.models.guides.base import LocationScaleGuide
 from pyro_vae.settings import require_positive_integer
 
@@ -53,7 +52,7 @@ class LowRankNormal(LocationScaleGuide):
         loc, raw_scale, factor = eta.split([size, size, self.rank * size], dim=-1)
         # Divided by L, so that it starts near the mean-field normal; see FullCovarianceNormal.
         factor = factor.reshape(*factor.shape[:-1], size, self.rank) / size
-        return dist.LowRankMultivariateNormal(
+        return densities.LowRankMultivariateNormal(
             loc,
             factor,
             self.scale(raw_scale).square(),

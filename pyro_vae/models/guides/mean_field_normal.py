@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, final
 
-import pyro.distributions as dist
-
 from pyro_vae.errors import UnknownNameError
+from pyro_vae.models import densities
 from pyro_vae.models.guides.base import LocationScaleGuide
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class MeanFieldNormal(LocationScaleGuide):
     def forward(self, eta: Tensor) -> TorchDistribution:
         """Distribution of z given ``(..., 2 L)``."""
         loc, raw_scale = eta.chunk(2, dim=-1)
-        return dist.Normal(loc, self.scale(raw_scale), validate_args=False).to_event(1)
+        return densities.Normal(loc, self.scale(raw_scale), validate_args=False).to_event(1)
 
     def scale(self, raw_scale: Tensor) -> Tensor:
         """Positive scale of the same shape."""

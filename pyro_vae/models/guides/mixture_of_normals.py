@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, final
 import pyro.distributions as dist
 import torch
 
+from pyro_vae.models import densities
 from pyro_vae.models.guides.base import LocationScaleGuide
 from pyro_vae.settings import require_positive_integer
 
@@ -38,7 +39,7 @@ class ReparameterisedMixture(dist.MixtureSameFamily):
         if not torch.is_grad_enabled():
             return z
         normal = self.component_distribution.base_dist  # (..., C, L)
-        value = z.unsqueeze(-2)
+        value = z.unsqueeze(-2).double()
         log_prob = normal.log_prob(value)
         # w_cl = p(c | z_<l)
         logits = self.mixture_distribution.logits.unsqueeze(-1)
@@ -53,7 +54,8 @@ class ReparameterisedMixture(dist.MixtureSameFamily):
             jacobian = below.tril(-1) + torch.diag_embed((w * log_prob.exp()).sum(-2))
         # Zero in value, du / dphi in gradient.
         change = (u - u.detach()).unsqueeze(-1)
-        return z - torch.linalg.solve_triangular(jacobian, change, upper=False).squeeze(-1)
+        step = torch.linalg.solve_triangular(jacobian, change, upper=False).squeeze(-1)
+        return z - step.to(z)
 
 
 @final
@@ -89,7 +91,7 @@ class MixtureOfNormals(LocationScaleGuide):
         logits, loc, raw_scale = self._components(eta)
         return ReparameterisedMixture(
             dist.Categorical(logits=logits, validate_args=False),
-            dist.Normal(loc, self.scale(raw_scale), validate_args=False).to_event(1),
+            densities.Normal(loc, self.scale(raw_scale), validate_args=False).to_event(1),
             validate_args=False,
         )
 

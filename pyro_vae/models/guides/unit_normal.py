@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-import pyro.distributions as dist
 import torch
 
+from pyro_vae.models import densities
 from pyro_vae.models.guides.base import Guide
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class UnitNormal(Guide):
 
     def forward(self, eta: Tensor) -> TorchDistribution:
         """Distribution of z given ``(..., L)``."""
-        return dist.Normal(eta, torch.ones_like(eta), validate_args=False).to_event(1)
+        return densities.Normal(eta, torch.ones_like(eta), validate_args=False).to_event(1)
 
     def code(self, eta: Tensor) -> Tensor:
         """The mean, ``(..., L)``."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyro_vae.conversion.places import check_finite, first_place
 from pyro_vae.errors import DataError, SupportError
 from pyro_vae.models.component import ConditionalDistribution
+from pyro_vae.models.likelihoods.in_double import InDouble
 from pyro_vae.models.likelihoods.positive import PositiveParameter
 
 if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
     from torch import Tensor
 
 __all__ = ["Likelihood"]
@@ -20,7 +23,8 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
     """Family of p(x | z), with its support and its base measure.
 
     A new one defines ``num_params``, ``forward``, ``in_support``, ``moment_eta``, ``formula``
-    and the four variables; nothing else needs an edit.
+    and the four variables; nothing else needs an edit. ``forward`` is called with ``eta`` in
+    float64 for log-probabilities, and in the network's own type for draws and means.
     """
 
     #: Base measure of log p(x), ``"counting"`` or ``"lebesgue"``, or a text that spells out a
@@ -34,6 +38,15 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
     kinds: ClassVar[tuple[str, ...]]
     #: Whether ``forward`` takes, and then needs, an exposure beside ``eta``.
     takes_exposure: bool = False
+    #: Whether log-probabilities are right although ``eta`` is left in the network's own type.
+    exact_as_given: ClassVar[bool] = False
+
+    def __call__(self, eta: Tensor, *args: Any, **kwargs: Any) -> TorchDistribution:
+        """Distribution that ``forward`` makes of its arguments, log-probabilities in float64."""
+        make = super().__call__
+        if self.exact_as_given or eta.dtype == torch.float64:
+            return make(eta, *args, **kwargs)
+        return InDouble(make(eta.double(), *args, **kwargs), partial(make, eta, *args, **kwargs))
 
     @classmethod
     def settings_for(cls, maximum: int | None) -> dict[str, Any]:

@@ -5,16 +5,33 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, final
 
+import pyro.distributions as dist
 import torch
 
 from pyro_vae.models.likelihoods.base import Likelihood
-from pyro_vae.models.softplus import LogitBernoulli
+from pyro_vae.models.likelihoods.trials import log_mass_of_trials
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
     from torch import Tensor
 
 __all__ = ["Bernoulli"]
+
+
+class _Bernoulli(dist.Bernoulli):
+    """Pyro's by logits, with a log-mass that is exact and evaluates fast."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-mass, float64."""
+        return log_mass_of_trials(value, self.logits, 1)
+
+
+class _Independent(dist.Independent):
+    """Bernoullis side by side, their log-masses added up in float64."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Sum of the log-masses, float64."""
+        return log_mass_of_trials(value, self.base_dist.logits, 1, self.reinterpreted_batch_ndims)
 
 
 @final
@@ -32,6 +49,7 @@ class Bernoulli(Likelihood):
         "binomial likelihood."
     )
     kinds = ("binary",)
+    exact_as_given = True
 
     def num_params(self, event_shape: tuple[int, ...]) -> int:
         """One logit per feature."""
@@ -41,8 +59,8 @@ class Bernoulli(Likelihood):
         """Distribution of x given logits ``(..., D)``."""
         (logits,) = self._split(eta, 1)
         # The data are checked once, in `check`; checking each (K, B, D) broadcast is waste.
-        bernoulli = LogitBernoulli(logits=logits, validate_args=False)
-        return bernoulli.to_event(len(self.event_shape))
+        bernoulli = _Bernoulli(logits=logits, validate_args=False)
+        return _Independent(bernoulli, len(self.event_shape), validate_args=False)
 
     def in_support(self, x: Tensor) -> Tensor:
         """True where x is 0 or 1."""

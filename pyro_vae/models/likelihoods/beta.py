@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import pyro.distributions as dist
 import torch
 
+from pyro_vae.models.densities import compact
 from pyro_vae.models.likelihoods.base import Likelihood
 from pyro_vae.models.likelihoods.positive import Form, PositiveParameter
 from pyro_vae.models.log_gamma import log_ratio, stirling_remainder
+from pyro_vae.models.softplus import softplus
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -18,25 +20,45 @@ if TYPE_CHECKING:
 
 __all__ = ["Beta"]
 
-# Below this the gradient of log Gamma overflows in float32; the mass then sits at one end.
-_TINY = 1e-30
+# Below this a concentration is rounded up where it is no more than a power of x; its logarithm,
+# which the density is proportional to, is kept.
+_TINY = 1e-300
 
 
 class _Beta(dist.Beta):
-    """Pyro's, with a log-density that is right for a large concentration in float32."""
+    """Pyro's by logit and concentration, right where that is large and for a mean at an end.
+
+    Parameters
+    ----------
+    logit, phi
+        m = sigmoid(logit), a = m phi, b = (1 - m) phi.
+    """
+
+    def __init__(self, logit: Tensor, phi: Tensor) -> None:
+        tiny = max(_TINY, torch.finfo(logit.dtype).tiny)
+        a, b = phi * torch.sigmoid(logit), phi * torch.sigmoid(-logit)
+        self.logit, self.phi = logit, phi
+        super().__init__(a.clamp_min(tiny), b.clamp_min(tiny), validate_args=False)
+
+    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> _Beta:
+        """The same with another batch shape."""
+        return _Beta(self.logit.expand(batch_shape), self.phi.expand(batch_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density in deviance form."""
+        phi, complement = compact(self.phi), 1 - value
+        log_phi = phi.log()
+        log_a, log_b = log_phi - softplus(-self.logit), log_phi - softplus(self.logit)
+        # a log(x / m) + b log((1 - x) / (1 - m)) at the mean m = a / phi, and Stirling's form of
+        # -log B(a, b) without the terms that this takes in.
         a, b = self.concentration1, self.concentration0
-        total = a + b
-        # a log(x / m) + b log((1 - x) / (1 - m)) at the mean m = a / (a + b), and Stirling's
-        # form of -log B(a, b) without the terms that this takes in.
+        m, rest = (torch.sigmoid(u).clamp_min(_TINY) for u in (self.logit, -self.logit))
         # One difference for both, so that the rounding of m cancels between them.
-        m = a / total
-        fit = a * log_ratio(value, m, value - m) + b * log_ratio(1 - value, b / total, m - value)
-        constant = 0.5 * (a.log() + b.log() - total.log() - math.log(2 * math.pi))
-        remainder = stirling_remainder(total) - stirling_remainder(a) - stirling_remainder(b)
-        return fit + constant + remainder - value.log() - torch.log1p(-value)
+        fit = a * log_ratio(value, m, value - m) + b * log_ratio(complement, rest, m - value)
+        constant = 0.5 * (log_a + log_b - log_phi - math.log(2 * math.pi))
+        remainder = stirling_remainder(a, log_a) + stirling_remainder(b, log_b)
+        remainder = stirling_remainder(phi) - remainder
+        return fit + constant + remainder - value.log() - complement.log()
 
 
 @final
@@ -85,9 +107,7 @@ class Beta(Likelihood):
         """Distribution of x given logits, and raw concentrations where phi depends on z."""
         logit, *raw = self._split(eta, 1 + self.phi.blocks)
         phi = self.phi(logit, *raw)
-        a, b = phi * torch.sigmoid(logit), phi * torch.sigmoid(-logit)
-        beta = _Beta(a.clamp_min(_TINY), b.clamp_min(_TINY), validate_args=False)
-        return beta.to_event(len(self.event_shape))
+        return _Beta(logit, phi).to_event(len(self.event_shape))
 
     def in_support(self, x: Tensor) -> Tensor:
         """True where x is strictly between 0 and 1."""

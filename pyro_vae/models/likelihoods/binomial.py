@@ -5,16 +5,33 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, final
 
+import pyro.distributions as dist
 import torch
 
 from pyro_vae.models.likelihoods.counts import BoundedCounts
-from pyro_vae.models.softplus import LogitBinomial
+from pyro_vae.models.likelihoods.trials import log_mass_of_trials
+from pyro_vae.models.log_gamma import log_factorial_remainder
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
     from torch import Tensor
 
 __all__ = ["Binomial"]
+
+
+class _Binomial(dist.Binomial):
+    """Pyro's by logits, one total for all, with a log-mass that is right for a large total."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-mass log C(n, x) + log p^x (1 - p)^(n - x)."""
+        # One total for all, which the constructor has expanded: take it back, or the
+        # coefficient would be computed for every particle.
+        n = self.total_count[(0,) * self.total_count.dim()]
+        parts = (value, n - value)
+        log_choose = log_factorial_remainder(n) - sum(
+            log_factorial_remainder(part) + torch.xlogy(part, part / n) for part in parts
+        )
+        return log_choose + log_mass_of_trials(value, self.logits, float(n))
 
 
 @final
@@ -57,7 +74,7 @@ class Binomial(BoundedCounts):
     def forward(self, eta: Tensor) -> TorchDistribution:
         """Distribution of x given logits ``(..., D)``."""
         (logits,) = self._split(eta, 1)
-        binomial = LogitBinomial(logits.new_tensor(self.top), logits=logits, validate_args=False)
+        binomial = _Binomial(logits.new_tensor(self.top), logits=logits, validate_args=False)
         return binomial.to_event(len(self.event_shape))
 
     def moment_eta(self, x: Tensor) -> Tensor:

@@ -21,8 +21,8 @@ __all__ = ["ContinuousBernoulli"]
 _SERIES = (1 / 24, -1 / 2880, 1 / 181440, -1 / 9676800, 1 / 479001600, -691 / 15692092416000)
 
 
-def _log_normaliser(u: Tensor) -> Tensor:
-    """A(u) = log int_0^1 e^(u x) dx = log((e^u - 1) / u), with a right gradient at every u."""
+def _log_density(x: Tensor, u: Tensor) -> Tensor:
+    """Log-density u x - A(u), A(u) = log((e^u - 1) / u), with a right gradient at every u."""
     near = u.abs() < 1
     # u / 2 + log(sinh(u / 2) / (u / 2)), in powers of u^2.
     inner = torch.where(near, u, 0.0)
@@ -31,8 +31,10 @@ def _log_normaliser(u: Tensor) -> Tensor:
     for coefficient in reversed(_SERIES):
         series = square * (coefficient + series)
     outer = torch.where(near, 1.0, u.abs())
-    direct = u.clamp_min(0.0) + torch.log(-torch.expm1(-outer)) - outer.log()
-    return torch.where(near, 0.5 * inner + series, direct)
+    # u x - max(u, 0) without their cancellation: minus |u| times the distance from the end.
+    distance = torch.where(u > 0, 1 - x, x)
+    direct = outer.log() - torch.log(-torch.expm1(-outer)) - u.abs() * distance
+    return torch.where(near, inner * (x - 0.5) - series, direct)
 
 
 def _mean(u: Tensor) -> Tensor:
@@ -58,7 +60,7 @@ class _ContinuousBernoulli(dist.ContinuousBernoulli):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density u x - A(u)."""
-        return self.logits * value - _log_normaliser(self.logits)
+        return _log_density(value, self.logits)
 
     @property
     def mean(self) -> Tensor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, final
 import pyro.distributions as dist
 import torch
 
+from pyro_vae.models.densities import compact
 from pyro_vae.models.likelihoods.positive import Form, PositiveParameter
 from pyro_vae.models.likelihoods.positive_reals import PositiveReals
 from pyro_vae.models.log_gamma import log_ratio, stirling_remainder
@@ -20,11 +21,11 @@ __all__ = ["Gamma"]
 
 
 class _Gamma(dist.Gamma):
-    """Pyro's, with a log-density that is right for a large shape in float32."""
+    """Pyro's, with a log-density that is right for a large shape."""
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density in deviance form."""
-        shape, mean = self.concentration, self.mean
+        shape, mean = compact(self.concentration), self.mean
         # -alpha (r - 1 - log r) + log(alpha / 2 pi) / 2 - J(alpha) - log x, with r = x / mu.
         difference = value - mean
         deviance = difference / mean - log_ratio(value, mean, difference)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-import pyro.distributions as dist
-
+from pyro_vae.models import densities
 from pyro_vae.models.likelihoods.location_scale import LocationScale
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class Laplace(LocationScale):
     """
 
     def _member(self, loc: Tensor, scale: Tensor) -> TorchDistribution:
-        return dist.Laplace(loc, scale, validate_args=False)
+        return densities.Laplace(loc, scale, validate_args=False)
 
     def _estimate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Median and mean absolute deviation: maximum likelihood."""

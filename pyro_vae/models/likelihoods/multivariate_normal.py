@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 import pyro.distributions as dist
 import torch
 
-from pyro_vae.models import cholesky
+from pyro_vae.models import cholesky, densities
 from pyro_vae.models.likelihoods.base import Likelihood
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class MultivariateNormal(Likelihood):
         size = math.prod(self.event_shape)
         loc, raw = eta.split([size, cholesky.num_entries(size)], dim=-1)
         scale_tril = cholesky.unpack(raw, size, self.min_scale)
-        normal = dist.MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
+        normal = densities.MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
         if len(self.event_shape) == 1:
             return normal
         reshape = dist.transforms.ReshapeTransform((size,), self.event_shape)

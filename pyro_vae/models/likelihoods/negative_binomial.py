@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyro.distributions as dist
 import torch
-from torch.nn import functional as F
+from torch.distributions import Distribution
+from torch.distributions.utils import lazy_property
 
+from pyro_vae.models.densities import compact, of_shape
 from pyro_vae.models.likelihoods.counts import Counts
 from pyro_vae.models.likelihoods.positive import Form, PositiveParameter
-from pyro_vae.models.log_gamma import log_rising
+from pyro_vae.models.log_gamma import log_factorial_remainder, log_ratio, stirling_remainder
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -20,16 +22,77 @@ if TYPE_CHECKING:
 __all__ = ["NegativeBinomial"]
 
 
+class _Misfit(torch.autograd.Function):
+    """x log(x / m) + theta log((mu + theta) / (x + theta)), m = mu (x + theta) / (mu + theta).
+
+    Zero at x = mu and positive elsewhere. The two terms nearly cancel, and so would their
+    derivatives, which are taken on paper.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, mu: Tensor, theta: Tensor) -> Tensor:
+        difference, share = x - mu, theta / (mu + theta)
+        # Where x is 0, so is x times any logarithm.
+        scale = mu * ((x + theta) / (mu + theta))
+        first = x * log_ratio(x.clamp_min(1.0), scale, difference * share)
+        return first + theta * log_ratio(mu + theta, x + theta, -difference)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor | None, Tensor | None]:
+        x, mu, theta = ctx.saved_tensors
+        _, for_mu, for_theta = ctx.needs_input_grad
+        relative = (x - mu) / (mu + theta)
+        by_mu = by_theta = None
+        if for_mu:
+            by_mu = (-grad * relative * (theta / mu)).sum_to_size(mu.shape)
+        if for_theta:
+            ratio = log_ratio(mu + theta, x + theta, mu - x)
+            by_theta = (grad * (ratio + relative)).sum_to_size(theta.shape)
+        return None, by_mu, by_theta
+
+
 class _NegativeBinomial(dist.NegativeBinomial):
-    """Pyro's, with a log-mass that tends to the Poisson's as theta grows, in float32 too."""
+    """Pyro's by mean and dispersion, its log-mass right for large counts and for a large theta.
+
+    Parameters
+    ----------
+    mu, theta
+        Mean, and inverse dispersion ``total_count``; the logits are log(mu / theta).
+    """
+
+    def __init__(self, mu: Tensor, theta: Tensor) -> None:
+        self.mu, self.total_count = torch.broadcast_tensors(mu, theta)
+        Distribution.__init__(self, self.mu.shape, validate_args=False)
+
+    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> _NegativeBinomial:
+        """The same with another batch shape."""
+        return _NegativeBinomial(self.mu.expand(batch_shape), self.total_count.expand(batch_shape))
+
+    @lazy_property
+    def logits(self) -> Tensor:
+        """Log-odds, which draws need and log-masses do not."""
+        return self.mu.log() - self.total_count.log()
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean that it was made with."""
+        return self.mu
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-mass at theta = total_count and logits = log(mu / theta)."""
-        # log C(x + theta - 1, x) - theta log(1 + mu / theta) - x log(1 + theta / mu). PyTorch's
-        # softplus, since its relative, not absolute, error counts times theta.
-        choose = log_rising(self.total_count, value) - torch.lgamma(value + 1.0)
-        zeros = self.total_count * F.softplus(self.logits)
-        return choose - zeros - value * F.softplus(-self.logits)
+        """Log-mass, the Poisson's in the limit of theta."""
+        mu, theta = compact(self.mu), compact(self.total_count)
+        total = value + theta
+        # log C(x + theta - 1, x) without what Stirling's form of it has of the misfit.
+        choose = 0.5 * (theta / total).log() - log_factorial_remainder(value)
+        choose = choose + stirling_remainder(total) - stirling_remainder(theta)
+        fit = _Misfit.apply(value, mu, theta)
+        return of_shape(choose - fit, self.batch_shape, value)
 
 
 class NegativeBinomial(Counts):
@@ -102,8 +165,7 @@ class NegativeBinomial(Counts):
         """Distribution of one feature."""
         raw_mean, *raw = self._split(eta, 1 + self.theta.blocks)
         mean, theta = self._mean(raw_mean, exposure), self.theta(raw_mean, *raw)
-        logits = mean.log() - theta.log()
-        return _NegativeBinomial(theta, logits=logits, validate_args=False)
+        return _NegativeBinomial(mean, theta)
 
     def _join(self, mean: Tensor, variance: Tensor) -> Tensor:
         """``eta`` with these moments of the features, flat."""

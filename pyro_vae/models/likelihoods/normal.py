@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-import pyro.distributions as dist
-
+from pyro_vae.models import densities
 from pyro_vae.models.likelihoods.location_scale import LocationScale
 
 if TYPE_CHECKING:
@@ -47,4 +46,4 @@ class Normal(LocationScale):
         return self._join(mean, variance.sqrt())
 
     def _member(self, loc: Tensor, scale: Tensor) -> TorchDistribution:
-        return dist.Normal(loc, scale, validate_args=False)
+        return densities.Normal(loc, scale, validate_args=False)

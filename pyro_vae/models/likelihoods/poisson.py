@@ -7,12 +7,24 @@ from typing import TYPE_CHECKING, final
 import pyro.distributions as dist
 
 from pyro_vae.models.likelihoods.counts import Counts
+from pyro_vae.models.log_gamma import log_factorial_remainder, log_ratio
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
     from torch import Tensor
 
 __all__ = ["Poisson"]
+
+
+class _Poisson(dist.Poisson):
+    """Pyro's, with a log-mass that is right for large counts."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-mass in deviance form."""
+        # Where x is 0, so is x times any logarithm.
+        difference = value - self.rate
+        fit = value * log_ratio(value.clamp_min(1.0), self.rate, difference) - difference
+        return -log_factorial_remainder(value) - fit
 
 
 @final
@@ -48,7 +60,7 @@ class Poisson(Counts):
             If an exposure is missing, unwanted, not positive or of a wrong shape.
         """
         (raw,) = self._split(eta, 1)
-        poisson = dist.Poisson(self._mean(raw, exposure), validate_args=False)
+        poisson = _Poisson(self._mean(raw, exposure), validate_args=False)
         return poisson.to_event(len(self.event_shape))
 
     def moment_eta(self, x: Tensor, exposure: Tensor | None = None) -> Tensor:

@@ -77,7 +77,7 @@ class PositiveParameter(nn.Module):
         """Value, of the type of ``like``; ``raw`` is its block of ``eta``, if it takes one."""
         if not isinstance(self.form, str):
             return like.new_tensor(self.form)
-        return self.minimum + softplus(raw[0] if raw else self.raw)
+        return self.minimum + softplus((raw[0] if raw else self.raw).to(like))
 
     def invert(self, value: Tensor) -> Tensor:
         """The raw parameter of a value; values at or below the bound are moved just above it."""

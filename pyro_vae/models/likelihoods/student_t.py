@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal, final
 
-import pyro.distributions as dist
-import torch
 from scipy import stats
 
 from pyro_vae.errors import UnknownNameError
+from pyro_vae.models import densities
 from pyro_vae.models.likelihoods.location_scale import LocationScale
 from pyro_vae.models.likelihoods.positive import Form, PositiveParameter
-from pyro_vae.models.log_gamma import log_rising
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
     from torch import Tensor
 
 __all__ = ["StudentT"]
-
-
-class _StudentT(dist.StudentT):
-    """Pyro's, with a log-density that is right for many degrees of freedom in float32."""
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density; tends to the normal's as df grows."""
-        square = ((value - self.loc) / self.scale).square()
-        # log Gamma((df + 1) / 2) - log Gamma(df / 2) - log(pi df) / 2
-        constant = log_rising(self.df / 2, torch.full_like(self.df, 0.5))
-        constant = constant - 0.5 * (math.log(math.pi) + self.df.log()) - self.scale.log()
-        return constant - 0.5 * (self.df + 1.0) * torch.log1p(square / self.df)
-
-    @property
-    def mean(self) -> Tensor:
-        """The location: the mean where there is one (df > 1), the median always."""
-        return self.loc
 
 
 @final
@@ -82,7 +62,7 @@ class StudentT(LocationScale):
         return super().formula().replace("(", f"({self.nu.symbol('df')}, ", 1)
 
     def _member(self, loc: Tensor, scale: Tensor) -> TorchDistribution:
-        return _StudentT(self.nu(loc), loc, scale, validate_args=False)
+        return densities.StudentT(self.nu(loc), loc, scale, validate_args=False)
 
     def _estimate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Median, and median absolute deviation over that of the unit member.

@@ -9,6 +9,7 @@ import pyro.distributions as dist
 import torch
 
 from pyro_vae.models.likelihoods.negative_binomial import NegativeBinomial
+from pyro_vae.models.softplus import softplus
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -21,13 +22,20 @@ class _ZeroInflated(dist.ZeroInflatedDistribution):
     """Pyro's by gate logits, and by them alone.
 
     Pyro's keeps the gate once its mean or a draw was asked for, and from then on takes the
-    gate for log-masses, which overflow near 1, and cannot be expanded.
+    gate for log-masses, which overflow near 1, and cannot be expanded; and by logits it adds
+    and takes off a logit that may be far larger than the log-mass.
     """
 
     @property
     def gate(self) -> Tensor:
         """Probability of an extra zero."""
         return torch.sigmoid(self.gate_logits)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-mass, which no rounding takes above 0."""
+        rest = self.base_dist.log_prob(value) - softplus(self.gate_logits)
+        zero = torch.logaddexp(-softplus(-self.gate_logits), rest).clamp_max(0.0)
+        return torch.where(value == 0, zero, rest)
 
 
 @final

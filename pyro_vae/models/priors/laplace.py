@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-import pyro.distributions as dist
-
+from pyro_vae.models import densities
 from pyro_vae.models.priors.base import StandardisedPrior
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ class Laplace(StandardisedPrior):
 
     def forward(self) -> TorchDistribution:
         """Distribution of z, event shape ``(L,)``."""
-        return dist.Laplace(self.loc, self.scale, validate_args=False).to_event(1)
+        return densities.Laplace(self.loc, self.scale, validate_args=False).to_event(1)
 
     def formula(self) -> str:
         """Formula of p(z)."""

@@ -8,6 +8,7 @@ import pyro.distributions as dist
 import torch
 from torch import nn
 
+from pyro_vae.models import densities
 from pyro_vae.models.priors.base import Prior
 from pyro_vae.models.softplus import inverse_softplus, softplus
 from pyro_vae.settings import require_positive, require_positive_integer
@@ -64,12 +65,12 @@ class MixtureOfNormals(Prior):
 
     def weights(self) -> dist.Categorical:
         """Distribution of the component, p(c)."""
-        return dist.Categorical(logits=self.logits, validate_args=False)
+        return dist.Categorical(logits=self.logits.double(), validate_args=False)
 
     def component(self, index: Tensor | slice = slice(None)) -> TorchDistribution:
         """p(z | c) for the components ``index``; all of them, batch shape ``(C,)``, by default."""
-        scales = self.min_scale + softplus(self.raw_scales)
-        return dist.Normal(self.means[index], scales[index], validate_args=False).to_event(1)
+        scales = self.min_scale + softplus(self.raw_scales.double())
+        return densities.Normal(self.means[index], scales[index], validate_args=False).to_event(1)
 
     def forward(self) -> TorchDistribution:
         """Distribution of z, event shape ``(L,)``."""

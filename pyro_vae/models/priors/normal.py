@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-import pyro.distributions as dist
 import torch
 from torch import nn
 
+from pyro_vae.models import densities
 from pyro_vae.models.priors.base import Prior
 from pyro_vae.models.softplus import inverse_softplus, softplus
 from pyro_vae.settings import require_positive
@@ -54,8 +54,8 @@ class Normal(Prior):
 
     def forward(self) -> TorchDistribution:
         """Distribution of z, event shape ``(L,)``."""
-        scale = self.min_scale + softplus(self.raw_scale)
-        return dist.Normal(self.loc, scale, validate_args=False).to_event(1)
+        scale = self.min_scale + softplus(self.raw_scale.double())
+        return densities.Normal(self.loc, scale, validate_args=False).to_event(1)
 
     def formula(self) -> str:
         """Formula of p(z)."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, final
 
 import pyro.distributions as dist
 
+from pyro_vae.models import densities
 from pyro_vae.models.autoregressive import AffineAutoregressive, autoregressive_networks
 from pyro_vae.models.priors.base import StandardisedPrior
 from pyro_vae.settings import require_positive_integer
@@ -57,7 +58,7 @@ class NormalisingFlow(StandardisedPrior):
 
     def forward(self) -> TorchDistribution:
         """Distribution of z, event shape ``(L,)``."""
-        base = dist.Normal(self.loc, self.scale, validate_args=False).to_event(1)
+        base = densities.Normal(self.loc, self.scale, validate_args=False).to_event(1)
         # A draw undoes the maps, so that the density does them.
         undo = [AffineAutoregressive(network).inv for network in self.networks]
         return dist.TransformedDistribution(base, undo, validate_args=False)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-import pyro.distributions as dist
-
+from pyro_vae.models import densities
 from pyro_vae.models.priors.base import StandardisedPrior
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ class StandardNormal(StandardisedPrior):
 
     def forward(self) -> TorchDistribution:
         """Distribution of z, event shape ``(L,)``."""
-        return dist.Normal(self.loc, self.scale, validate_args=False).to_event(1)
+        return densities.Normal(self.loc, self.scale, validate_args=False).to_event(1)
 
     def formula(self) -> str:
         """Formula of p(z)."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-import pyro.distributions as dist
+import torch
 
+from pyro_vae.models import densities
 from pyro_vae.models.priors.base import StandardisedPrior
 from pyro_vae.settings import require_positive
 
@@ -40,8 +41,8 @@ class StudentT(StandardisedPrior):
 
     def forward(self) -> TorchDistribution:
         """Distribution of z, event shape ``(L,)``."""
-        df = self.loc.new_full((), self.df)
-        return dist.StudentT(df, self.loc, self.scale, validate_args=False).to_event(1)
+        df = self.loc.new_full((), self.df, dtype=torch.float64)
+        return densities.StudentT(df, self.loc, self.scale, validate_args=False).to_event(1)
 
     def formula(self) -> str:
         """Formula of p(z)."""

@@ -108,7 +108,7 @@ class VampPrior(Prior):
             If ``connect`` was not called.
         """
         components = self._connected()(self.pseudo_inputs)
-        weights = dist.Categorical(logits=self.logits, validate_args=False)
+        weights = dist.Categorical(logits=self.logits.double(), validate_args=False)
         return dist.MixtureSameFamily(weights, components, validate_args=False)
 
     def formula(self) -> str:

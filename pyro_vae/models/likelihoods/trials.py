@@ -1,0 +1,64 @@
+"""Log-mass of independent yes/no trials by their logit, for one trial and for many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["log_mass_of_trials"]
+
+
+class _LogMass(torch.autograd.Function):
+    """Forward in few buffers; backward by the derivative x - n sigmoid(u)."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, u: Tensor, n: float, dims: int) -> Tensor:
+        # -n log(1 + e^-|u|) - (n - x) max(u, 0) - x max(-u, 0): with n = 1 the first is right to
+        # 1e-7 in float32, and the others are 0 or |u|. They meet in float64.
+        part = u.abs().neg_().exp_().log1p_().mul_(n)
+        rest = u.clamp_min(0.0).mul_(n - x).addcmul_(x, u.clamp_max(0.0), value=-1.0)
+        return -(_sum(part, dims) + _sum(rest, dims))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, u, ctx.n, ctx.dims = inputs
+        ctx.save_for_backward(x, u)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None, None]:
+        x, u = ctx.saved_tensors
+        outer = grad.to(u).reshape(*grad.shape, *(1,) * ctx.dims)
+        return None, torch.sigmoid(u).mul(-ctx.n).add(x).mul(outer), None, None
+
+
+def _sum(terms: Tensor, dims: int) -> Tensor:
+    if not dims:
+        return terms.double()
+    return terms.sum(tuple(range(-dims, 0)), dtype=torch.float64)
+
+
+def log_mass_of_trials(x: Tensor, u: Tensor, n: float, dims: int = 0) -> Tensor:
+    """Log of p^x (1 - p)^(n - x) for p = sigmoid(u), added up in float64.
+
+    Parameters
+    ----------
+    x
+        Numbers of successes, any shape.
+    u
+        Logits, of a shape that broadcasts with that of x. In float32 for n = 1 alone.
+    n
+        Number of trials.
+    dims
+        Number of last dimensions to sum over.
+
+    Returns
+    -------
+    Tensor
+        Of the broadcast shape without its last ``dims`` sizes, float64, in nats.
+    """
+    shape = torch.broadcast_shapes(x.shape, u.shape)
+    return _LogMass.apply(x.to(u), u.expand(shape), n, dims)
