@@ -6,6 +6,8 @@ from abc import abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
+
 from pyro_vae.conversion.places import check_finite, first_place
 from pyro_vae.errors import DataError, SupportError
 from pyro_vae.models.component import ConditionalDistribution
