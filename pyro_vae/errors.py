@@ -20,6 +20,7 @@ __all__ = [
     "SettingError",
     "SupportError",
     "UnknownNameError",
+    "WriteError",
 ]
 
 
@@ -77,6 +78,10 @@ class EqualityError(PyroVAEError, ArithmeticError):
 
 class RunError(PyroVAEError, RuntimeError):
     """A run folder that is taken, unwritable, truncated or not a run."""
+
+
+class WriteError(RunError):
+    """A file or folder that cannot be written: the disk is full, or the place is not to be had."""
 
 
 class NonFiniteLossError(PyroVAEError, FloatingPointError):

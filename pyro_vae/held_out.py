@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
 from pyro_vae import inference
 from pyro_vae.errors import DataError, ProgramError, RunError
 from pyro_vae.inference.certify import ESTIMATORS
-from pyro_vae.inference.checkpoint import Checkpoint, in_blocks
+from pyro_vae.inference.checkpoint import Checkpoint, in_blocks, key_of
 from pyro_vae.inference.compare import attach, describe_data
-from pyro_vae.inference.inputs import count, take
+from pyro_vae.inference.evaluate import reduce_weights
+from pyro_vae.inference.inputs import count, take, tensors
 from pyro_vae.loading import load_data, load_model
+from pyro_vae.sealed import checksum_of_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,14 +62,18 @@ def measure_run(
     **settings
         Other arguments of ``measure_split``.
     """
-    model, data = load_model(run), load_data(run, data_root=data_root)
-    asked = _asked(split=split, **settings)
-    trained = float(run.metrics()["seconds"].iloc[-1])
-    checkpoint = Checkpoint(run.path / "evidence.partial.nc", f"{asked} {trained!r}")
-    results = measure_split(model, data, split=split, checkpoint=checkpoint, **settings)
-    results.attrs.update(seconds=trained, asked=asked)
-    run.write_results(results)
-    checkpoint.clear()
+    with run.locked():
+        model, data = load_model(run), load_data(run, data_root=data_root)
+        asked, weights = _asked(split=split, **settings), run.weights_seal()
+        trained = float(run.metrics()["seconds"].iloc[-1])
+        checkpoint = Checkpoint(run.path / "evidence.partial.nc", f"{asked} {weights}")
+        if model.has_evidence:
+            held_out = _held_out(model.measured_as, data, split, settings.get("limit"))
+            checkpoint.key += f" {_seal_of_data(held_out)}"
+        results = measure_split(model, data, split=split, checkpoint=checkpoint, **settings)
+        results.attrs.update(seconds=trained, asked=asked)
+        run.write_results(results)
+        checkpoint.clear()
     return results
 
 
@@ -95,28 +100,32 @@ def certify_run(
     **numbers
         Particles, temperatures, chains and seed, as for ``inference.estimate``.
     """
-    model, data = load_model(run), load_data(run, data_root=data_root)
-    model = model.measured_as
-    x = _held_out(model, data, split, limit)
     found, left_out = {}, {}
-    for index, name in enumerate(estimators):
-        key = json.dumps([name, split, limit, numbers], sort_keys=True)
-        checkpoint = Checkpoint(run.path / f"evidence-{name}.partial.nc", key)
+    with run.locked():
+        model, data = load_model(run).measured_as, load_data(run, data_root=data_root)
+        x = _held_out(model, data, split, limit)
+        what = f"{run.weights_seal()} {_seal_of_data(x)}"
+        for index, name in enumerate(estimators):
+            asked = key_of(
+                in_blocks, inference.estimate, name=name, split=split, limit=limit, **numbers
+            )
+            checkpoint = Checkpoint(run.path / f"evidence-{name}.partial.nc", f"{asked} {what}")
 
-        def tell(done: int, total: int, index: int = index) -> None:
-            if progress is not None:
-                progress(index * total + done, len(estimators) * total)
+            def tell(done: int, total: int, index: int = index) -> None:
+                if progress is not None:
+                    progress(index * total + done, len(estimators) * total)
 
-        def block(part: Any, name: str = name) -> xr.Dataset:
-            return inference.estimate(name, model, part, **numbers)
+            def block(part: Any, name: str = name) -> xr.Dataset:
+                return inference.estimate(name, model, part, **numbers)
 
-        try:
-            found[name] = in_blocks(block, x, checkpoint, progress=tell)
-        except ProgramError as error:
-            left_out[name] = str(error)
-            continue
-        run.write_results(found[name], f"evidence-{name}.nc")
-        checkpoint.clear()
+            try:
+                found[name] = in_blocks(block, x, checkpoint, progress=tell)
+            except ProgramError as error:
+                left_out[name] = str(error)
+                continue
+            found[name].attrs["asked"] = asked
+            run.write_results(found[name], f"evidence-{name}.nc")
+            checkpoint.clear()
     return inference.Certificate(found, left_out)
 
 
@@ -129,9 +138,19 @@ def gap_of_run(
     **settings: Any,
 ) -> xr.Dataset:
     """The gap of a run in its parts, kept in it as ``gap.nc``; see ``inference.gap_parts``."""
-    model, data = require_gap_parts(run), load_data(run, data_root=data_root)
-    parts = inference.gap_parts(model, _held_out(model, data, split, limit), **settings)
-    run.write_results(parts, "gap.nc")
+    with run.locked():
+        model, data = require_gap_parts(run), load_data(run, data_root=data_root)
+        parts = inference.gap_parts(model, _held_out(model, data, split, limit), **settings)
+        parts.attrs["asked"] = key_of(
+            inference.gap_parts,
+            inference.evaluate,
+            reduce_weights,
+            inference.stream_log_weights,
+            split=split,
+            limit=limit,
+            **settings,
+        )
+        run.write_results(parts, "gap.nc")
     return parts
 
 
@@ -199,16 +218,22 @@ def measured_run(run: Run, **settings: Any) -> xr.Dataset:
     return results
 
 
-def _asked(
-    *,
-    num_particles: int = 5000,
-    limit: int | None = None,
-    seed: int = 0,
-    split: str = "test",
-    **_: Any,
-) -> str:
-    """What decides the numbers, as text."""
-    return json.dumps([num_particles, limit, seed, str(split)])
+def _asked(**settings: Any) -> str:
+    """What decides the numbers of ``measure_run`` on one run, as text."""
+    return key_of(
+        measure_run,
+        measure_split,
+        inference.measure,
+        inference.evaluate,
+        reduce_weights,
+        inference.stream_log_weights,
+        **settings,
+    )
+
+
+def _seal_of_data(x: Any) -> str:
+    """Checksum of the data that are measured."""
+    return checksum_of_arrays(part.cpu().numpy() for part in tensors(x))
 
 
 def measure_split(

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch.overrides import TorchFunctionMode
+
 from pyro_vae import data
-from pyro_vae.errors import RunError, UnknownNameError
+from pyro_vae.errors import RunError, SettingError, UnknownNameError
 from pyro_vae.inference.runs import Run
 from pyro_vae.models import model_from_config
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pyro_vae.data import Dataset
     from pyro_vae.models import LatentVariableModel
 
-__all__ = ["load_data", "load_model"]
+__all__ = ["load_data", "load_model", "make_model"]
 
 
 def load_model(path: str | Path | Run) -> LatentVariableModel:
@@ -33,26 +38,75 @@ def load_model(path: str | Path | Run) -> LatentVariableModel:
         user's own (then make the model, and ``load_state_dict`` the run's tensors).
     """
     run = path if isinstance(path, Run) else Run.open(path)
-    config: dict[str, Any] | None = run.config().get("model")
+    weights, _ = run.tensors("weights.safetensors")
+    model = make_model(run, size=sum(part.numel() for part in weights.values()))
+    try:
+        model.load_state_dict(weights)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise RunError(f"{run.path}/weights.safetensors is of another model: {error}") from error
+    model.initialised = True
+    return model.eval()
+
+
+def make_model(run: Run, *, size: int | None = None) -> LatentVariableModel:
+    """Model that the settings of a run describe, with fresh weights.
+
+    Parameters
+    ----------
+    run
+        The run.
+    size
+        Numbers that its weights hold: a model that is far larger is refused before it is made.
+
+    Raises
+    ------
+    RunError
+        If JSON cannot describe the model, or what is there describes none.
+    """
+    config: dict[str, Any] | None = run.config()["model"]
     if config is None:
         raise RunError(
             f"{run.path} holds a model that JSON cannot describe: make it as you did, then "
             "load_state_dict(Run.open(path).tensors('weights.safetensors')[0])"
         )
-    weights, _ = run.tensors("weights.safetensors")
+    where = f"{run.path / 'config.json'}: model"
     try:
-        model = model_from_config(config)
+        with _NoLarger(size):
+            return model_from_config(config)
     except UnknownNameError as error:
         raise RunError(
-            f"{run.path}: {error} A part of your own must be imported first: in Python its "
+            f"{where}: {error} A part of your own must be imported first: in Python its "
             "module, on the command line `pyro-vae --import MODULE ...`."
         ) from error
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise RunError(f"{run.path}/weights.safetensors is of another model: {error}") from error
-    model.initialised = True
-    return model.eval()
+    except SettingError as error:
+        raise RunError(f"{where}.{error}") from error
+    except Exception as error:  # a part may refuse its settings in any way
+        reason = " ".join(str(error).split())[:300]
+        raise RunError(f"{where} cannot be made ({type(error).__name__}: {reason})") from error
+
+
+class _NoLarger(TorchFunctionMode):
+    """Refuses to make tensors that a model with so many weights cannot need."""
+
+    def __init__(self, size: int | None) -> None:
+        super().__init__()
+        # A part may make tensors that it does not keep, to start its weights.
+        self.left = math.inf if size is None else 20 * size + 10**7
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if func in _MAKERS:
+            self.left -= func(*args, **{**(kwargs or {}), "device": "meta"}).numel()
+            if self.left < 0:
+                raise SettingError(
+                    f"{func.__name__} would make far more numbers than weights.safetensors "
+                    "holds: the settings are not those of these weights"
+                )
+        return func(*args, **(kwargs or {}))
+
+
+_MAKERS = (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.eye)
 
 
 def load_data(path: str | Path | Run, *, data_root: str | Path | None = None) -> Dataset:
@@ -71,7 +125,10 @@ def load_data(path: str | Path | Run, *, data_root: str | Path | None = None) ->
         If the folder is not a run.
     """
     run = path if isinstance(path, Run) else Run.open(path)
-    about = run.config().get("data")
-    if not about or about.get("name") == "tensors":
+    about = run.config()["data"]
+    if about["name"] == "tensors":
         raise RunError(f"{run.path} was fitted on tensors given in Python: load them yourself")
-    return data.load(**about, data_root=data_root)
+    try:
+        return data.load(**about, data_root=data_root)
+    except UnknownNameError as error:
+        raise RunError(f"{run.path / 'config.json'}: data: {error}") from error

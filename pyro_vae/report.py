@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pyro_vae.inference.runs import whole_file
+from pyro_vae.files import make_folder, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,9 +47,8 @@ class Section:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as scratch:
-        _draw(figure, scratch, "png")
+    make_folder(path.parent)
+    write_whole(path, _drawn(figure, "png"))
 
 
 def save_figures(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
@@ -61,10 +60,13 @@ def save_figures(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
         The two files.
     """
     pdf, png = folder / f"{name}.pdf", folder / f"{name}.png"
-    with whole_file(pdf) as first, whole_file(png) as second:
-        # Both are drawn before either is in its place.
-        _draw(figure, first, "pdf", _SLIDE_DPI)
-        _draw(figure, second, "png", _SLIDE_DPI)
+    # Both are drawn before either is in its place.
+    drawn = [
+        (file, _drawn(figure, kind, _SLIDE_DPI)) for file, kind in ((pdf, "pdf"), (png, "png"))
+    ]
+    make_folder(folder)
+    for file, content in drawn:
+        write_whole(file, content)
     return pdf, png
 
 
@@ -114,8 +116,8 @@ def write_report(
         conclusions=conclusions,
         provenance=provenance,
     )
-    with whole_file(path) as scratch:
-        scratch.write_text(html, encoding="utf-8")
+    make_folder(path.parent)
+    write_whole(path, html)
 
 
 def _cells(table: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]:
@@ -123,15 +125,15 @@ def _cells(table: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]
     return list(table.columns), [(str(name), list(row)) for name, row in table.iterrows()]
 
 
-def _draw(figure: Figure, file: Path | io.BytesIO, kind: str, dpi: int | None = None) -> None:
-    """Write a figure: the same one gives the same bytes, and a PDF holds TrueType fonts."""
+def _drawn(figure: Figure, kind: str, dpi: int | None = None) -> bytes:
+    """A figure's file: the same one gives the same bytes, and a PDF holds TrueType fonts."""
+    buffer = io.BytesIO()
     # Of the time a PDF would keep only that it was made at another one.
     metadata = {"CreationDate": None} if kind == "pdf" else None
     with matplotlib.rc_context({"pdf.fonttype": 42}):
-        figure.savefig(file, format=kind, dpi=dpi or "figure", metadata=metadata)
+        figure.savefig(buffer, format=kind, dpi=dpi or "figure", metadata=metadata)
+    return buffer.getvalue()
 
 
 def _png(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    _draw(figure, buffer, "png")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return base64.b64encode(_drawn(figure, "png")).decode()

@@ -84,6 +84,9 @@ def main() -> None:
     except ValueError as error:
         console.print(f"error: {error}", markup=False)
         sys.exit(2)
+    except OSError as error:  # of standard output, or of a temporary file
+        console.print(f"error: {error.strerror or error}", markup=False)
+        sys.exit(1)
     except SystemExit as ended:
         # Typer makes a silent exit of Ctrl-C.
         if isinstance(getattr(ended.__context__, "__cause__", None), KeyboardInterrupt):

@@ -16,7 +16,7 @@ from pyro_vae import inference
 from pyro_vae.cli.options import Json, Particles, Seed
 from pyro_vae.cli.output import measuring, print_json
 from pyro_vae.cli.report import SE_NOTE, provenance, report_section, table_row
-from pyro_vae.held_out import measure_split, measure_summary
+from pyro_vae.held_out import measure_run, measure_summary
 from pyro_vae.inference.runs import Run
 from pyro_vae.models import VAE, MixtureModel
 from pyro_vae.models.likelihoods import Likelihood
@@ -64,16 +64,21 @@ def demo(
     started = time.monotonic()
     names = [f"{p}-{m}" for p in ("bernoulli", "binomial") for m in ("vae", "mixture")]
     # All folders first: a folder that is taken must not be found out after minutes of work.
-    runs = {name: Run.create(out / name, overwrite=overwrite) for name in names}
+    for name in names:
+        Run.require_free(out / name, overwrite=overwrite)
     fitted = []
-    for name, run in runs.items():
+    for name in names:
         part, family = name.split("-")
         binarisation = "stochastic" if part == "bernoulli" else "none"
         data = datasets.load("digits", binarisation=binarisation, seed=seed)
         likelihood = Likelihood.registry[part](
             **Likelihood.registry[part].settings_for(data.maximum)
         )
-        fitted.append(_fit_and_measure(run, family, likelihood, data, epochs, particles, seed))
+        fitted.append(
+            _fit_and_measure(
+                Run(out / name), overwrite, family, likelihood, data, epochs, particles, seed
+            )
+        )
     table = pd.DataFrame([table_row(item.results) for item in fitted], index=names)
     conclusions = _conclusions(*fitted)
     path = out / "report.html"
@@ -115,6 +120,7 @@ def demo(
 
 def _fit_and_measure(
     run: Run,
+    overwrite: bool,
     family: str,
     likelihood: Likelihood,
     data: Dataset,
@@ -146,15 +152,13 @@ def _fit_and_measure(
         patience=30,
         seed=seed,
         run=run.path,
-        overwrite=True,
+        overwrite=overwrite,
     )
     if result.stopped == "interrupt":
         raise KeyboardInterrupt
     model.eval()
     with measuring(f"measuring {run.path.name}") as progress:
-        results = measure_split(model, data, num_particles=particles, seed=seed, progress=progress)
-    results.attrs["seconds"] = float(result.metrics["seconds"].iloc[-1])
-    run.write_results(results)
+        results = measure_run(run, num_particles=particles, seed=seed, progress=progress)
     return _Fitted(run, model, data, results)
 
 

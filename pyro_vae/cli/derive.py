@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -85,18 +86,20 @@ def derive(
             run, datum, str(split), particles, seed, epochs, data_root
         )
         folder = out or run / "derivation"
-    page, markdown = write_derivation(
-        folder,
-        title=title,
-        introduction=_LEGEND,
-        chapters=chapters,
-        provenance={
-            "data": source,
-            "draws": f"{found.num_particles} from q(z|x), seed {seed}",
-            "versions": ", ".join(f"{n} {version(n)}" for n in ("pyro-vae", "pyro-ppl", "torch")),
-            "Python": platform.python_version(),
-        },
-    )
+    provenance = {
+        "data": source,
+        "draws": f"{found.num_particles} from q(z|x), seed {seed}",
+        "versions": ", ".join(f"{n} {version(n)}" for n in ("pyro-vae", "pyro-ppl", "torch")),
+        "Python": platform.python_version(),
+    }
+    with nullcontext() if run is None or out is not None else inference.Run(run).locked():
+        page, markdown = write_derivation(
+            folder,
+            title=title,
+            introduction=_LEGEND,
+            chapters=chapters,
+            provenance=provenance,
+        )
     if as_json:
         claims = [step for chapter in chapters[1:] for step in chapter.steps]
         document = found.to_dict()

@@ -74,36 +74,37 @@ def evaluate(
     opened = inference.Run.open(run)
     if gap:
         require_gap_parts(opened)  # before the long work
-    with measuring(f"measuring {run.name}", show=not as_json) as progress:
-        results = measure_run(
-            opened,
-            split=split,
-            num_particles=particles,
-            limit=limit,
-            seed=seed,
-            memory_limit=memory_mb * 2**20,
-            data_root=data_root,
-            progress=progress,
-        )
     where: dict[str, Any] = {"split": str(split), "limit": limit, "data_root": data_root}
     certificate = parts = None
-    if names:
-        with measuring("other estimators", show=not as_json) as progress:
-            certificate = certify_run(
+    with opened.locked():  # for all of it, so that none of it is of other weights
+        with measuring(f"measuring {run.name}", show=not as_json) as progress:
+            results = measure_run(
                 opened,
-                names,
+                split=str(split),
                 num_particles=particles,
-                num_temperatures=temperatures,
-                num_chains=chains,
+                limit=limit,
                 seed=seed,
+                memory_limit=memory_mb * 2**20,
+                data_root=data_root,
                 progress=progress,
-                **where,
             )
-    if gap:
-        with measuring("best guide of each datum", show=not as_json) as progress:
-            parts = gap_of_run(
-                opened, num_particles=particles, seed=seed, progress=progress, **where
-            )
+        if names:
+            with measuring("other estimators", show=not as_json) as progress:
+                certificate = certify_run(
+                    opened,
+                    names,
+                    num_particles=particles,
+                    num_temperatures=temperatures,
+                    num_chains=chains,
+                    seed=seed,
+                    progress=progress,
+                    **where,
+                )
+        if gap:
+            with measuring("best guide of each datum", show=not as_json) as progress:
+                parts = gap_of_run(
+                    opened, num_particles=particles, seed=seed, progress=progress, **where
+                )
     table = measure_summary(results)
     if as_json:
         rows = {str(name): row.to_dict() for name, row in table.iterrows()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from pyro_vae.cli.options import DataRoot
 from pyro_vae.errors import SettingError
 from pyro_vae.explorer import describe_run, serve_page, write_page
+from pyro_vae.files import make_folder
 from pyro_vae.inference.runs import Run
 from pyro_vae.loading import load_data, load_model
 
@@ -52,8 +54,9 @@ def explore(
         data = load_data(opened, data_root=data_root)
         part = describe_run(load_model(opened).measured_as, data, name=run.resolve().name)
         target = out or opened.path / "explore.html"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_page(target, part)
+    make_folder(target.parent)
+    with nullcontext() if run is None or out is not None else Run(run).locked():
+        write_page(target, part)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"wrote {target}", markup=False)
     if not serve:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,14 +67,15 @@ def figure(
     _check_writable(folder)
     console = Console(highlight=False, soft_wrap=True)
     written = []
-    for entry in chosen:
-        if entry.name in refused:
-            continue
-        drawn: Figure = entry.draw_toy(seed) if fitted is None else entry.draw(fitted)
-        files = save_figures(drawn, folder, entry.name)
-        written += [str(file) for file in files]
-        if not as_json:
-            console.print(f"wrote {' and '.join(map(str, files))}", markup=False)
+    with nullcontext() if run is None or out is not None else Run(run).locked():
+        for entry in chosen:
+            if entry.name in refused:
+                continue
+            drawn: Figure = entry.draw_toy(seed) if fitted is None else entry.draw(fitted)
+            files = save_figures(drawn, folder, entry.name)
+            written += [str(file) for file in files]
+            if not as_json:
+                console.print(f"wrote {' and '.join(map(str, files))}", markup=False)
     if as_json:
         reasons = {key: str(error) for key, error in refused.items()}
         print_json({"written": written, "left out": reasons})

@@ -34,8 +34,7 @@ from pyro_vae.cli.output import print_json, training_line, training_summary
 from pyro_vae.cli.recipe import FAMILIES, Given, Recipe
 from pyro_vae.errors import RunError
 from pyro_vae.inference.objectives import OBJECTIVES, objective_of
-from pyro_vae.loading import load_data
-from pyro_vae.models import model_from_config
+from pyro_vae.loading import load_data, make_model
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.priors import Prior
@@ -142,14 +141,15 @@ def fit(
     The weights kept are those with the best bound on the validation data.
     """
     if resume:
-        saved = inference.Run.open(run).config()
+        opened = inference.Run.open(run)
+        saved = opened.config()
         settings = saved["fit"]
         if saved["model"] is None:
             raise RunError(f"{run} holds a model made in Python: resume it there")
         training = {name: settings[name] for name in _TRAINING}
         precision = settings["precision"]
         dataset = load_data(run, data_root=data_root)
-        fitted = model_from_config(saved["model"])
+        fitted = make_model(opened)
     else:
         dataset = datasets.load(
             data,

@@ -36,10 +36,10 @@ from pyro_vae.cli.options import (
 )
 from pyro_vae.cli.output import measuring, print_json
 from pyro_vae.cli.recipe import Recipe
-from pyro_vae.errors import PyroVAEError, RunError
+from pyro_vae.errors import PyroVAEError, RunError, WriteError
+from pyro_vae.files import write_whole
 from pyro_vae.held_out import measured_run
-from pyro_vae.inference.runs import whole_file
-from pyro_vae.inference.sweep import claim_folder, fit_in
+from pyro_vae.inference.sweep import claimed_folder, fit_in
 from pyro_vae.report import save_figure
 from pyro_vae.spelling import split_list
 
@@ -137,32 +137,33 @@ def grid(
     if not cells:
         raise RunError("no combination can be fitted: see the reasons above")
     about = {"data": repr(dataset), "network": {**shared, "hidden": list(widths(hidden))}}
-    claim_folder(
+    with claimed_folder(
         out / "grid.json",
         {**about, "training": training},
         holds="a grid with other data, networks or training",
         overwrite=overwrite,
-    )
-
-    results: dict[str, xr.Dataset] = {}
-    for number, cell in enumerate(cells, start=1):
-        console.print(f"{number} of {len(cells)}: {cell.name}", markup=False)
-        try:
-            run = fit_in(
-                out / cell.name,
-                cell.recipe.build(dataset),
-                dataset,
-                cell.recipe.objective,
-                overwrite=overwrite,
-                **training,
-            )
-        except PyroVAEError as error:
-            refused[cell.name] = f"{error}"
-            console.print(f"failed {cell.name}: {error}", markup=False)
-            continue
-        with measuring(f"measuring {cell.name}", show=not as_json) as progress:
-            results[cell.name] = measured_run(run, progress=progress, **measurement)
-    _conclude(out, _by_measure(results), refused, as_json)
+    ):
+        results: dict[str, xr.Dataset] = {}
+        for number, cell in enumerate(cells, start=1):
+            console.print(f"{number} of {len(cells)}: {cell.name}", markup=False)
+            try:
+                run = fit_in(
+                    out / cell.name,
+                    cell.recipe.build(dataset),
+                    dataset,
+                    cell.recipe.objective,
+                    overwrite=overwrite,
+                    **training,
+                )
+            except WriteError:
+                raise  # the next would fare no better
+            except PyroVAEError as error:
+                refused[cell.name] = f"{error}"
+                console.print(f"failed {cell.name}: {error}", markup=False)
+                continue
+            with measuring(f"measuring {cell.name}", show=not as_json) as progress:
+                results[cell.name] = measured_run(run, progress=progress, **measurement)
+        _conclude(out, _by_measure(results), refused, as_json)
 
 
 def _cells(parts: dict[str, list[Any]], settings: dict[str, Any]) -> list[_Cell]:
@@ -211,8 +212,7 @@ def _conclude(
         "comparisons": {measure: found.to_json() for measure, found in comparisons.items()},
         "left out": refused,
     }
-    with whole_file(out / "comparison.json") as scratch:
-        scratch.write_text(json.dumps(document, indent=2) + "\n")
+    write_whole(out / "comparison.json", json.dumps(document, indent=2) + "\n")
     for measure, comparison in comparisons.items():
         stem = re.sub(r"[^a-z]+", "-", measure).strip("-")
         save_figure(plots.model_comparison(comparison), out / f"comparison-{stem}.png")

@@ -44,19 +44,20 @@ def report(run: RunFolder, data_root: DataRoot = None, as_json: Json = False) ->
     A run without log p(x), such as an autoencoder, needs no evaluation.
     """
     opened = Run.open(run)
-    model, data = load_model(opened), load_data(opened, data_root=data_root)
-    results = opened.results() if model.has_evidence else None
-    row = _reconstruction_row(model, data) if results is None else table_row(results)
-    path = opened.path / "report.html"
-    write_report(
-        path,
-        title=f"{run.name}: {data.name}",
-        introduction=NO_PRIOR_NOTE if results is None else SE_NOTE,
-        table=pd.DataFrame([row], index=[run.name]),
-        sections=[report_section(opened, model, data, results)],
-        conclusions=[],
-        provenance=provenance(data, results),
-    )
+    with opened.locked():
+        model, data = load_model(opened), load_data(opened, data_root=data_root)
+        results = opened.results() if model.has_evidence else None
+        row = _reconstruction_row(model, data) if results is None else table_row(results)
+        path = opened.path / "report.html"
+        write_report(
+            path,
+            title=f"{run.name}: {data.name}",
+            introduction=NO_PRIOR_NOTE if results is None else SE_NOTE,
+            table=pd.DataFrame([row], index=[run.name]),
+            sections=[report_section(opened, model, data, results)],
+            conclusions=[],
+            provenance=provenance(data, results),
+        )
     if as_json:
         print_json({"run": str(run), "report": str(path)})
     else:

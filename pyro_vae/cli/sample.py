@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +15,9 @@ from rich.console import Console
 from pyro_vae import plots
 from pyro_vae.cli.options import DataRoot, Json, RunFolder, Seed
 from pyro_vae.cli.output import print_json
+from pyro_vae.files import write_whole
 from pyro_vae.gallery import draw_samples
-from pyro_vae.inference.runs import Run, whole_file
+from pyro_vae.inference.runs import Run
 from pyro_vae.loading import load_data, load_model
 from pyro_vae.report import save_figure
 
@@ -47,14 +50,18 @@ def sample(
         given = {name: part[rows] for name, part in side.items()}
     samples = draw_samples(model, count, given=given, seed=seed).numpy()
     target = out or opened.path / "samples.npy"
-    with whole_file(target) as scratch, scratch.open("wb") as file:
-        np.save(file, samples, allow_pickle=False)
-    written = [str(target)]
-    if samples.ndim == 3:
-        picture = opened.path / "figures" / "samples.png"
-        save_figure(plots.prior_samples(samples), picture)
-        written.append(str(picture))
+    written = [target]
+    content = io.BytesIO()
+    np.save(content, samples, allow_pickle=False)
+    pictured = samples.ndim == 3
+    with opened.locked() if pictured or out is None else nullcontext():
+        write_whole(target, content.getvalue())
+        if pictured:
+            written.append(opened.path / "figures" / "samples.png")
+            save_figure(plots.prior_samples(samples), written[-1])
     if as_json:
-        print_json({"run": str(run), "shape": list(samples.shape), "written": written})
+        print_json(
+            {"run": str(run), "shape": list(samples.shape), "written": [str(w) for w in written]}
+        )
     else:
         Console(highlight=False, soft_wrap=True).print("\n".join(f"wrote {w}" for w in written))

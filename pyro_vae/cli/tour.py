@@ -16,9 +16,9 @@ from pyro_vae.cli.options import DataName, DataRoot, Hidden, Json, LearningRate,
 from pyro_vae.cli.output import measuring, print_json
 from pyro_vae.cli.report import provenance
 from pyro_vae.errors import UnknownNameError
+from pyro_vae.files import write_whole
 from pyro_vae.held_out import hole_reference
-from pyro_vae.inference.runs import whole_file
-from pyro_vae.inference.sweep import claim_folder
+from pyro_vae.inference.sweep import claimed_folder
 from pyro_vae.report import Section, save_figure, write_report
 from pyro_vae.spelling import split_list
 from pyro_vae.tour import (
@@ -109,35 +109,34 @@ def tour(
         seed,
     )
     out = Path("runs") / f"tour-{data}" if out is None else out
-    claim_folder(
+    with claimed_folder(
         out / "tour.json",
         {"data": repr(dataset), **vars(plan), "hidden": list(plan.hidden)},
         holds="a tour with other data or settings",
         overwrite=overwrite,
-    )
-
-    console = Console(highlight=False, soft_wrap=True, stderr=True)
-    console.print("a reference density of real pictures, for the hole test")
-    reference = hole_reference(dataset, seed=seed)
-    visits: list[Visit] = []
-    for number, stop in enumerate(chosen, start=1):
-        console.print(f"{number} of {len(chosen)}: {stop.title}", markup=False)
-        run = fit_stop(stop, dataset, plan, out, overwrite=overwrite)
-        with measuring(f"measuring {stop.name}", show=not as_json) as progress:
-            visits.append(
-                visit(
-                    stop,
-                    run,
-                    dataset,
-                    reference,
-                    limit=min(limit, len(dataset.test)),
-                    num_particles=particles,
-                    data_root=data_root,
-                    seed=seed,
-                    progress=progress,
+    ):
+        console = Console(highlight=False, soft_wrap=True, stderr=True)
+        console.print("a reference density of real pictures, for the hole test")
+        reference = hole_reference(dataset, seed=seed)
+        visits: list[Visit] = []
+        for number, stop in enumerate(chosen, start=1):
+            console.print(f"{number} of {len(chosen)}: {stop.title}", markup=False)
+            run = fit_stop(stop, dataset, plan, out, overwrite=overwrite)
+            with measuring(f"measuring {stop.name}", show=not as_json) as progress:
+                visits.append(
+                    visit(
+                        stop,
+                        run,
+                        dataset,
+                        reference,
+                        limit=min(limit, len(dataset.test)),
+                        num_particles=particles,
+                        data_root=data_root,
+                        seed=seed,
+                        progress=progress,
+                    )
                 )
-            )
-    _conclude(out, visits, dataset, seed, time.monotonic() - started, as_json)
+        _conclude(out, visits, dataset, seed, time.monotonic() - started, as_json)
 
 
 def _chosen(text: str) -> list[Stop]:
@@ -188,8 +187,7 @@ def _conclude(
         conclusions=sentences,
         provenance=provenance(data, measured),
     )
-    with whole_file(out / "tour.csv") as scratch:
-        found.join(judged).fillna("-").to_csv(scratch)
+    write_whole(out / "tour.csv", found.join(judged).fillna("-").to_csv())
     if as_json:
         print_json(
             {

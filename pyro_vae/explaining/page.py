@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pyro_vae.explaining.mathml import mathml
 from pyro_vae.explaining.written import numbers, terms, verdict, written_out
-from pyro_vae.inference.runs import whole_file
+from pyro_vae.files import make_folder, write_whole
 from pyro_vae.report import save_figure
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def write_derivation(
     Path, Path
         The page and the Markdown.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for chapter in chapters:
         for name, (_, figure) in chapter.figures.items():
             save_figure(figure, folder / "figures" / f"{name}.png")
@@ -97,8 +97,7 @@ def write_derivation(
     page, text = folder / "derivation.html", folder / "derivation.md"
     markdown = _markdown(title, introduction, chapters, provenance)
     for path, content in ((page, html), (text, markdown)):
-        with whole_file(path) as scratch:
-            scratch.write_text(content, encoding="utf-8")
+        write_whole(path, content)
     return page, text
 
 

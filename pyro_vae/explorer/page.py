@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pyro_vae.inference.runs import whole_file
+from pyro_vae.files import write_whole
 from pyro_vae.plots.style import BLUE, CLASS_COLOURS, GREEN, PURPLE, VERMILION
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def write_page(path: Path, run: dict[str, Any] | None = None) -> None:
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
-    with whole_file(path) as scratch:
-        scratch.write_text(html, encoding="utf-8", newline="\n")
+    write_whole(path, html)
 
 
 def _style() -> str:

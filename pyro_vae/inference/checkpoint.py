@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from pyro_vae.errors import RunError
+from pyro_vae.files import make_folder
 from pyro_vae.inference.inputs import Inputs, count, take
-from pyro_vae.inference.runs import whole_file
+from pyro_vae.sealed import read_netcdf, write_netcdf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["Checkpoint", "in_blocks"]
+__all__ = ["ONLY_COST", "Checkpoint", "in_blocks", "key_of"]
+
+#: Settings that decide time, memory or place, and no number.
+ONLY_COST = frozenset(
+    {"checkpoint", "chunk_size", "data_root", "memory_limit", "progress", "start"}
+)
+
+
+def key_of(*functions: Callable[..., Any], **given: Any) -> str:
+    """What decides the numbers of a measurement, as text: every setting but ``ONLY_COST``.
+
+    Parameters
+    ----------
+    *functions
+        The functions that the settings pass through, the outermost first, for their defaults.
+    **given
+        The settings that were given, and whatever else tells one measurement from another.
+    """
+    settings: dict[str, Any] = {}
+    for function in reversed(functions):
+        parameters = inspect.signature(function).parameters.values()
+        settings |= {p.name: p.default for p in parameters if p.default is not p.empty}
+    settings |= given
+    named = {name: value for name, value in settings.items() if name not in ONLY_COST}
+    return json.dumps(named, sort_keys=True, default=repr)
 
 
 class Checkpoint:
@@ -43,9 +71,8 @@ class Checkpoint:
         if not self.path.is_file():
             return {}
         try:
-            with xr.open_dataset(self.path, engine="h5netcdf") as found:
-                found.load()
-        except (OSError, ValueError):
+            found = read_netcdf(self.path, remedy="measure anew")
+        except RunError:
             return {}  # broken: the measurement starts anew, and writes it whole
         if found.attrs.get("key") != self.key:
             return {}
@@ -60,10 +87,8 @@ class Checkpoint:
             stacked = np.stack([np.asarray(part) for part in parts])
             dims = ["datum", *(f"{name}_{axis}" for axis in range(1, stacked.ndim))]
             variables[name] = (dims, stacked)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(self.path) as scratch:
-            dataset = xr.Dataset(variables, attrs={"key": self.key})
-            dataset.to_netcdf(scratch, engine="h5netcdf")
+        make_folder(self.path.parent)
+        write_netcdf(self.path, xr.Dataset(variables, attrs={"key": self.key}))
         self._written = time.monotonic()
 
     def clear(self) -> None:

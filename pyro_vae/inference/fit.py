@@ -7,10 +7,12 @@ averaged over the batch, in nats per datum.
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -25,7 +27,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from pyro_vae.data import Dataset
-from pyro_vae.errors import DataError, NonFiniteLossError, ProgramError, RunError, UnknownNameError
+from pyro_vae.errors import (
+    DataError,
+    NonFiniteLossError,
+    ProgramError,
+    RunError,
+    UnknownNameError,
+    WriteError,
+)
 from pyro_vae.inference.inputs import Inputs, count, run_program, take
 from pyro_vae.inference.objectives import objective_name, objective_of
 from pyro_vae.inference.runs import Run
@@ -208,7 +217,7 @@ def fit(
     if not isinstance(data, Dataset):
         data = Dataset.from_tensors(data)
     _check_settings(model, epochs, batch_size, learning_rate, clip_norm, patience)
-    multiplier = _schedule(schedule)
+    _schedule(schedule)
     if batch_size > len(data.train):
         warnings.warn(
             f"batch_size {batch_size} is larger than the {len(data.train)} training data: every "
@@ -220,8 +229,50 @@ def fit(
     objective = objective_of(model, objective)
     if isinstance(objective, OfNumData):
         objective.of(len(data.train))
-    run = _prepare_run(run, resume, overwrite)
+    with _held(run, resume, overwrite, alone=devices == 1) as held:
+        return _train(
+            model,
+            data,
+            objective,
+            default,
+            held,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            clip_norm=clip_norm,
+            patience=patience,
+            seed=seed,
+            resume=resume,
+            accelerator=accelerator,
+            devices=devices,
+            precision=precision,
+            progress=progress,
+        )
 
+
+def _train(
+    model: Any,
+    data: Dataset,
+    objective: ELBO,
+    default: ELBO,
+    run: Run | None,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    schedule: Schedule,
+    clip_norm: float | None,
+    patience: int | None,
+    seed: int,
+    resume: bool,
+    accelerator: str,
+    devices: int,
+    precision: str,
+    progress: bool | None,
+) -> FitResult:
+    """``fit`` with its arguments checked, and the run's folder its own."""
+    multiplier = _schedule(schedule)
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
     if devices != 1:
         fabric.launch()
@@ -239,9 +290,9 @@ def fit(
         built = next(model.parameters(), None) is not None
         if built and resume and run is not None and _has_checkpoint(run):
             # The checkpoint has all that it would be started with.
-            model.initialised = True  # type: ignore[assignment]
+            model.initialised = True
         else:
-            run_program(model.initialise, train)  # type: ignore[arg-type]
+            run_program(model.initialise, train)
     validate = getattr(getattr(model, "likelihood", None), "check", None)
     if validate is not None:
         # Bad data are refused now, not in the middle of an epoch.
@@ -274,6 +325,8 @@ def fit(
         if resume:
             _check_same(run, {**config, "fit": settings})
             state = _load_checkpoint(run, model, optimiser)
+            if fabric.is_global_zero:
+                _mend_weights(run, state)
         elif fabric.is_global_zero:
             run.write_config({**config, "fit": settings})
     if state.stopped:
@@ -338,10 +391,12 @@ def fit(
             model.load_state_dict(last_good)
         except NonFiniteLossError:
             model.load_state_dict(last_good)
-            _leave_vacant(run, state)
+            if fabric.is_global_zero:
+                _leave_vacant(run, state)
             raise
         except Exception:
-            _leave_vacant(run, state)
+            if fabric.is_global_zero:
+                _leave_vacant(run, state)
             raise
     if state.best:
         model.load_state_dict(state.best)
@@ -460,14 +515,26 @@ def _schedule(schedule: Schedule) -> Callable[[float], float]:
     return SCHEDULES[schedule]
 
 
-def _prepare_run(run: Run | str | Path | None, resume: bool, overwrite: bool) -> Run | None:
-    if isinstance(run, Run):
-        run = run.path
+@contextmanager
+def _held(
+    run: Run | str | Path | None, resume: bool, overwrite: bool, *, alone: bool
+) -> Iterator[Run | None]:
+    """The run to write to, locked; of several processes that train it, by the first."""
     if run is None:
         if resume:
             raise RunError("resume=True needs a run folder: give run=...")
-        return None
-    return Run.open(run) if resume else Run.create(run, overwrite=overwrite)
+        yield None
+        return
+    path = run.path if isinstance(run, Run) else run
+    if not alone and os.environ.get("LOCAL_RANK", "0") != "0":
+        yield Run.open(path) if resume else Run(path)  # it writes nothing
+    elif resume:
+        opened = Run.open(path)
+        with opened.locked():
+            yield opened
+    else:
+        with Run(path).replacing(overwrite=overwrite) as new:
+            yield new
 
 
 def _inputs(data: Dataset, split: str, names: Sequence[str], x: Tensor) -> Inputs:
@@ -509,8 +576,24 @@ def _snapshot(model: nn.Module) -> dict[str, Tensor]:
 def _save(
     run: Run, state: _State, current: dict[str, Tensor], optimiser: Any, better: bool
 ) -> None:
-    """Metrics, best weights and checkpoint; the checkpoint last, since it vouches for the rest."""
-    run.write_metrics(pd.DataFrame(state.rows))
+    """Metrics, best weights and checkpoint; the checkpoint last, since it vouches for the rest.
+
+    A run that this one replaces is let go only then.
+    """
+    try:
+        _write(run, state, current, optimiser, better)
+        run.settle()
+    except WriteError as error:
+        raise WriteError(
+            f"{error}. Epoch {state.epoch} is not kept: resume=True (--resume) goes on from the "
+            "last one that is, unless the run was to replace another, which is as it was"
+        ) from error
+
+
+def _write(
+    run: Run, state: _State, current: dict[str, Tensor], optimiser: Any, better: bool
+) -> None:
+    metrics = run.write_metrics(pd.DataFrame(state.rows))
     if better:
         run.write_tensors("weights.safetensors", state.best, {"epoch": state.best_epoch})
     tensors = {f"current/{key}": value for key, value in current.items()}
@@ -523,6 +606,7 @@ def _save(
         # JSON has no NaN or infinity, and the bit pattern must survive.
         "best_bound": float(state.best_bound).hex(),
         "stopped": state.stopped,
+        "metrics": metrics,
     }
     run.write_tensors(
         "checkpoint.safetensors", {k: v.detach().cpu().clone() for k, v in tensors.items()}, notes
@@ -545,29 +629,38 @@ def _load_checkpoint(run: Run, model: nn.Module, optimiser: Any) -> _State:
         return _State()
     tensors, notes = run.tensors("checkpoint.safetensors")
     parts: dict[str, dict[str, Tensor]] = {"current": {}, "best": {}, "optimiser": {}}
-    for key, value in tensors.items():
-        part, _, name = key.partition("/")
-        parts[part][name] = value
-    try:
-        model.load_state_dict(parts["current"])
-    except RuntimeError as error:
-        raise RunError(f"{run.path} holds weights of another model: {error}") from error
     moments: dict[int, dict[str, Tensor]] = {}
-    for key, value in parts["optimiser"].items():
-        index, _, name = key.partition("/")
-        moments.setdefault(int(index), {})[name] = value
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": moments, "param_groups": groups})
-    metrics = run.metrics()
-    rows = metrics[metrics["epoch"] <= notes["epoch"]].to_dict("records")
+    try:
+        for key, value in tensors.items():
+            part, _, name = key.partition("/")
+            parts[part][name] = value
+        model.load_state_dict(parts["best"])  # so that it can be, when training ends
+        model.load_state_dict(parts["current"])
+        for key, value in parts["optimiser"].items():
+            index, _, name = key.partition("/")
+            moments.setdefault(int(index), {})[name] = value
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": moments, "param_groups": groups})
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise RunError(f"{run.path} holds weights of another model: {error}") from error
     return _State(
         epoch=notes["epoch"],
         best_epoch=notes["best_epoch"],
         best_bound=float.fromhex(notes["best_bound"]),
         best=parts["best"],
-        rows=rows,
+        rows=run.metrics().to_dict("records"),
         stopped=notes["stopped"],
     )
+
+
+def _mend_weights(run: Run, state: _State) -> None:
+    """Write the best weights again from the checkpoint, where they are gone or damaged."""
+    if not state.epoch:
+        return
+    try:
+        run.notes("weights.safetensors")
+    except RunError:
+        run.write_tensors("weights.safetensors", state.best, {"epoch": state.best_epoch})
 
 
 def _non_finite(

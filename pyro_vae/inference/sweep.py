@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pyro_vae.errors import RunError
+from pyro_vae.files import locked, make_folder
 from pyro_vae.inference.fit import fit
-from pyro_vae.inference.runs import Run, whole_file
+from pyro_vae.inference.runs import Run
+from pyro_vae.sealed import altered, read_json, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pyro.infer import ELBO
@@ -17,11 +20,14 @@ if TYPE_CHECKING:
 
     from pyro_vae.data import Dataset
 
-__all__ = ["claim_folder", "fit_in"]
+__all__ = ["claimed_folder", "fit_in"]
 
 
-def claim_folder(path: Path, settings: dict[str, Any], *, holds: str, overwrite: bool) -> None:
-    """Make the folder of a file of settings, or see that the sweep in it has these.
+@contextmanager
+def claimed_folder(
+    path: Path, settings: dict[str, Any], *, holds: str, overwrite: bool
+) -> Iterator[None]:
+    """Make the folder of a file of settings, or see that the sweep in it has these; hold its lock.
 
     Parameters
     ----------
@@ -37,17 +43,23 @@ def claim_folder(path: Path, settings: dict[str, Any], *, holds: str, overwrite:
     Raises
     ------
     RunError
-        If the folder has a sweep with other settings.
+        If the folder has a sweep with other settings, or another process writes to it.
     """
-    if path.is_file() and not overwrite:
-        if json.loads(path.read_text()) != settings:
-            raise RunError(
-                f"{path.parent} holds {holds}: give another --out, or --overwrite to replace it"
-            )
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as scratch:
-        scratch.write_text(json.dumps(settings, indent=2) + "\n")
+    make_folder(path.parent)
+    with locked(path.parent):
+        if path.is_file() and not overwrite:
+            remedy = "give another --out, or --overwrite to begin again"
+            found, intact = read_json(path, remedy=remedy)
+            if not intact:
+                raise altered(path, remedy)
+            if found != settings:
+                raise RunError(
+                    f"{path.parent} holds {holds}: give another --out, or --overwrite to replace "
+                    "it"
+                )
+        else:
+            write_json(path, settings)
+        yield
 
 
 def fit_in(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pyro_vae.errors import UnknownNameError
+from pyro_vae.errors import SettingError, UnknownNameError
 from pyro_vae.models.autoencoders import Autoencoder, DenoisingAutoencoder, PoorMansVAE
 from pyro_vae.models.code_priors import AutoregressiveCodes, CodePrior, UniformCodes
 from pyro_vae.models.condition import Condition, Covariates, Labels
@@ -48,8 +48,19 @@ _MODELS: dict[str, Any] = {
 
 
 def model_from_config(config: dict[str, Any]) -> LatentVariableModel:
-    """Make the model that a saved run describes, with fresh weights."""
-    if config["model"] not in _MODELS:
-        raise UnknownNameError("model", config["model"], _MODELS)
-    model: LatentVariableModel = _MODELS[config["model"]].from_config(config)
+    """Make the model that a saved run describes, with fresh weights.
+
+    Raises
+    ------
+    UnknownNameError
+        If a name in it is of nothing that is registered.
+    SettingError
+        If a setting is missing, unknown or of a wrong type; it is named.
+    """
+    name = config.get("model")
+    if not isinstance(name, str):
+        raise SettingError(f"model got {name!r}: it must be one of {', '.join(_MODELS)}")
+    if name not in _MODELS:
+        raise UnknownNameError("model", name, _MODELS)
+    model: LatentVariableModel = _MODELS[name].from_config(config)
     return model

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from torch import nn
 
 from pyro_vae.errors import SettingError, UnknownNameError
+from pyro_vae.schema import arguments_of, named_settings
 from pyro_vae.spelling import parse_call
 
 if TYPE_CHECKING:
@@ -36,11 +37,35 @@ def discover(package: str, path: Iterable[str]) -> None:
         importlib.import_module(f"{package}.{module.name}")
 
 
-def settings_of(config: dict[str, Any], **roles: Any) -> dict[str, Any]:
-    """Constructor arguments that ``config`` describes, the parts of these roles made."""
-    settings = {key: value for key, value in config.items() if key != "model"}
+def settings_of(model: type, config: dict[str, Any], **roles: Any) -> dict[str, Any]:
+    """Constructor arguments that ``config`` describes, the parts of these roles made.
+
+    Parameters
+    ----------
+    model
+        The class whose arguments they are.
+    config
+        As read from JSON.
+    **roles
+        Classes with ``from_config``, by the names of their arguments.
+
+    Raises
+    ------
+    SettingError
+        If an argument is missing, unknown or of a wrong type; it is named, as in
+        ``encoder.hidden``.
+    """
+    given = {key: value for key, value in config.items() if key != "model"}
+    settings = arguments_of(model, given, made=tuple(roles))
     for role, part in roles.items():
-        settings[role] = part.from_config(settings[role])
+        if role not in settings:
+            raise SettingError(f"{role} is missing")
+        if role == "condition" and settings[role] is None:
+            continue  # the one part that a model may be without
+        try:
+            settings[role] = part.from_config(settings[role])
+        except SettingError as error:
+            raise SettingError(f"{role}.{error}") from error
     return settings
 
 
@@ -116,8 +141,8 @@ class Component(nn.Module, ABC):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Make the part that ``to_config`` described."""
-        settings = dict(config)
-        return cls.named(settings.pop("name"), **settings)
+        name, settings = named_settings(cls.role, config, cls.registry)
+        return cls.named(name, **settings)
 
     def to_config(self) -> dict[str, Any]:
         """Name and constructor arguments, ready for JSON."""

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from pyro_vae.errors import DataError, UnknownNameError
+from pyro_vae.errors import DataError
+from pyro_vae.schema import named_settings
 
 __all__ = ["Condition", "Covariates", "Labels"]
 
@@ -42,10 +43,7 @@ class Condition:
     def from_config(config: dict[str, Any]) -> Condition:
         """Make the condition that ``to_config`` described."""
         kinds = {cls.source: cls for cls in (Labels, Covariates)}
-        settings = dict(config)
-        name = settings.pop("name")
-        if name not in kinds:
-            raise UnknownNameError("condition", name, kinds)
+        name, settings = named_settings("condition", config, kinds)
         return kinds[name](**settings)
 
     def _require(self, condition: Tensor | None, shape: str) -> Tensor:

@@ -142,7 +142,7 @@ class HierarchicalVAE(LatentVariableModel):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Make the model that ``config`` describes, with fresh weights."""
-        settings = settings_of(config, prior=Prior, likelihood=Likelihood, guide=Guide)
+        settings = settings_of(cls, config, prior=Prior, likelihood=Likelihood, guide=Guide)
         return cls(settings.pop("event_shape"), settings.pop("latent_dims"), **settings)
 
     @property

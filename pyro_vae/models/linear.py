@@ -125,7 +125,7 @@ class LinearVAE(VAE):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Make the model that ``config`` describes, with fresh weights."""
-        settings = settings_of(config, guide=Guide)
+        settings = settings_of(cls, config, guide=Guide)
         return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
 
     @property

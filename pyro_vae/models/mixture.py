@@ -19,6 +19,7 @@ from torch import nn
 
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.formulas import ObjectiveFormula, objective_formula
+from pyro_vae.models.component import settings_of
 from pyro_vae.models.latent_variable_model import LatentVariableModel
 from pyro_vae.models.likelihoods import Likelihood, MultivariateNormal, Normal
 from pyro_vae.models.parameters import declare_parameters
@@ -77,8 +78,7 @@ class MixtureModel(LatentVariableModel):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> MixtureModel:
         """Make the model that ``config`` describes, with fresh parameters."""
-        likelihood = Likelihood.from_config(config["likelihood"])
-        return cls(config["num_components"], likelihood, config["event_shape"])
+        return cls(**settings_of(cls, config, likelihood=Likelihood))
 
     @classmethod
     def from_sklearn(cls, mixture: GaussianMixture, *, min_scale: float = 1e-6) -> MixtureModel:

@@ -14,6 +14,7 @@ import sklearn.decomposition
 import torch
 
 from pyro_vae.errors import DataError
+from pyro_vae.models.component import settings_of
 from pyro_vae.models.guides import MeanFieldNormal
 from pyro_vae.models.linear import LinearVAE
 from pyro_vae.models.softplus import inverse_softplus
@@ -82,7 +83,7 @@ class PCA(LinearVAE):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> PCA:
         """Make the model that ``config`` describes, not yet fitted."""
-        settings = {key: value for key, value in config.items() if key != "model"}
+        settings = settings_of(cls, config)
         return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
 
     def initialise(

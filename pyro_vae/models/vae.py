@@ -126,15 +126,15 @@ class VAE(EncoderDecoder):
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Make the model that ``config`` describes, with fresh weights."""
         settings = settings_of(
+            cls,
             config,
             prior=Prior,
             likelihood=Likelihood,
             guide=Guide,
             encoder=Architecture,
             decoder=Architecture,
+            condition=Condition,
         )
-        if settings["condition"] is not None:
-            settings["condition"] = Condition.from_config(settings["condition"])
         return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
 
     def model(

@@ -169,6 +169,7 @@ class VQVAE(EncoderDecoder):
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Make the model that ``config`` describes, with fresh weights."""
         settings = settings_of(
+            cls,
             config,
             prior=CodePrior,
             likelihood=Likelihood,

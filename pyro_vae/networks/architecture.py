@@ -14,7 +14,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final, runtime_checkable
 
-from pyro_vae.errors import UnknownNameError
 from pyro_vae.networks.convolutional import (
     ConvDecoder,
     ConvEncoder,
@@ -26,6 +25,7 @@ from pyro_vae.networks.convolutional import (
 from pyro_vae.networks.layers import check_activation, check_batch_norm, check_widths
 from pyro_vae.networks.mlp import MLP
 from pyro_vae.networks.table import FreeParameters
+from pyro_vae.schema import named_settings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -80,10 +80,7 @@ class Architecture(ABC):
         UnknownNameError
             If no architecture has this name; the nearest is suggested.
         """
-        settings = dict(config)
-        name = settings.pop("name")
-        if name not in Architecture.registry:
-            raise UnknownNameError("architecture", name, Architecture.registry)
+        name, settings = named_settings("architecture", config, Architecture.registry)
         return Architecture.registry[name](**settings)
 
     def to_config(self) -> dict[str, Any]:

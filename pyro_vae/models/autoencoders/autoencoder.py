@@ -9,7 +9,7 @@ log p(x), which such a model does not have.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import pyro
 import pyro.distributions as dist
@@ -75,6 +75,13 @@ class Autoencoder(EncoderDecoder):
     #: Name in saved runs and on the command line.
     kind = "autoencoder"
 
+    #: Parts that are arguments of the constructor.
+    _roles: ClassVar[dict[str, Any]] = {
+        "likelihood": Likelihood,
+        "encoder": Architecture,
+        "decoder": Architecture,
+    }
+
     def __init__(
         self,
         event_shape: Sequence[int],
@@ -93,9 +100,7 @@ class Autoencoder(EncoderDecoder):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Make the model that ``config`` describes, with fresh weights."""
-        settings = settings_of(
-            config, likelihood=Likelihood, encoder=Architecture, decoder=Architecture
-        )
+        settings = settings_of(cls, config, **cls._roles)
         return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
 
     @property

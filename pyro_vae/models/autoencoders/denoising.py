@@ -6,7 +6,7 @@ denoising autoencoders", ICML.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyro_vae.models.autoencoders.autoencoder import Autoencoder
 from pyro_vae.models.autoencoders.corruption import Corruption, GaussianNoise
@@ -38,6 +38,8 @@ class DenoisingAutoencoder(Autoencoder):
 
     kind = "denoising-autoencoder"
 
+    _roles: ClassVar[dict[str, Any]] = {**Autoencoder._roles, "corruption": Corruption}
+
     def __init__(
         self,
         event_shape: Sequence[int],
@@ -50,13 +52,6 @@ class DenoisingAutoencoder(Autoencoder):
         self.corruption = GaussianNoise() if corruption is None else corruption
         if self.config is not None:
             self.config["corruption"] = self.corruption.to_config()
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Make the model that ``config`` describes, with fresh weights."""
-        return super().from_config(
-            {**config, "corruption": Corruption.from_config(config["corruption"])}
-        )
 
     def training_code(self, x: Tensor) -> Tensor:
         """Code of a spoilt copy of x, ``(B, L)``."""
