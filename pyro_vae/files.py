@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
     """
     content = content.encode() if isinstance(content, str) else content
     # Short, so that a name that can be had can also be written.
-    scratch = path.with_name(f".{path.name[:32]}.{os.getpid()}.tmp")
+    scratch = path.with_name(f".{path.name[:32]}.{os.getpid()}-{threading.get_ident():x}.tmp")
     try:
         try:
             with scratch.open("wb") as file:
@@ -94,12 +95,12 @@ def make_folder(path: Path) -> None:
     WriteError
         If it cannot be made.
     """
-    if path.is_symlink() and not path.exists():
-        raise WriteError(
-            f"{path} cannot be written: it is a link to {os.readlink(path)}, which is not there; "
-            "make that folder, or give another name"
-        )
     try:
+        if path.is_symlink() and not path.exists():
+            raise WriteError(
+                f"{path} cannot be written: it is a link to {os.readlink(path)}, which is not "
+                "there; make that folder, or give another name"
+            )
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise WriteError(_refusal(path, error)) from error

@@ -209,7 +209,11 @@ def fit(
         out = Console(highlight=False, soft_wrap=True)
         if summary["train_elbo"] is not None:
             out.print(training_line(summary, fitted, training["objective"]))
-        if result.stopped == "interrupt":
+        if result.stopped == "interrupt" and overwrite and result.metrics.empty:
+            out.print(
+                "interrupted before an epoch was done, and nothing replaced: repeat the command"
+            )
+        elif result.stopped == "interrupt":
             out.out(f"interrupted: go on with `{command_line('fit', '--run', run, '--resume')}`")
         else:
             command = "evaluate" if fitted.has_evidence else "report"

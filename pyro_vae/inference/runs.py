@@ -526,4 +526,7 @@ def _seal_of_lines(lines: list[str]) -> str:
 
 def _sibling(place: Path, role: str) -> Path:
     """A hidden folder beside a run's, for the time it is being replaced."""
-    return place.with_name(f".{place.name[:200]}.{role}")
+    name = place.name
+    if len(name) > 120:  # with four bytes a letter, no longer than a name may be
+        name = f"{name[:40]}-{checksum(name)[:16]}"
+    return place.with_name(f".{name}.{role}")

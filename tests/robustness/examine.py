@@ -11,6 +11,7 @@ from unittest import mock
 import numpy as np
 import xarray as xr
 from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -189,7 +190,7 @@ def _sample(run, _):
 
 
 def _report(run, _):
-    with mock.patch("pyro_vae.report._draw", _draw_numbers):
+    with mock.patch.object(Figure, "savefig", _numbers_shown):
         _numbers_of("report", run, "--json")
     return {"html": (run / "report.html").read_text()}
 
@@ -225,7 +226,7 @@ def _plain(value):
     return repr(value)
 
 
-def _draw_numbers(figure, file, kind, dpi=None):
+def _numbers_shown(figure, file, **_):
     """Write the numbers that a figure shows in the place of the picture."""
     shown = []
     for artist in figure.findobj():
@@ -239,11 +240,7 @@ def _draw_numbers(figure, file, kind, dpi=None):
             shown.append([float(number) for number in artist.get_bbox().bounds])
         elif isinstance(artist, Text):
             shown.append(artist.get_text())
-    content = repr(shown).encode()
-    if hasattr(file, "write"):
-        file.write(content)
-    else:
-        file.write_bytes(content)
+    file.write(repr(shown).encode())
 
 
 def against(clean, found):
