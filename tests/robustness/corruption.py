@@ -141,7 +141,8 @@ _OF_ANY = [
 ]
 
 _VALUES = [
-    *(None, True, False, "", "text", "1", "nan", -1, 0, 1, 3, 0.5, 1e-300, 1e308, 10**30, -(2**63)),
+    *(None, True, False, "", "text", "1", "nan", -1, 0, 1, 3, 0.5, 1e-300, 1e308, 10**30),
+    -(2**63),
     *(float("nan"), float("inf"), [], {}, [1, [2]], {"name": "x"}, ["a"] * 5, 1_000_000_000),
 ]
 # Settings that exist, in the place of others: nothing but the meaning is wrong.
@@ -295,8 +296,9 @@ def other_tensors(path, rng, **_):
 
 def other_header(path, rng, **_):
     content = path.read_bytes()
-    header = ['{"a":' * 20_000 + "1" + "}" * 20_000, "{}", "[]", '{"__metadata__": {"notes": "["}}']
-    text = header[rng.integers(4)].encode()
+    deeply = '{"a":' * 20_000 + "1" + "}" * 20_000
+    headers = [deeply, "{}", "[]", '{"__metadata__": {"notes": "["}}']
+    text = headers[rng.integers(4)].encode()
     text += b" " * (-len(text) % 8)
     body = content[8 + int.from_bytes(content[:8], "little") :]
     path.write_bytes(len(text).to_bytes(8, "little") + text + body)

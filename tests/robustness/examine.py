@@ -117,20 +117,20 @@ def _used_memory():
         return int(file.read().split()[0]) * resource.getpagesize()
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A command refused the run in words."""
 
 
-class Fault(Exception):
+class FaultError(Exception):
     """A command failed in another way."""
 
 
 def _outcome(look, run, rival):
     try:
         return "done", look(run, rival)
-    except Refused as refused:
+    except RefusedError as refused:
         return "refused", str(refused)
-    except Fault as fault:
+    except FaultError as fault:
         return "fault", str(fault)
 
 
@@ -138,13 +138,13 @@ def _numbers_of(*arguments):
     """JSON that a command prints, without paths and times."""
     ended = command(*arguments)
     if ended.raised or "Traceback" in ended.stderr:
-        raise Fault("\n".join((ended.raised or ended.stderr).splitlines()[-5:]))
+        raise FaultError("\n".join((ended.raised or ended.stderr).splitlines()[-5:]))
     if ended.status in (1, 2) and ended.stderr.splitlines()[-1:] and "error: " in ended.stderr:
         if len(ended.stderr) > 2500:
-            raise Fault(f"an error of {len(ended.stderr)} characters: {ended.stderr[:300]}")
-        raise Refused(ended.stderr)
+            raise FaultError(f"an error of {len(ended.stderr)} characters: {ended.stderr[:300]}")
+        raise RefusedError(ended.stderr)
     if ended.status != 0:
-        raise Fault(f"exit status {ended.status} without an error: {ended.stderr}")
+        raise FaultError(f"exit status {ended.status} without an error: {ended.stderr}")
     return json.loads(ended.stdout) if ended.stdout else {}
 
 
@@ -173,9 +173,9 @@ def _load(run, _):
         try:
             found[name] = _plain(read())
         except PyroVAEError as error:
-            found[name] = Refused(str(error))
+            found[name] = RefusedError(str(error))
         except Exception as error:
-            raise Fault(f"{name}: {type(error).__name__}: {error}") from error
+            raise FaultError(f"{name}: {type(error).__name__}: {error}") from error
     return found
 
 
@@ -248,9 +248,11 @@ def against(clean, found):
     (_, expected), (kind, got) = clean, found
     if kind != "done":
         return kind
-    if not isinstance(got, dict) or not any(isinstance(part, Refused) for part in got.values()):
+    if not isinstance(got, dict) or not any(
+        isinstance(part, RefusedError) for part in got.values()
+    ):
         return "same" if got == expected else "changed"
-    kept = {name: part for name, part in got.items() if not isinstance(part, Refused)}
+    kept = {name: part for name, part in got.items() if not isinstance(part, RefusedError)}
     same = all(part == expected[name] for name, part in kept.items())
     return "refused" if same else "changed"
 
@@ -261,7 +263,7 @@ def differences(clean, found):
         lines = []
         for name in sorted(clean.keys() | found.keys()):
             part = found.get(name)
-            if not isinstance(part, Refused) and part != clean.get(name):
+            if not isinstance(part, RefusedError) and part != clean.get(name):
                 lines += [f"{name}: {line}" for line in differences(clean.get(name), part)]
         return lines
     if isinstance(clean, str) and isinstance(found, str) and "\n" in clean:
