@@ -23,7 +23,9 @@ def fill(disk, free):
 
 def said_in_a_sentence(ended):
     text = ended.stderr.strip()
-    return ended.status == 1 and not ended.raised and text.startswith("error: ") and "\n" not in text
+    return (
+        ended.status == 1 and not ended.raised and text.startswith("error: ") and "\n" not in text
+    )
 
 
 def main(folder):
