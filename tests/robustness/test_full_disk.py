@@ -1,4 +1,4 @@
-"""A file system of 3 MB, full at ten different points: a sentence, and the same bits afterwards."""
+"""A file system of 3 MB, full at ten points: refused in a sentence, and the same bits after."""
 
 import shutil
 import subprocess
