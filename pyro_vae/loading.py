@@ -132,6 +132,8 @@ def load_data(path: str | Path | Run, *, data_root: str | Path | None = None) ->
     """
     run = path if isinstance(path, Run) else Run.open(path)
     about = run.config()["data"]
+    if (run.path / "weights.safetensors").is_file():
+        run.notes("weights.safetensors")  # refuses the settings of another run
     if about["name"] == "tensors":
         raise RunError(f"{run.path} was fitted on tensors given in Python: load them yourself")
     try:

@@ -1,17 +1,29 @@
-"""Settings as a person types them: ``student-t(df=4)``, and lists of such with commas between."""
+"""What a person types: settings such as ``student-t(df=4)``, lists of them, and command lines."""
 
 from __future__ import annotations
 
 import ast
 import re
+import shlex
+from pathlib import PurePath
 from typing import Any
 
 from pyro_vae.errors import SettingError
 
-__all__ = ["parse_call", "split_list"]
+__all__ = ["command_line", "parse_call", "split_list"]
 
 _CALL = re.compile(r"\s*([A-Za-z][\w.:-]*)\s*(?:\((.*)\))?\s*", re.DOTALL)
 _WORDS = {"true": True, "false": False, "none": None}
+
+
+def command_line(*words: str | PurePath) -> str:
+    """A command of ``pyro-vae`` to be copied into a shell: quoted, a path never an option.
+
+    >>> command_line("evaluate", PurePath("my runs"))
+    "pyro-vae evaluate 'my runs'"
+    """
+    typed = [f"./{w}" if isinstance(w, PurePath) and f"{w}"[0] == "-" else f"{w}" for w in words]
+    return shlex.join(["pyro-vae", *typed])
 
 
 def split_list(text: str) -> list[str]:

@@ -1,4 +1,7 @@
-"""Settings as a person types them."""
+"""What a person types: settings, and the command lines that are printed to be copied."""
+
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -6,7 +9,21 @@ from pyro_vae.errors import SettingError, UnknownNameError
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Likelihood, Normal, StudentT
 from pyro_vae.models.priors import Prior
-from pyro_vae.spelling import parse_call, split_list
+from pyro_vae.spelling import command_line, parse_call, split_list
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["my run", "it's", '"both\'"', "$HOME", "`id`", "a;b&c|d", "-x", "*", "[bold]x", "a\nb"],
+)
+def test_a_shell_reads_a_command_line_as_it_was_meant(name):
+    typed = command_line("fit", "--run", Path(name), "--resume")
+    script = f"set -- {typed.removeprefix('pyro-vae')}; printf '%s\\0' \"$@\""
+    read = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    first, option, path, last = read.removesuffix("\0").split("\0")
+    assert (first, option, last) == ("fit", "--run", "--resume")
+    assert Path(path) == Path(name)
+    assert not path.startswith("-")
 
 
 def test_lists_are_cut_outside_brackets():

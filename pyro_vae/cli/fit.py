@@ -38,6 +38,7 @@ from pyro_vae.loading import load_data, make_model
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.priors import Prior
+from pyro_vae.spelling import command_line
 
 __all__ = ["fit"]
 
@@ -213,9 +214,9 @@ def fit(
                 "interrupted before an epoch was done, and nothing replaced: repeat the command"
             )
         elif result.stopped == "interrupt":
-            out.print(f"interrupted: go on with `pyro-vae fit --run {run} --resume`")
+            out.out(f"interrupted: go on with `{command_line('fit', '--run', run, '--resume')}`")
         else:
             command = "evaluate" if fitted.has_evidence else "report"
-            out.print(f"next: pyro-vae {command} {run}")
+            out.out(f"next: {command_line(command, run)}")
     if result.stopped == "interrupt":
         raise typer.Exit(130)

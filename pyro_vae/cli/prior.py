@@ -25,6 +25,7 @@ from pyro_vae.cli.output import print_json, training_line, training_summary
 from pyro_vae.errors import RunError
 from pyro_vae.loading import load_data, load_model
 from pyro_vae.models import VQVAE, AutoregressiveCodes
+from pyro_vae.spelling import command_line
 
 __all__ = ["prior"]
 
@@ -93,6 +94,6 @@ def prior(
         if result.stopped == "interrupt":
             out.print("interrupted: go on with the same command and --resume")
         else:
-            out.print(f"next: pyro-vae evaluate {run}")
+            out.out(f"next: {command_line('evaluate', run)}")
     if result.stopped == "interrupt":
         raise typer.Exit(130)

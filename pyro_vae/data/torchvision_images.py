@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import shlex
 import struct
 from typing import TYPE_CHECKING
 
 from pyro_vae.data.sources import RawData, Source, resolve_data_root
 from pyro_vae.errors import DataError, MissingDataError
+from pyro_vae.spelling import command_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,11 +84,9 @@ class _TorchvisionImages(Source):
         return root / self.torchvision_name / "raw"
 
     def _command(self, root: Path) -> str:
-        command = f"pyro-vae data --download {self.name}"
         # Where no option was needed to look in this root, none is needed to download to it.
-        if root != resolve_data_root(None)[0]:
-            command += f" --data-root {shlex.quote(str(root))}"
-        return command
+        where = () if root == resolve_data_root(None)[0] else ("--data-root", root)
+        return command_line("data", "--download", self.name, *where)
 
     def _check_images(self, images: Tensor, labels: Tensor, folder: Path, prefix: str) -> None:
         if tuple(images.shape[1:]) != self.event_shape:

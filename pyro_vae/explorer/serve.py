@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["serve_page"]
 
 _LOOPBACK = "127.0.0.1"
+_NAMES = (_LOOPBACK, "localhost", "[::1]")
 
 
 @contextmanager
@@ -37,15 +38,26 @@ def serve_page(path: Path, port: int = 0) -> Iterator[ThreadingHTTPServer]:
     page = path.read_bytes()
 
     class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self._answer()
+
         def do_GET(self) -> None:
+            if self._answer():
+                self.wfile.write(page)
+
+        def _answer(self) -> bool:
+            """Status and headers; whether they are the page's."""
+            if not _is_own(self.headers.get_all("Host", []), server.server_port):
+                self.send_error(HTTPStatus.FORBIDDEN, "this page is for this machine alone")
+                return False
             if self.path != "/":
                 self.send_error(HTTPStatus.NOT_FOUND)
-                return
+                return False
             self.send_response(HTTPStatus.OK)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(page)))
             self.end_headers()
-            self.wfile.write(page)
+            return True
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing of requests."""
@@ -59,3 +71,13 @@ def serve_page(path: Path, port: int = 0) -> Iterator[ThreadingHTTPServer]:
         ) from error
     with server:
         yield server
+
+
+def _is_own(hosts: list[str], port: int) -> bool:
+    """Whether a request was for this server by a name of its own.
+
+    A site elsewhere can have its name resolve to the loopback address, and would then be
+    allowed to read the page; its requests still bear its name (DNS rebinding).
+    """
+    own = {f"{name}:{port}" for name in _NAMES} | (set(_NAMES) if port == 80 else set())
+    return len(hosts) == 1 and hosts[0].lower() in own

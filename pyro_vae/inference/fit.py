@@ -419,6 +419,7 @@ def _train(
         model.load_state_dict(state.best)
     for sentence in _bounds_reached(model, loop.train):
         warnings.warn(sentence, stacklevel=2)
+    _release(model)
     return FitResult(pd.DataFrame(state.rows), state.best_epoch, stopped)
 
 
@@ -589,6 +590,12 @@ def _check_same(run: Run, config: dict[str, Any]) -> None:
             f"{' (' + ', '.join(differing) + ')' if differing else ''}: resume with the same "
             "settings, or start a new run"
         )
+
+
+def _release(model: nn.Module) -> None:
+    """Take off the parameters what ``pyro.module`` leaves on them, which cannot be pickled."""
+    for parameter in model.parameters():
+        vars(parameter).pop("unconstrained", None)
 
 
 def _snapshot(model: nn.Module) -> dict[str, Tensor]:

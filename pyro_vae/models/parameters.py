@@ -25,6 +25,8 @@ def declare_parameters(name: str, module: nn.Module) -> None:
     for key, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
-        # SVI asks a site's value for the tensor to optimise: here the parameter itself.
-        parameter.unconstrained = weakref.ref(parameter)  # type: ignore[attr-defined]
-        effectful(lambda *_, value=parameter: value, type="param")(name=f"{name}.{key}")
+        # SVI asks a site's value for the tensor to optimise. An alias carries the answer, since
+        # a weak reference on the parameter itself would keep the model from being pickled.
+        value = parameter.view_as(parameter)
+        value.unconstrained = weakref.ref(parameter)  # type: ignore[attr-defined]
+        effectful(lambda *_, value=value: value, type="param")(name=f"{name}.{key}")

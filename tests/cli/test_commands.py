@@ -3,8 +3,12 @@
 import contextlib
 import io
 import json
+import os
+import re
+import subprocess
 import sys
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
@@ -80,6 +84,16 @@ def test_ctrl_c_is_said(fitted, monkeypatch):
 
     monkeypatch.setattr("pyro_vae.cli.evaluate.measure_run", stopped)
     assert "interrupted" in run("evaluate", fitted, "--limit", 3, status=130).stderr
+
+
+def test_the_next_line_runs_in_a_shell(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("it's $HOME [bold]:smile: `id`") / "run 1"
+    said = run("fit", "--run", folder, "--model", "mixture", "--components", 2, "--epochs", 1)
+    (line,) = re.findall(r"^next: (.*)$", said.stdout, re.MULTILINE)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(["sh", "-c", f"{line} --limit 2"], env={**os.environ, "PATH": path}, check=True)
+    assert Run.open(folder).results().sizes["datum"] == 2
 
 
 def test_mixture_is_exact(tmp_path):

@@ -1,7 +1,10 @@
 """The file: self-contained, escaped, allowed nothing but itself; the command that writes it."""
 
 import base64
+import contextlib
 import hashlib
+import http.client
+import itertools
 import json
 import re
 import threading
@@ -124,6 +127,64 @@ def test_serving_on_the_loopback_address_only(tmp_path):
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextlib.contextmanager
+def served(path):
+    """Answers to raw requests: ``ask(method, target, *headers)`` gives status, headers, body."""
+    with serve_page(path) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+
+        def ask(method, target, *hosts):
+            connection = http.client.HTTPConnection(*server.server_address, timeout=10)
+            connection.putrequest(method, target, skip_host=True)
+            for host in hosts:
+                connection.putheader("Host", host.format(port=server.server_port))
+            connection.endheaders()
+            with contextlib.closing(connection), connection.getresponse() as answer:
+                return answer.status, dict(answer.headers), answer.read()
+
+        try:
+            yield ask
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_only_its_own_names_are_answered(tmp_path):
+    path = tmp_path / "page.html"
+    write_page(path)
+    page = path.read_bytes()
+    with served(path) as ask:
+        for own in ("127.0.0.1:{port}", "localhost:{port}", "LocalHost:{port}", "[::1]:{port}"):
+            assert ask("GET", "/", own)[::2] == (200, page), own
+        foreign = ("evil.example", "evil.example:{port}", "localhost", "localhost:1", "")
+        foreign += (
+            "localhost:{port}.evil.example",
+            "evil.example/localhost:{port}",
+            "0.0.0.0:{port}",
+        )
+        for host in foreign:
+            for method, target in itertools.product(("GET", "HEAD"), ("/", "/other")):
+                status, _, body = ask(method, target, host)
+                assert status == 403, host
+                assert page[:200] not in body
+        assert ask("GET", "/")[0] == 403
+        assert ask("GET", "/", "localhost:{port}", "evil.example")[0] == 403
+
+
+def test_head_has_the_headers_of_get_and_no_body(tmp_path):
+    path = tmp_path / "page.html"
+    write_page(path)
+    with served(path) as ask:
+        status, headers, body = ask("GET", "/", "localhost:{port}")
+        assert (status, body) == (200, path.read_bytes())
+        status, found, body = ask("HEAD", "/", "localhost:{port}")
+        assert (status, body) == (200, b"")
+        for name in ("Content-Type", "Content-Length"):
+            assert found[name] == headers[name]
+        assert ask("HEAD", "/other", "localhost:{port}")[::2] == (404, b"")
 
 
 def test_the_command_serves_until_interrupted(tmp_path):
