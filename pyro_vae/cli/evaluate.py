@@ -21,6 +21,7 @@ from pyro_vae.held_out import (
     require_gap_parts,
 )
 from pyro_vae.inference.certify import ESTIMATORS
+from pyro_vae.inference.trust import withheld_note
 from pyro_vae.spelling import split_list
 
 if TYPE_CHECKING:
@@ -124,13 +125,12 @@ def evaluate(
         how = "log p(x) exact" if exact else "at the guide's one value of z"
     count = results.sizes["datum"]
     print_summary(table, f"{run}: {count} {split} data, {how}", bound=bound)
-    unreliable = int((results["khat"] > inference.diagnostics.KHAT_LIMIT).sum())
-    if unreliable:
-        Console(highlight=False, soft_wrap=True).print(
-            f"k-hat is above 0.7 for {unreliable} of {count} data: their log p(x) is a lower "
-            "bound whose standard error is not to be trusted; more --particles may help."
-        )
     console = Console(highlight=False, soft_wrap=True)
+    if not bound:
+        for of in ("log_evidence", "gap"):
+            if note := withheld_note(results, of):
+                console.print(note, markup=False)
+                break
     if bound:
         console.print(results.attrs["bound"], markup=False)
     if "perplexity" in results.attrs:

@@ -23,7 +23,7 @@ from pyro_vae.inference.bounds import (
 )
 from pyro_vae.inference.diagnostics import KHAT_LIMIT, effective_sample_size, pareto_khat
 from pyro_vae.inference.inputs import count
-from pyro_vae.inference.trust import PROBE_SHARE, doubts, probe_size
+from pyro_vae.inference.trust import PROBE_SHARE, doubts, error_of_mean, probe_size
 from pyro_vae.inference.weights import column_drawer, stream_log_weights
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ __all__ = ["elbo", "evaluate", "iwae_bound", "reduce_weights", "summary"]
 #: From the terms of one datum's weights, and a function that judges such terms, to what to keep.
 Reduction = Callable[["LogWeights", "Judge"], dict[str, "Estimate | np.ndarray"]]
 
-#: From the terms of one datum's weights to why the errors of log p(x) and gap are withheld.
-Judge = Callable[["LogWeights"], dict[str, np.ndarray]]
+#: From one datum's terms and k-hat to why the errors of log p(x) and gap are withheld.
+Judge = Callable[["LogWeights", np.ndarray], dict[str, np.ndarray]]
 
 #: Seeds of the second set of draws are this far from those of the first.
 _SECOND_SEED = 2**40
@@ -133,15 +133,16 @@ def _judges(
     def second() -> Callable[[int], Draws]:
         return column_drawer(model, guide, x, probe_size(num_particles), **settings)
 
-    def judge(terms: LogWeights, row: int) -> dict[str, np.ndarray]:
+    def judge(terms: LogWeights, khat: np.ndarray, *, row: int) -> dict[str, np.ndarray]:
         def probe() -> LogWeights | None:
             try:
                 return second()(row).terms
             except (ProgramError, ValueError, NotImplementedError, KeyError):
-                # A program that cannot be drawn from its prior, or whose guide has no density there.
+                # It cannot be drawn from its prior, or its guide has no density there.
                 return None
 
-        found = doubts(terms, probe, probe_size(num_particles), prior_share=own_share)
+        size = probe_size(num_particles)
+        found = doubts(terms, probe, size, khat=float(khat[0]), prior_share=own_share)
         return {name: np.array([float(key)]) for name, key in found.items()}
 
     return (functools.partial(judge, row=row) for row in range(start, count(x)))
@@ -179,11 +180,12 @@ def _iwae(ks: Sequence[int]) -> Reduction:
 def evidence_reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.ndarray]:
     """Log p(x) with its effective sample size and Pareto k-hat."""
     log_weights = terms.log_weights
+    khat = pareto_khat(log_weights)
     return {
         "log_evidence": log_evidence_of(log_weights),
         "ess": effective_sample_size(log_weights).cpu().numpy(),
-        "khat": pareto_khat(log_weights),
-        **judge(terms),
+        "khat": khat,
+        **judge(terms, khat),
     }
 
 
@@ -293,8 +295,9 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
     -------
     DataFrame
         Rows by quantity; columns ``mean``, ``mc_se`` and ``sampling_se``, in nats, except
-        ``ess`` (particles) and ``khat > 0.7`` (share of the data; NaN where no weights are
-        judged).
+        ``ess`` (particles), ``khat > 0.7`` (share of the data; NaN where no weights are judged)
+        and ``withheld`` (share of the data whose log p(x) has no error that can be trusted; where
+        it is not 0, ``mc_se`` of log p(x) is NaN and the mean a lower bound; so for the gap).
     """
     table: dict[str, tuple[float, float, float]] = {}
     for name in results.data_vars:
@@ -307,11 +310,15 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
                 at_k = errors.sel(num_particles=k) if errors is not None else None
                 table[f"{name}_{k}"] = _mean(values.sel(num_particles=k), at_k)
         else:
-            table[str(name)] = _mean(values, errors)
+            mean, mc, sampling = _mean(values, errors)
+            judged = "log_evidence_se" in results and name in ("log_evidence", "gap")
+            table[str(name)] = mean, error_of_mean(results, str(name)) if judged else mc, sampling
     if "khat" in results:
         above = (results["khat"] > KHAT_LIMIT).astype(float)
         judged = bool(results["khat"].notnull().any())
         table[f"khat > {KHAT_LIMIT}"] = _mean(above if judged else results["khat"], None)
+    if "doubt" in results:
+        table["withheld"] = _mean((results["doubt"] != 0).astype(float), None)
     return pd.DataFrame.from_dict(table, orient="index", columns=["mean", "mc_se", "sampling_se"])
 
 

@@ -26,7 +26,13 @@ from pyro_vae.inference.evaluate import reduce_weights
 from pyro_vae.inference.evidence.importance import MAX_PARTICLES
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.inference.proposals import propose
-from pyro_vae.inference.trust import LARGEST_SHARE, largest_share, trusted, withheld_note
+from pyro_vae.inference.trust import (
+    KHAT_TRUSTED,
+    LARGEST_SHARE,
+    largest_share,
+    trusted,
+    withheld_note,
+)
 from pyro_vae.inference.weights import LogWeights
 
 if TYPE_CHECKING:
@@ -126,7 +132,7 @@ def plan_particles(log_weights: Tensor, target: float = 0.1, level: float = 0.95
     Returns
     -------
     ParticlePlan
-        No number is given where one draw carries the error: the variance that the plan would
+        No number is given where the weights are heavy-tailed: the variance that the plan would
         rest on may not exist.
 
     Raises
@@ -155,7 +161,8 @@ def plan_particles(log_weights: Tensor, target: float = 0.1, level: float = 0.95
         margin = spread * np.sqrt(1 / count + 1 / particles)
         particles = ((z / target) ** 2 * (square - 1 + margin)).clip(FEWEST_DRAWS)
     particles = np.ceil(particles)
-    refused = np.array([largest_share(column) > LARGEST_SHARE for column in torch.from_numpy(ratio.T)])
+    shares = np.array([largest_share(column) for column in torch.from_numpy(ratio.T)])
+    refused = (shares > LARGEST_SHARE) | ((khat > KHAT_TRUSTED) & np.isfinite(khat))
     note = _refusal(refused, "No number of particles is given")
     return ParticlePlan(np.where(refused, math.nan, particles), khat, note)
 
@@ -175,8 +182,8 @@ def reach(
     """Log p(x) to a half-width that was asked for: a pilot, a plan, then fresh draws.
 
     The estimate is of the fresh draws alone, whose number the pilot decided, so mean(w) stays
-    unbiased and log p(x) a stochastic lower bound. Where one of the pilot's draws carries its error there
-    is no plan, and the estimate is the pilot's.
+    unbiased and log p(x) a stochastic lower bound. Where its weights are heavy-tailed
+    there is no plan, and the estimate is the pilot's.
 
     Parameters
     ----------
@@ -217,12 +224,13 @@ def reach(
         fresh = len(weights) - pilot
         start = pilot if fresh else 0
         used = weights[start:]
+        khat = pareto_khat(used)
         return {
             "log_evidence": log_evidence_of(used),
             "ess": effective_sample_size(used).cpu().numpy(),
-            "khat": pareto_khat(used),
+            "khat": khat,
             "particles": np.array([float(fresh)]),
-            "doubt": judge(LogWeights(*(term[start:] for term in terms)))["doubt"],
+            "doubt": judge(LogWeights(*(term[start:] for term in terms)), khat)["doubt"],
         }
 
     start = time.perf_counter()
@@ -255,7 +263,7 @@ def _refusal(refused: np.ndarray, what: str) -> str:
     if not refused.any():
         return ""
     return (
-        f"{what} for {int(refused.sum())} of {len(refused)} data, of whose error one draw carries "
-        f"more than {LARGEST_SHARE:.0%}: their variance cannot be told, so take a longer pilot, a "
-        "wider or defensive proposal, or an estimator other than importance sampling."
+        f"{what} for {int(refused.sum())} of {len(refused)} data, whose weights are heavy-tailed: "
+        "their variance cannot be told, so take a longer pilot, a wider or defensive proposal, or "
+        "an estimator other than importance sampling."
     )

@@ -4,10 +4,11 @@ The error comes from the same weights as the estimate, so where they have missed
 are wrong together, and a k-hat below 0.7 does not exclude it. Three questions are asked of every
 datum, and its error is withheld at the first that is answered badly:
 
-1. Does one draw carry the error? Then others, larger, are likely to be missing. The number of
-   draws that importance sampling takes is set by such draws and not by the variance (Chatterjee &
-   Diaconis, 2018, arXiv 1511.01437), and k-hat, fitted to the same tail, is low where it was
-   missed (Vehtari et al., 2024, arXiv 1507.02646).
+1. Does one draw carry the error, or has the tail a k-hat above 0.3? Then larger weights are likely
+   to be missing: they, and not the variance, set the number of draws that importance sampling
+   takes (Chatterjee & Diaconis, 2018, arXiv 1511.01437). A limit of 0.7, above which an estimate
+   cannot be relied on (Vehtari et al., 2024, arXiv 1507.02646), is too high for its error: where
+   the true shape is above that, k-hat is below it when the tail was missed.
 2. Could a second proposal see what the guide misses? Half of a further, smaller set of draws
    comes from the prior (Hesterberg, 1995, "Weighted average importance sampling and defensive
    mixture distributions"). Where too few of them would fall on the posterior that the guide
@@ -39,9 +40,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DOUBTS",
+    "KHAT_TRUSTED",
     "LARGEST_SHARE",
     "PROBE_SHARE",
     "doubts",
+    "error_of_mean",
     "largest_share",
     "probe_size",
     "trusted",
@@ -50,6 +53,9 @@ __all__ = [
 
 #: Largest share of the variance of a mean that one draw may carry.
 LARGEST_SHARE = 0.08
+
+#: Largest k-hat of weights whose error is trusted.
+KHAT_TRUSTED = 0.3
 
 #: Share of the second set of draws that comes from the prior.
 PROBE_SHARE = 0.5
@@ -61,11 +67,14 @@ _FEWEST_HITS = 10.0
 #: of half an error takes the coverage of a 95 % interval to 92 %, and rarely is it as large.
 _UNSEEN_MASS = 0.5
 
+#: Errors that the estimate from both sets may be away from that of the first, which is part of it.
+_APART = 1.5
+
 #: Why an error is withheld, by the number that results keep of it as ``doubt``.
 DOUBTS = {
     0: "trusted",
-    1: "one draw carries the error, or there are fewer than 25",
-    2: "the prior's draws hardly reach the posterior, so a mode that the guide misses would not show",
+    1: "the weights are heavy-tailed, or fewer than 25",
+    2: "the prior's draws hardly reach the posterior, so a mode that was missed would not show",
     3: "draws from the prior contradict the guide's",
     4: "the model cannot be drawn from its prior, so nothing tells what the guide misses",
     5: "nothing judged it: measure again",
@@ -82,6 +91,7 @@ def doubts(
     probe: Callable[[], LogWeights | None],
     size: int,
     *,
+    khat: float,
     prior_share: float = 0.0,
 ) -> dict[str, int]:
     """Why the errors of one datum's log p(x) and of its gap are withheld.
@@ -97,6 +107,8 @@ def doubts(
         is called only where the first set leaves the question open.
     size
         Draws of the second set.
+    khat
+        Pareto k-hat of the weights.
     prior_share
         As for ``log_weights``.
 
@@ -107,7 +119,10 @@ def doubts(
     """
     first = _Terms(terms, prior_share)
     ratio = (first.own - first.value).exp()
-    if len(ratio) < FEWEST_DRAWS or largest_share(ratio, first.rounding) > LARGEST_SHARE:
+    # Ties, as of a discrete z, have no tail to fit: there k-hat is infinite and tells nothing.
+    tail = KHAT_TRUSTED < khat < math.inf
+    few = len(ratio) < FEWEST_DRAWS
+    if few or tail or largest_share(ratio, first.rounding) > LARGEST_SHARE:
         return {"doubt": 1, "gap_doubt": 1}
     doubt = _second_opinion(first, probe, size, prior_share)
     heavy = largest_share(ratio - first.own, first.rounding) > LARGEST_SHARE
@@ -148,7 +163,7 @@ def _second_opinion(
     weight = second.log_joint - second.under(prior_share)
     beyond = weight > float(first.own.max()) + first.rounding
     found = (second.own - first.value).exp()
-    if float((found * beyond).mean()) > _UNSEEN_MASS * error:
+    if float((found * beyond).mean()) > max(_UNSEEN_MASS * error, first.rounding):
         return 3
     # All draws as if from the mixture of both proposals, whichever drew them.
     shares = math.log(count / (count + size)), math.log(size / (count + size))
@@ -163,7 +178,9 @@ def _second_opinion(
     )
     value = _log_mean(both)
     joint_error = float((both - value).exp().std()) / math.sqrt(len(both))
-    return 3 if abs(value - first.value) > max(error, joint_error) else 0
+    # Where the joint estimate is the noisier it cannot tell more than its own noise.
+    limit = _APART * error if joint_error <= error else max(_APART * error, 2 * joint_error)
+    return 3 if abs(value - first.value) > limit else 0
 
 
 def _log_mean(log_weights: Tensor) -> float:
@@ -181,7 +198,7 @@ class _Terms:
         self.own = self.log_joint - self._log_proposal
         self.value = _log_mean(self.own)
         # Programs run in float32: the sum that a weight is has lost so much.
-        self.rounding = 10 * np.finfo(np.float32).eps * (1 + float(self.log_joint.abs().max()))
+        self.rounding = 1e-6 * (1 + float(self.log_joint.abs().max()))
         self._log_guide = self._log_proposal
         if prior_share:
             # (mixture - a p) / (1 - a), or nothing where that is rounding.
@@ -223,6 +240,21 @@ def _doubts_of(results: xr.Dataset, of: str) -> np.ndarray:
     return np.full(results.sizes["datum"], 5.0 if "khat" in results else 0.0)
 
 
+def error_of_mean(results: xr.Dataset, of: str = "log_evidence") -> float:
+    """Monte Carlo error of the mean over data of log p(x) or of the gap, in nats.
+
+    sqrt(s^2 + b^2), with s the standard error and b = mean(s_i^2) / 2 what the logarithm is low
+    by on average: that falls with the particles but, unlike s, not with the number of data. NaN
+    where the error of a datum is withheld, since the mean is then a lower bound only.
+    """
+    if not trusted(results, of).all():
+        return math.nan
+    errors, log_errors = (results[f"{name}_se"].values for name in (of, "log_evidence"))
+    error = math.sqrt(float((errors**2).sum())) / len(errors)
+    corrected = results.attrs.get("bound") == "neither"
+    return math.hypot(error, 0.0 if corrected else float((log_errors**2).mean()) / 2)
+
+
 def withheld_note(results: xr.Dataset, of: str = "log_evidence") -> str:
     """A sentence on the data whose error is withheld, and why; empty if there are none."""
     found = _doubts_of(results, of)
@@ -232,6 +264,6 @@ def withheld_note(results: xr.Dataset, of: str = "log_evidence") -> str:
     kinds, counts = np.unique(found[held], return_counts=True)
     reasons = "; ".join(f"{n}: {DOUBTS[int(kind)]}" for kind, n in zip(kinds, counts, strict=True))
     return (
-        f"No error bar is given for {int(held.sum())} of {len(held)} data ({reasons}): their "
-        "log p(x) is a lower bound, and so is the mean."
+        f"No error bar is given for {int(held.sum())} of {len(held)} data ({reasons}). Their "
+        f"{'gap' if of == 'gap' else 'log p(x)'} is a lower bound, and so is the mean."
     )

@@ -109,7 +109,7 @@ def log_evidence(
         value, khat = estimate(terms)
         ess = effective_sample_size(terms.log_weights).cpu().numpy()
         found: dict[str, Estimate | np.ndarray] = {"log_evidence": value, "ess": ess, "khat": khat}
-        found["doubt"] = judge(terms)["doubt"]
+        found["doubt"] = judge(terms, khat)["doubt"]
         if target_error is not None:
             found["particles"] = np.array([float(len(terms.log_weights))])
         return found
