@@ -50,7 +50,8 @@ def gap(
         ``kl_to_prior`` = KL(q(z|x) || p(z)), each with ``_se``, in nats, dimension ``datum``;
         ``ess``, ``khat``, and why an error is withheld, ``doubt`` and ``gap_doubt``, keys of
         ``trust.DOUBTS`` with 0 for trusted. elbo = reconstruction - kl_to_prior, and gap =
-        log_evidence - elbo, exactly. Never above the true KL in expectation, since log p(x) is a lower bound.
+        log_evidence - elbo, exactly. Never above the true KL in expectation, since log p(x) is a
+        lower bound.
     """
     reductions = [elbo_reduction, evidence_reduction, gap_reduction]
     return reduce_weights(reductions, model, guide, x, num_particles, **engine)

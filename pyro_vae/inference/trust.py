@@ -67,9 +67,6 @@ _FEWEST_HITS = 10.0
 #: of half an error takes the coverage of a 95 % interval to 92 %, and rarely is it as large.
 _UNSEEN_MASS = 0.5
 
-#: Errors that the estimate from both sets may be away from that of the first, which is part of it.
-_APART = 1.5
-
 #: Why an error is withheld, by the number that results keep of it as ``doubt``.
 DOUBTS = {
     0: "trusted",
@@ -179,7 +176,7 @@ def _second_opinion(
     value = _log_mean(both)
     joint_error = float((both - value).exp().std()) / math.sqrt(len(both))
     # Where the joint estimate is the noisier it cannot tell more than its own noise.
-    limit = _APART * error if joint_error <= error else max(_APART * error, 2 * joint_error)
+    limit = error if joint_error <= error else max(error, 2 * joint_error)
     return 3 if abs(value - first.value) > limit else 0
 
 

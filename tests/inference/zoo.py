@@ -229,8 +229,12 @@ ZOO: dict[str, Pair] = {
     "Student t(5)": student_t(5.0, 1.1),
     "Student t(3), 5 dims": student_t(3.0, 1.2, 5),
     "discrete, flat guide": discrete(np.ones(10)),
-    "discrete, mass 0.01 at 0.001": discrete([0.3, 0.2, 0.15, 0.1, 0.08, 0.07, 0.05, 0.03, 0.02, 1e-3]),
-    "discrete, mass 0.3 at 0.00001": discrete([1e-5, 0.2, 0.15, 0.1, 0.08, 0.07, 0.05, 0.03, 0.01, 0.01]),
+    "discrete, mass 0.01 at 0.001": discrete(
+        [0.3, 0.2, 0.15, 0.1, 0.08, 0.07, 0.05, 0.03, 0.02, 1e-3]
+    ),
+    "discrete, mass 0.3 at 0.00001": discrete(
+        [1e-5, 0.2, 0.15, 0.1, 0.08, 0.07, 0.05, 0.03, 0.01, 0.01]
+    ),
     "bounded, Beta(3, 2)": bounded(3, 2),
     "bounded, Beta(30, 20)": bounded(30, 20),
     "near mode, 50 %": two_modes(1, 0.5, 4, centre=-0.4),
