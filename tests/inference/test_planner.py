@@ -31,6 +31,7 @@ def weights_of(x, particles, rng):
 def as_results(weights):
     value, error = log_evidence_of(weights)
     rows = {"log_evidence": value, "log_evidence_se": error, "khat": pareto_khat(weights)}
+    rows["doubt"] = np.zeros(len(value))
     return xr.Dataset(
         {name: ("datum", np.asarray(row)) for name, row in rows.items()},
         coords={"datum": np.arange(len(value))},
