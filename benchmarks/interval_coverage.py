@@ -2,7 +2,7 @@
 
     python -m benchmarks.interval_coverage --runs 2000 --out docs/figures/interval-coverage.png
 
-prints the table of docs/trusting.md, and draws its figure. 2,000 runs of each pair at K = 100 and
+prints the table, and draws a figure of it. 2,000 runs of each pair at K = 100 and
 1,000, and a quarter of them at 10,000, take some ten minutes of one core.
 """
 
