@@ -24,6 +24,7 @@ def visit(name, *, log_px=None, holes=None, measure="counting", khat=0.1, **attr
         log_px = np.asarray(log_px, dtype=float)
         attrs = {"exact": 0, "base_measure": measure, "num_features": 64, **attrs}
         columns = {"elbo": log_px - 1, "log_evidence": log_px, "khat": np.full(len(log_px), khat)}
+        columns["doubt"] = np.full(len(log_px), float(khat > 0.7))
         columns |= {f"{name}_se": np.full(len(log_px), 0.01) for name in ("elbo", "log_evidence")}
         variables = {name: ("datum", values) for name, values in columns.items()}
         results = xr.Dataset(variables, attrs=attrs)

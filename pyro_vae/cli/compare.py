@@ -86,13 +86,13 @@ def print_comparison(comparison: Comparison, title: str) -> None:
     ):
         shown.add_column(column, justify="right", no_wrap=True)
     for name, row in comparison.table.iterrows():
-        total = (row["sampling_se"] ** 2 + row["mc_se"] ** 2) ** 0.5
+        total = math.hypot(row["sampling_se"], 0.0 if math.isnan(row["mc_se"]) else row["mc_se"])
         best = row["rank"] == 1
         shown.add_row(
             Text(str(name)),
             with_error(row["log_evidence"], total) + (" exact" if row["exact"] else ""),
             "" if best else with_error(row["difference"], row["dse"]),
-            "" if best else f"{row['dse_mc']:.3f}",
+            "" if best or math.isnan(row["dse_mc"]) else f"{row['dse_mc']:.3f}",
             f"{row['elbo']:.2f}",
             "" if math.isnan(row["gap"]) else f"{row['gap']:.2f}",
             _whole(row["active_units"]),

@@ -22,6 +22,7 @@ from pyro_vae.held_out import (
     require_gap_parts,
 )
 from pyro_vae.inference.certify import ESTIMATORS
+from pyro_vae.inference.trust import withheld_note
 from pyro_vae.spelling import split_list
 
 if TYPE_CHECKING:
@@ -127,15 +128,14 @@ def evaluate(
     count = results.sizes["datum"]
     which = f"{count} {split} data" if limit is None else f"the first {count} {split} data"
     print_summary(table, f"{run}: {which}, {how}", bound=bound)
-    for note in measure_notes(results):
-        Console(highlight=False, soft_wrap=True).print(note, markup=False)
-    unreliable = int((results["khat"] > inference.diagnostics.KHAT_LIMIT).sum())
-    if unreliable:
-        Console(highlight=False, soft_wrap=True).print(
-            f"k-hat is above 0.7 for {unreliable} of {count} data: their log p(x) is a lower "
-            "bound whose standard error is not to be trusted; more --particles may help."
-        )
     console = Console(highlight=False, soft_wrap=True)
+    for note in measure_notes(results):
+        console.print(note, markup=False)
+    if not bound:
+        for of in ("log_evidence", "gap"):
+            if note := withheld_note(results, of):
+                console.print(note, markup=False)
+                break
     if bound:
         console.print(results.attrs["bound"], markup=False)
     if "perplexity" in results.attrs:

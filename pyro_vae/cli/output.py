@@ -41,6 +41,7 @@ _LABELS = {
     "kl_to_prior": "KL(q(z|x) || p(z))",
     "ess": "effective particles",
     "khat > 0.7": "share with k-hat > 0.7",
+    "withheld": "share without an error bar",
     "bits_per_dim": "bits per dimension",
 }
 _BOUND_LABELS = {

@@ -45,9 +45,9 @@ __all__ = ["tour"]
 _INTRODUCTION = (
     "Every model of the story on the same data, with codes of the same length, measured on "
     "held-out data. Squared error: per pixel on the unit interval, of data decoded from their "
-    "codes. ELBO and log p(x): nats per datum; ≥ marks a bound, where z is discrete or k-hat is "
-    "above 0.7 for more than one datum in twenty. A density cannot be ranked beside masses, and "
-    "an autoencoder has no log p(x). In brackets: sampling standard errors."
+    "codes. ELBO and log p(x): nats per datum; ≥ marks a bound, where z is discrete or nothing "
+    "confirms the error of more than one datum in twenty. A density cannot be ranked beside "
+    "masses, and an autoencoder has no log p(x). In brackets: sampling standard errors."
 )
 _HOLES = (
     "What is decoded from mid-points between the codes of different held-out data, and from "

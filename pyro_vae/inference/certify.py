@@ -16,6 +16,7 @@ from pyro_vae.inference.diagnostics import KHAT_LIMIT
 from pyro_vae.inference.evidence import ais, evidence_result, log_evidence, quadrature
 from pyro_vae.inference.inputs import run_program, take
 from pyro_vae.inference.traces import latent_sites, trace_of
+from pyro_vae.inference.trust import trusted
 from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
 
@@ -30,6 +31,17 @@ __all__ = ["ESTIMATORS", "Certificate", "Disagreement", "certify", "estimate"]
 
 #: Standard errors between two estimates at which they disagree.
 LIMIT = 4.0
+
+#: Where an estimator's draws start: those that share it share its blind spots.
+_STARTS = {
+    "exact": "none",
+    "quadrature": "none",
+    "importance": "guide",
+    "widened": "guide",
+    "ais": "guide",
+    "defensive": "prior",
+    "ais-from-prior": "prior",
+}
 
 
 @dataclass(frozen=True)
@@ -117,8 +129,20 @@ class Certificate:
 
     @property
     def agree(self) -> bool:
-        """Whether all the estimates agree."""
-        return not self.disagreements
+        """Whether all the estimates agree, and not all of them rest on the guide's draws.
+
+        Estimates by importance sampling whose error is withheld for more than half of the data
+        confirm nothing.
+        """
+        return not self.disagreements and self.confirmed
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether an oracle, or estimates of different starts, stand behind an agreement."""
+        starts = {
+            _STARTS[name] for name, found in self.estimates.items() if trusted(found).mean() > 0.5
+        }
+        return "none" in starts or len(starts) > 1
 
     def __str__(self) -> str:
         lines = [self.table.round(3).to_string()]
@@ -129,6 +153,11 @@ class Certificate:
         ]
         if self.agree:
             lines.append(f"All {len(self.estimates)} estimates agree.")
+        elif not self.disagreements:
+            lines.append(
+                "Nothing confirms the estimates: those whose errors can be trusted all start from "
+                "the same draws, and would miss the same mode; add ais-from-prior or quadrature."
+            )
         lines += [f"left out {name}: {reason}" for name, reason in self.left_out.items()]
         return "\n".join(lines)
 

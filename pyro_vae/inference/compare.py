@@ -20,9 +20,9 @@ from scipy import stats
 from pyro_vae.conversion import as_inputs, takes_data
 from pyro_vae.data import Dataset
 from pyro_vae.errors import ComparisonError
-from pyro_vae.inference.diagnostics import KHAT_LIMIT
 from pyro_vae.inference.inputs import Inputs, take, tensors
 from pyro_vae.inference.measure import measure
+from pyro_vae.inference.trust import error_of_mean, trusted, withheld_note
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class Comparison:
         (data), ``difference`` to the best with its ``dse`` and its Monte Carlo part ``dse_mc``,
         ``p_value`` (unadjusted: the best was chosen by the same data) and ``p_holm`` (Holm,
         1979), ``elbo`` and ``elbo_rank``, ``gap``, ``exact``, ``unreliable`` (share of the data
-        with k-hat above 0.7), ``active_units``, ``latent_dim``, ``parameters``, ``seconds``.
+        whose error is withheld; where there are any, ``mc_se`` and ``dse_mc`` are NaN),
+        ``active_units``, ``latent_dim``, ``parameters``, ``seconds``.
         """
         best = next(iter(self.results))
         rows = {name: self._row(name, best) for name in self.results}
@@ -179,11 +180,8 @@ class Comparison:
                     f"The log p(x) of {name} is the lower bound of a deterministic guide: its "
                     "true place may be higher, and its gap is not known."
                 )
-            if row["unreliable"] > 0.05:
-                lines.append(
-                    f"k-hat is above {KHAT_LIMIT} for {row['unreliable']:.0%} of the data under "
-                    f"{name}: its log p(x) is a lower bound, so its true place may be higher."
-                )
+            elif row["unreliable"]:
+                lines.append(f"{name}: {withheld_note(self.results[str(name)])}")
         return lines
 
     def to_json(self) -> dict[str, Any]:
@@ -204,19 +202,20 @@ class Comparison:
         evidence, attrs = results["log_evidence"].values, results.attrs
         mc = float(np.sqrt((results["log_evidence_se"].values ** 2).sum())) / count
         spread = float(evidence.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan
+        given = all(trusted(self.results[who]).all() for who in (name, best))
         to_best = self.paired(name, best) if name != best else Difference(0, 0, 0, 0, math.nan)
         return {
             "log_evidence": float(evidence.mean()),
-            "mc_se": mc,
+            "mc_se": error_of_mean(results),
             "sampling_se": _rest(spread, mc),
             "difference": to_best.mean,
             "dse": to_best.standard_error,
-            "dse_mc": to_best.monte_carlo,
+            "dse_mc": to_best.monte_carlo if given else math.nan,
             "p_value": to_best.p_value,
             "elbo": float(results["elbo"].values.mean()),
             "gap": float(results["gap"].values.mean()),
             "exact": bool(attrs.get("exact", 0)),
-            "unreliable": float((results["khat"].values > KHAT_LIMIT).mean()),
+            "unreliable": float((~trusted(results)).mean()),
             "active_units": attrs.get("active_units", math.nan),
             "latent_dim": attrs.get("latent_dim", math.nan),
             "parameters": attrs.get("num_parameters", math.nan),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 import xarray as xr
 
 from pyro_vae.conversion import takes_data
+from pyro_vae.errors import ProgramError
 from pyro_vae.inference.bounds import (
     Estimate,
     elbo_of,
@@ -22,18 +24,26 @@ from pyro_vae.inference.bounds import (
 )
 from pyro_vae.inference.diagnostics import KHAT_LIMIT, effective_sample_size, pareto_khat
 from pyro_vae.inference.inputs import count
-from pyro_vae.inference.weights import stream_log_weights
+from pyro_vae.inference.trust import PROBE_SHARE, doubts, error_of_mean, probe_size
+from pyro_vae.inference.weights import column_drawer, stream_log_weights
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from pyro_vae.inference.checkpoint import Checkpoint
     from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.traces import Program
-    from pyro_vae.inference.weights import LogWeights
+    from pyro_vae.inference.weights import Draws, LogWeights
 
 __all__ = ["elbo", "evaluate", "iwae_bound", "reduce_weights", "summary"]
 
-Reduction = Callable[["LogWeights"], dict[str, "Estimate | np.ndarray"]]
+#: From the terms of one datum's weights, and a function that judges such terms, to what to keep.
+Reduction = Callable[["LogWeights", "Judge"], dict[str, "Estimate | np.ndarray"]]
+
+#: From one datum's terms and k-hat to why the errors of log p(x) and gap are withheld.
+Judge = Callable[["LogWeights", np.ndarray], dict[str, np.ndarray]]
+
+#: Seeds of the second set of draws are this far from those of the first.
+_SECOND_SEED = 2**40
 
 
 def reduce_weights(
@@ -52,7 +62,7 @@ def reduce_weights(
     Parameters
     ----------
     reductions
-        Functions of one datum's ``LogWeights``.
+        Functions of one datum's ``LogWeights`` and of what judges them: see ``trust.doubts``.
     model, guide, x, num_particles
         As for ``log_weights``.
     progress
@@ -71,10 +81,11 @@ def reduce_weights(
     rows = {} if checkpoint is None else checkpoint.load()
     before = len(next(iter(rows.values()), []))
     weights = stream_log_weights(model, guide, x, num_particles, start=before, **engine)
+    judges = _judges(model, guide, x, num_particles, start=before, **engine)
     try:
-        for done, terms in enumerate(weights, start=before + 1):
+        for done, (terms, judge) in enumerate(zip(weights, judges, strict=True), before + 1):
             # A datum's numbers are added all at once, so that an interruption finds whole rows.
-            for name, part in _reduce(reductions, terms).items():
+            for name, part in _reduce(reductions, terms, judge).items():
                 rows.setdefault(name, []).append(part)
             if checkpoint is not None:
                 checkpoint.save(rows)
@@ -101,16 +112,51 @@ def reduce_weights(
         bound="log_evidence is a stochastic lower bound, exact as the number of particles grows",
     )
     for variable in results.data_vars.values():
-        if variable.name not in ("khat", "ess"):
+        if variable.name not in ("khat", "ess", "doubt", "gap_doubt"):
             variable.attrs["units"] = "nats"
     return results
 
 
-def _reduce(reductions: Sequence[Reduction], terms: LogWeights) -> dict[str, np.ndarray]:
+def _judges(
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    num_particles: int,
+    *,
+    start: int,
+    **engine: Any,
+) -> Iterator[Judge]:
+    """For each datum a function that judges the terms of its weights, with a second set."""
+    own_share = engine.get("prior_share", 0.0)
+    settings = {key: value for key, value in engine.items() if key != "more"}
+    settings.update(prior_share=PROBE_SHARE, seed=engine.get("seed", 0) + _SECOND_SEED)
+
+    @functools.cache
+    def second() -> Callable[[int], Draws]:
+        return column_drawer(model, guide, x, probe_size(num_particles), **settings)
+
+    def judge(terms: LogWeights, khat: np.ndarray, *, row: int) -> dict[str, np.ndarray]:
+        def probe() -> LogWeights | None:
+            try:
+                return second()(row).terms
+            except (ProgramError, ValueError, NotImplementedError, KeyError):
+                # It cannot be drawn from its prior, or its guide has no density there.
+                return None
+
+        size = probe_size(num_particles)
+        found = doubts(terms, probe, size, khat=float(khat[0]), prior_share=own_share)
+        return {name: np.array([float(key)]) for name, key in found.items()}
+
+    return (functools.partial(judge, row=row) for row in range(start, count(x)))
+
+
+def _reduce(
+    reductions: Sequence[Reduction], terms: LogWeights, judge: Judge
+) -> dict[str, np.ndarray]:
     """What the reductions make of one datum's weights, an estimate and its error each a part."""
     parts = {}
     for reduction in reductions:
-        for name, estimate in reduction(terms).items():
+        for name, estimate in reduction(terms, judge).items():
             if isinstance(estimate, Estimate):
                 parts[name] = estimate.value.cpu().numpy()
                 parts[f"{name}_se"] = estimate.standard_error.cpu().numpy()
@@ -119,13 +165,13 @@ def _reduce(reductions: Sequence[Reduction], terms: LogWeights) -> dict[str, np.
     return parts
 
 
-def elbo_reduction(terms: LogWeights) -> dict[str, Estimate | np.ndarray]:
+def elbo_reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.ndarray]:
     """ELBO."""
     return {"elbo": elbo_of(terms.log_weights)}
 
 
 def _iwae(ks: Sequence[int]) -> Reduction:
-    def reduction(terms: LogWeights) -> dict[str, Estimate | np.ndarray]:
+    def reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.ndarray]:
         estimates = [iwae_of(terms.log_weights, k) for k in ks]
         value, error = (torch.stack(parts) for parts in zip(*estimates, strict=True))
         return {"iwae": Estimate(value, error)}
@@ -133,17 +179,19 @@ def _iwae(ks: Sequence[int]) -> Reduction:
     return reduction
 
 
-def evidence_reduction(terms: LogWeights) -> dict[str, Estimate | np.ndarray]:
+def evidence_reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.ndarray]:
     """Log p(x) with its effective sample size and Pareto k-hat."""
     log_weights = terms.log_weights
+    khat = pareto_khat(log_weights)
     return {
         "log_evidence": log_evidence_of(log_weights),
         "ess": effective_sample_size(log_weights).cpu().numpy(),
-        "khat": pareto_khat(log_weights),
+        "khat": khat,
+        **judge(terms, khat),
     }
 
 
-def gap_reduction(terms: LogWeights) -> dict[str, Estimate | np.ndarray]:
+def gap_reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.ndarray]:
     """Gap log p(x) - ELBO, and the two parts of the ELBO: reconstruction and KL to the prior."""
     return {
         "gap": gap_of(terms.log_weights),
@@ -255,8 +303,9 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
     -------
     DataFrame
         Rows by quantity; columns ``mean``, ``mc_se`` and ``sampling_se``, in nats, except
-        ``ess`` (particles) and ``khat > 0.7`` (share of the data; NaN where no weights are
-        judged).
+        ``ess`` (particles), ``khat > 0.7`` (share of the data; NaN where no weights are judged)
+        and ``withheld`` (share of the data whose log p(x) has no error that can be trusted; where
+        it is not 0, ``mc_se`` of log p(x) is NaN and the mean a lower bound; so for the gap).
     """
     table: dict[str, tuple[float, float, float]] = {}
     for name in results.data_vars:
@@ -269,11 +318,15 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
                 at_k = errors.sel(num_particles=k) if errors is not None else None
                 table[f"{name}_{k}"] = _mean(values.sel(num_particles=k), at_k)
         else:
-            table[str(name)] = _mean(values, errors)
+            mean, mc, sampling = _mean(values, errors)
+            judged = "log_evidence_se" in results and name in ("log_evidence", "gap")
+            table[str(name)] = mean, error_of_mean(results, str(name)) if judged else mc, sampling
     if "khat" in results:
         above = (results["khat"] > KHAT_LIMIT).astype(float)
         judged = bool(results["khat"].notnull().any())
         table[f"khat > {KHAT_LIMIT}"] = _mean(above if judged else results["khat"], None)
+    if "doubt" in results:
+        table["withheld"] = _mean((results["doubt"] != 0).astype(float), None)
     return pd.DataFrame.from_dict(table, orient="index", columns=["mean", "mc_se", "sampling_se"])
 
 

@@ -52,8 +52,10 @@ def gap(
     Dataset
         ``gap``, ``elbo``, ``log_evidence``, ``reconstruction`` = E_q[log p(x|z)] and
         ``kl_to_prior`` = KL(q(z|x) || p(z)), each with ``_se``, in nats, dimension ``datum``;
-        ``ess`` and ``khat``. elbo = reconstruction - kl_to_prior, and gap = log_evidence -
-        elbo, exactly. Never above the true KL in expectation, since log p(x) is a lower bound.
+        ``ess``, ``khat``, and why an error is withheld, ``doubt`` and ``gap_doubt``, keys of
+        ``trust.DOUBTS`` with 0 for trusted. elbo = reconstruction - kl_to_prior, and gap =
+        log_evidence - elbo, exactly. Never above the true KL in expectation, since log p(x) is a
+        lower bound.
     """
     reductions = [elbo_reduction, evidence_reduction, gap_reduction]
     return reduce_weights(reductions, model, guide, x, num_particles, **engine)
@@ -140,7 +142,9 @@ def gap_parts(
         "amortisation_gap": (best_elbo - elbo, np.hypot(elbo_se, best_se)),
         "gap": (evidence - elbo, np.hypot(evidence_se, elbo_se)),
     }
-    results = best[["khat"]]
+    results = best[["khat", "doubt", "gap_doubt"]]
+    if hasattr(model, "log_prob"):
+        results["doubt"].values[:] = results["gap_doubt"].values[:] = 0.0
     for name, (value, error) in variables.items():
         results[name] = ("datum", value)
         results[f"{name}_se"] = ("datum", error)

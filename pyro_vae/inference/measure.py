@@ -106,6 +106,8 @@ def measure(
         results["gap"].values[:] = known - results["elbo"].values
         results["gap_se"].values[:] = results["elbo_se"].values
         results["khat"].values[:] = np.nan
+    if exact:
+        results["doubt"].values[:] = results["gap_doubt"].values[:] = 0.0
     if summed_out:
         # What was weighed is p(x), not p(x | z) and p(z): the ELBO has no such parts here.
         for name in ("reconstruction", "kl_to_prior"):

@@ -1,8 +1,8 @@
 """Confidence intervals for log p(x), and how many particles a given width takes.
 
 By the delta method log mean(w) is near normal, with mean log p(x) - v / (2 K) and variance
-v / K, where v = Var(w) / E[w]^2. Both need a finite variance of the weights, so both are
-withheld where the Pareto k-hat is above 0.7 (Vehtari et al., 2024, arXiv 1507.02646).
+v / K, where v = Var(w) / E[w]^2. Both stand on an estimate of that variance, so both are
+withheld where it cannot be trusted: see ``trust``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import torch
 import xarray as xr
 from scipy import stats
 
@@ -19,7 +20,6 @@ from pyro_vae.conversion import takes_data
 from pyro_vae.inference.bounds import log_evidence_of
 from pyro_vae.inference.diagnostics import (
     FEWEST_DRAWS,
-    KHAT_LIMIT,
     effective_sample_size,
     pareto_khat,
 )
@@ -27,16 +27,24 @@ from pyro_vae.inference.evaluate import reduce_weights
 from pyro_vae.inference.evidence.importance import MAX_PARTICLES
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.inference.proposals import propose
+from pyro_vae.inference.trust import (
+    KHAT_TRUSTED,
+    LARGEST_SHARE,
+    largest_share,
+    trusted,
+    withheld_note,
+)
+from pyro_vae.inference.weights import LogWeights
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_vae.inference.bounds import Estimate
+    from pyro_vae.inference.evaluate import Judge
     from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.proposals import Proposal
     from pyro_vae.inference.traces import Program
-    from pyro_vae.inference.weights import LogWeights
 
 __all__ = ["ParticlePlan", "interval", "plan_particles", "reach"]
 
@@ -82,8 +90,8 @@ def interval(results: xr.Dataset, level: float = 0.95) -> xr.Dataset:
     Returns
     -------
     Dataset
-        ``lower`` and ``upper`` over ``datum``, in nats; NaN where k-hat is above 0.7 or the
-        draws are fewer than 25, as the attribute ``note`` then says in words.
+        ``lower`` and ``upper`` over ``datum``, in nats; NaN where ``trust`` withholds the error,
+        as the attribute ``note`` then says in words.
 
     Raises
     ------
@@ -97,17 +105,15 @@ def interval(results: xr.Dataset, level: float = 0.95) -> xr.Dataset:
             "log_evidence, evaluate or reach returned"
         )
     value, error = results["log_evidence"].values, results["log_evidence_se"].values
-    khat = results["khat"].values
-    drawn = results["particles"].values if "particles" in results else results.attrs["particles"]
-    withheld = (khat > KHAT_LIMIT) | ((drawn < FEWEST_DRAWS) & (error > 0))
+    given = trusted(results)
     corrected = results.attrs.get("bound") == "neither"
     centre = value if corrected else value + error**2 / 2
     ends = {
-        name: ("datum", np.where(withheld, math.nan, centre + sign * z * error))
+        name: ("datum", np.where(given, centre + sign * z * error, math.nan))
         for name, sign in (("lower", -1), ("upper", 1))
     }
     found = xr.Dataset(ends, coords={"datum": results["datum"].values})
-    found.attrs.update(level=level, units="nats", note=_refusal(withheld, "No interval is given"))
+    found.attrs.update(level=level, units="nats", note=withheld_note(results))
     return found
 
 
@@ -130,8 +136,8 @@ def plan_particles(log_weights: Tensor, target: float = 0.1, level: float = 0.95
     Returns
     -------
     ParticlePlan
-        No number is given where k-hat is above 0.7: the variance that the plan would rest on
-        may not exist.
+        No number is given where the weights are heavy-tailed: the variance that the plan would
+        rest on may not exist.
 
     Raises
     ------
@@ -159,7 +165,8 @@ def plan_particles(log_weights: Tensor, target: float = 0.1, level: float = 0.95
         margin = spread * np.sqrt(1 / count + 1 / particles)
         particles = ((z / target) ** 2 * (square - 1 + margin)).clip(FEWEST_DRAWS)
     particles = np.ceil(particles)
-    refused = khat > KHAT_LIMIT
+    shares = np.array([largest_share(column) for column in torch.from_numpy(ratio.T)])
+    refused = (shares > LARGEST_SHARE) | ((khat > KHAT_TRUSTED) & np.isfinite(khat))
     note = _refusal(refused, "No number of particles is given")
     return ParticlePlan(np.where(refused, math.nan, particles), khat, note)
 
@@ -181,8 +188,8 @@ def reach(
     """Log p(x) to a half-width that was asked for: a pilot, a plan, then fresh draws.
 
     The estimate is of the fresh draws alone, whose number the pilot decided, so mean(w) stays
-    unbiased and log p(x) a stochastic lower bound. Where the pilot's k-hat is above 0.7 there
-    is no plan, and the estimate is the pilot's.
+    unbiased and log p(x) a stochastic lower bound. Where its weights are heavy-tailed
+    there is no plan, and the estimate is the pilot's.
 
     Parameters
     ----------
@@ -218,22 +225,25 @@ def reach(
         planned = plan_particles(terms.log_weights, target, level).particles[0]
         return 0 if math.isnan(planned) else int(min(planned, max_particles))
 
-    def reduction(terms: LogWeights) -> dict[str, Estimate | np.ndarray]:
+    def reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.ndarray]:
         weights = terms.log_weights
         fresh = len(weights) - pilot
-        used = weights[pilot:] if fresh else weights
+        start = pilot if fresh else 0
+        used = weights[start:]
+        khat = pareto_khat(used)
         return {
             "log_evidence": log_evidence_of(used),
             "ess": effective_sample_size(used).cpu().numpy(),
-            "khat": pareto_khat(used),
+            "khat": khat,
             "particles": np.array([float(fresh)]),
+            "doubt": judge(LogWeights(*(term[start:] for term in terms)), khat)["doubt"],
         }
 
     start = time.perf_counter()
     program, arguments = propose(guide, proposal)
     rows = reduce_weights([reduction], model, program, x, pilot, more=more, **arguments, **engine)
     error, fresh = rows["log_evidence_se"].values, rows["particles"].values
-    extra = {name: rows[name].values for name in ("ess", "khat", "particles")}
+    extra = {name: rows[name].values for name in ("ess", "khat", "particles", "doubt")}
     return evidence_result(
         rows["log_evidence"].values,
         error,
@@ -259,7 +269,7 @@ def _refusal(refused: np.ndarray, what: str) -> str:
     if not refused.any():
         return ""
     return (
-        f"{what} for {int(refused.sum())} of {len(refused)} data, whose weights have a k-hat "
-        f"above {KHAT_LIMIT} or are too few: their variance cannot be told, so take a wider or "
-        "defensive proposal, or an estimator other than importance sampling."
+        f"{what} for {int(refused.sum())} of {len(refused)} data, whose weights are heavy-tailed: "
+        "their variance cannot be told, so take a longer pilot, a wider or defensive proposal, or "
+        "an estimator other than importance sampling."
     )

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Draws",
     "LogWeights",
+    "column_drawer",
     "cross_log_guide",
     "log_weights",
     "sample_log_weights",
@@ -253,6 +254,25 @@ def stream_draws(
     num_particles: int,
     chunk_size: int | None = None,
     *,
+    start: int = 0,
+    **engine: Any,
+) -> Iterator[Draws]:
+    """Particles of the guide and their weights, one datum at a time: those of ``log_weights``.
+
+    The arguments are those of ``stream_log_weights``; every tensor has shape ``(num_particles, 1,
+    ...)``. A discrete site that is summed out has no draws.
+    """
+    draw = column_drawer(model, guide, x, num_particles, chunk_size, **engine)
+    return (draw(row) for row in range(start, count(x)))
+
+
+def column_drawer(
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    num_particles: int,
+    chunk_size: int | None = None,
+    *,
     seed: int = 0,
     memory_limit: int = MEMORY_LIMIT,
     enumerate_discrete: bool = False,
@@ -260,12 +280,10 @@ def stream_draws(
     data_plate: str | None = None,
     prior_share: float = 0.0,
     more: Callable[[LogWeights], int] | None = None,
-    start: int = 0,
-) -> Iterator[Draws]:
-    """Particles of the guide and their weights, one datum at a time: those of ``log_weights``.
+) -> Callable[[int], Draws]:
+    """A function from the row of a datum to its draws: what ``stream_draws`` gives, in any order.
 
-    The arguments are those of ``stream_log_weights``; every tensor has shape ``(num_particles, 1,
-    ...)``. A discrete site that is summed out has no draws.
+    The arguments are those of ``stream_log_weights``.
     """
     first = take(x, slice(1))
     with torch.no_grad(), isolated(seed):
@@ -303,16 +321,13 @@ def stream_draws(
                 stop += more(blocks[0].terms)
         return _concatenate(blocks)
 
-    def columns() -> Iterator[Draws]:
-        seen: Counter[bytes] = Counter()
-        for row in range(count(x)):
-            datum = take(x, slice(row, row + 1))
-            content = _digest(datum)
-            seen[content] += 1
-            if row >= start:
-                yield column(datum, seen[content])
-
-    return columns()
+    seen: Counter[bytes] = Counter()
+    occurrences = []
+    for row in range(count(x)):
+        content = _digest(take(x, slice(row, row + 1)))
+        seen[content] += 1
+        occurrences.append(seen[content])
+    return lambda row: column(take(x, slice(row, row + 1)), occurrences[row])
 
 
 def _digest(datum: Inputs) -> bytes:

@@ -40,7 +40,7 @@ def model_comparison(comparison: HasTable) -> Figure:
     rows = np.arange(len(names))
     figure = Figure(figsize=(7.2, 1.4 + 0.24 * max(lines, len(names))))
     left, right = figure.subplots(1, 2, sharey=True)
-    total = np.hypot(table["sampling_se"], table["mc_se"])
+    total = np.hypot(table["sampling_se"], table["mc_se"].fillna(0.0))
     left.hlines(rows, table["elbo"], table["log_evidence"], color="0.6", linewidth=1, zorder=1)
     dots: dict[str, Any] = {"fmt": "o", "color": BLUE, "markersize": 4}
     left.errorbar(table["log_evidence"].to_numpy(), rows, xerr=total, label="log p(x)", **dots)

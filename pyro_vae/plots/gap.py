@@ -22,7 +22,8 @@ def gap_per_datum(results: xr.Dataset) -> Figure:
     Parameters
     ----------
     results
-        ``gap``, ``elbo``, ``log_evidence`` (nats) and ``khat`` over ``datum``.
+        ``gap``, ``elbo``, ``log_evidence`` (nats) and ``doubt``, 0 where its error is trusted,
+        over ``datum``.
     """
     figure = Figure(figsize=(7.2, 3.4))
     left, right = figure.subplots(1, 2)
@@ -32,11 +33,11 @@ def gap_per_datum(results: xr.Dataset) -> Figure:
     left.set(xlabel="gap = KL(q || posterior) (nats)", ylabel="number of data")
     left.legend()
 
-    unreliable = results["khat"].values > 0.7
+    unreliable = results["doubt"].values != 0
     x, y = results["log_evidence"].values, results["elbo"].values
     right.plot(x[~unreliable], y[~unreliable], ".", color=BLUE, alpha=0.6, markersize=5)
     if unreliable.any():
-        many = f"k-hat > 0.7: {unreliable.sum()} of {len(gap)}"
+        many = f"no error bar: {unreliable.sum()} of {len(gap)}"
         look = {"color": VERMILION, "markersize": 4, "alpha": 0.6}
         right.plot(x[unreliable], y[unreliable], "x", **look, label=many)
     ends = np.array([min(x.min(), y.min()), max(x.max(), y.max())])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["conclusions", "figures", "hole_table", "table"]
 
-#: Share of data with k-hat above 0.7 beyond which an estimate is marked as a bound.
+#: Share of data whose error is withheld beyond which an estimate is marked as a bound.
 _UNSURE = 0.05
 
 
@@ -64,7 +64,7 @@ def _evidence_cells(results: xr.Dataset) -> dict[str, str]:
         return _cell(summary.loc[name, "mean"], summary.loc[name, "sampling_se"], digits=digits)
 
     # Weights with such tails give a lower bound that more particles would raise.
-    unsure = summary["mean"].get("khat > 0.7", 0.0) > _UNSURE
+    unsure = summary["mean"].get("withheld", 0.0) > _UNSURE
     bound = bool(attrs.get("deterministic_guide")) or bool(unsure and not attrs["exact"])
     row = {"ELBO": cell("elbo", 1)}
     row["log p(x)"] = ("≥ " if bound else "") + cell("log_evidence", 1)

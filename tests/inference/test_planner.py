@@ -31,6 +31,7 @@ def weights_of(x, particles, rng):
 def as_results(weights):
     value, error = log_evidence_of(weights)
     rows = {"log_evidence": value, "log_evidence_se": error, "khat": pareto_khat(weights)}
+    rows["doubt"] = np.zeros(len(value))
     return xr.Dataset(
         {name: ("datum", np.asarray(row)) for name, row in rows.items()},
         coords={"datum": np.arange(len(value))},
@@ -76,8 +77,10 @@ def test_intervals_through_the_engine():
     ):
         found = interval(results)
         covered = int(((found["lower"] <= exact) & (exact <= found["upper"])).sum())
-        assert stats.binom(60, 0.95).cdf(covered) > 1e-4
-        assert (found["upper"] > found["lower"]).all()
+        given = int(found["lower"].notnull().sum())
+        assert given > 20
+        assert stats.binom(given, 0.95).cdf(covered) > 1e-4
+        assert (found["upper"] > found["lower"]).sum() == given
 
 
 def narrow_guide(x):
@@ -97,7 +100,7 @@ def test_unreliable_weights_have_neither_interval_nor_plan():
     assert (results["khat"] > 0.7).all()
     found = interval(results)
     assert np.isnan(found["lower"]).all()
-    assert "No interval is given for 3 of 3 data" in found.attrs["note"]
+    assert "No error bar is given for 3 of 3 data" in found.attrs["note"]
     reached = reach(toy_model, narrow_guide, x, pilot=2000)
     assert (reached["particles"] == 0).all()
     assert "No number of particles is given for 3 of 3 data" in reached.attrs["note"]

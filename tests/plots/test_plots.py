@@ -26,7 +26,7 @@ def results():
             "log_evidence": ("datum", evidence),
             "elbo": ("datum", evidence - gap),
             "gap": ("datum", gap),
-            "khat": ("datum", np.where(np.arange(50) < 7, 0.9, 0.1)),
+            "doubt": ("datum", np.where(np.arange(50) < 7, 1.0, 0.0)),
         },
         coords={"num_particles": ks},
         attrs={"particles": 50},

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pyro_vae.inference.bounds import Estimate
+    from pyro_vae.inference.evaluate import Judge
     from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.proposals import Proposal
     from pyro_vae.inference.traces import Program
@@ -77,9 +78,10 @@ def log_evidence(
     -------
     Dataset
         ``log_evidence`` and its Monte Carlo ``log_evidence_se`` in nats, the effective sample
-        size ``ess``, and Pareto ``khat``; with ``target_error`` also ``particles``, the number
-        drawn; dimension ``datum``. In expectation a lower bound, unless smoothed or corrected;
-        not to be believed where ``khat`` is above 0.7.
+        size ``ess``, Pareto ``khat``, and ``doubt``, 0 where the error can be trusted and else a
+        key of ``trust.DOUBTS``; with ``target_error`` also ``particles``, the number drawn;
+        dimension ``datum``. In expectation a lower bound, unless smoothed or corrected; nothing
+        else where ``doubt`` is not 0.
 
     Raises
     ------
@@ -107,10 +109,11 @@ def log_evidence(
         of = jackknife_of if jackknife else log_evidence_of
         return of(weights), pareto_khat(weights)
 
-    def reduction(terms: LogWeights) -> dict[str, Estimate | np.ndarray]:
+    def reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.ndarray]:
         value, khat = estimate(terms)
         ess = effective_sample_size(terms.log_weights).cpu().numpy()
         found: dict[str, Estimate | np.ndarray] = {"log_evidence": value, "ess": ess, "khat": khat}
+        found["doubt"] = judge(terms, khat)["doubt"]
         if target_error is not None:
             found["particles"] = np.array([float(len(terms.log_weights))])
         return found

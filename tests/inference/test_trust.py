@@ -1,0 +1,74 @@
+"""What is withheld, and that intervals which are given cover; the zoo has the pairs."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.inference.zoo import OUT_OF_SIGHT, ZOO, covered, replications
+from tests.tolerances import STANDARD_ERRORS
+
+
+@pytest.mark.parametrize(
+    ("name", "particles"),
+    [
+        ("1.5 as wide, 2 dims", 1000),
+        ("shifted by 0.5 sd", 1000),
+        ("discrete, flat guide", 1000),
+        ("bounded, Beta(30, 20)", 1000),
+    ],
+)
+def test_intervals_that_are_given_cover(name, particles):
+    found = replications(ZOO[name], particles, 200, seed=1)
+    given = found["doubt"] == 0
+    assert given.mean() > 0.5
+    slack = STANDARD_ERRORS * math.sqrt(0.05 * 0.95 / given.sum())
+    assert covered(found)[given].mean() > 0.95 - slack
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "0.5 as wide, 2 dims",
+        "shifted by 3 sd",
+        "correlated 0.95, mean field",
+        "hierarchical, x = 6",
+        "Student t(5)",
+        "discrete, mass 0.3 at 0.00001",
+        "near mode, 10 %",
+        "far mode, 50 %",
+        "far mode, 1 %",
+        "far mode, 1 %, 10 dims",
+    ],
+)
+def test_pairs_that_do_not_cover_are_withheld(name):
+    found = replications(ZOO[name], 1000, 100, seed=2)
+    assert (found["doubt"] != 0).all()
+
+
+def test_khat_alone_lets_a_far_mode_through():
+    found = replications(ZOO["far mode, 50 %"], 1000, 50, seed=3)
+    usual = ~(found["khat"] > 0.6)
+    assert usual.mean() > 0.9
+    assert not covered(found)[usual].any()
+
+
+def test_a_mode_that_no_draw_reaches_is_not_seen():
+    """The limit of the promise: neither guide nor prior draws five deviations away."""
+    found = replications(OUT_OF_SIGHT, 10_000, 20, seed=4)
+    assert (found["doubt"] == 0).any()
+    assert not covered(found).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(ZOO))
+@pytest.mark.parametrize("particles", [100, 1000, 10_000])
+def test_every_cell_of_the_zoo(name, particles):
+    found = replications(ZOO[name], particles, 800 if particles < 10_000 else 200, seed=5)
+    for doubt, of in (("doubt", "log_evidence"), ("gap_doubt", "gap")):
+        given = found[doubt] == 0
+        if given.mean() < 0.01:
+            continue
+        slack = 3 * math.sqrt(0.07 * 0.93 / given.sum())
+        assert covered(found, of)[given].mean() > 0.93 - slack
+    assert np.isfinite(found["error"]).all()
