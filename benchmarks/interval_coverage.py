@@ -17,7 +17,7 @@ import torch
 from matplotlib.figure import Figure
 
 from pyro_vae.plots.style import BLUE, VERMILION, styled
-from tests.inference.zoo import OUT_OF_SIGHT, ZOO, covered, replications
+from tests.inference.zoo import OUT_OF_REACH, ZOO, covered, given, replications
 
 PARTICLES = (100, 1000, 10_000)
 
@@ -28,23 +28,21 @@ GIVEN = 0.01
 def measure(runs: int, seed: int = 0) -> dict[tuple[str, int], dict[str, float]]:
     """Coverage and share given, of log p(x) and of the gap, by pair and K."""
     table = {}
-    for name, pair in {**ZOO, "far mode, out of sight": OUT_OF_SIGHT}.items():
+    for name, pair in (ZOO | OUT_OF_REACH).items():
         for particles in PARTICLES:
             size = runs if particles < 10_000 else runs // 4
             found = replications(pair, particles, size, seed)
             row: dict[str, float] = {"runs": size}
             limit = min(1 - 1 / math.log10(particles), 0.7)
-            for of, doubt, error in (
-                ("log_evidence", "doubt", "se"),
-                ("gap", "gap_doubt", "gap_se"),
-            ):
-                inside, given = covered(found, of), found[doubt] == 0
+            for of, error in (("log_evidence", "se"), ("gap", "gap_se")):
+                inside, let = covered(found, of), given(found, of)
                 usual = ~(found["khat"] > limit)
                 row |= {
                     f"{of} all": inside.mean(),
                     f"{of} khat": inside[usual].mean() if usual.any() else math.nan,
-                    f"{of} given": given.mean(),
-                    f"{of} covered": inside[given].mean() if given.any() else math.nan,
+                    f"{of} given": let.mean(),
+                    f"{of} covered": inside[let].mean() if let.any() else math.nan,
+                    f"{of} conditional": (found["doubt"][let] == 2).mean() if let.any() else 0.0,
                     f"{of} half-width": 1.96 * np.median(found[error]),
                 }
             row["khat given"] = usual.mean()
@@ -68,11 +66,12 @@ def as_markdown(table: dict[tuple[str, int], dict[str, float]]) -> str:
 
 
 def _cell(row: dict[str, float], of: str) -> str:
-    before, given, inside = row[f"{of} all"], row[f"{of} given"], row[f"{of} covered"]
-    if given < GIVEN:
+    before, share, inside = row[f"{of} all"], row[f"{of} given"], row[f"{of} covered"]
+    if share < GIVEN:
         return f"{before:.1%} → withheld"
-    error = math.sqrt(max(inside * (1 - inside), 0.05 * 0.95) / (given * row["runs"]))
-    return f"{before:.1%} → **{inside:.1%}** ± {error:.1%} of {given:.0%}"
+    error = math.sqrt(max(inside * (1 - inside), 0.05 * 0.95) / (share * row["runs"]))
+    condition = "*" if row[f"{of} conditional"] > 0.5 else ""
+    return f"{before:.1%} → **{inside:.1%}** ± {error:.1%} of {share:.0%}{condition}"
 
 
 @styled
@@ -80,7 +79,7 @@ def coverage_figure(table: dict[tuple[str, int], dict[str, float]]) -> Figure:
     """Coverage of every cell: of what a k-hat of 0.7 lets through, and of what is given."""
     figure = Figure(figsize=(7.4, 3.6))
     panels = figure.subplots(1, 2, sharey=True)
-    seen = {key: row for key, row in table.items() if key[0] != "far mode, out of sight"}
+    seen = {key: row for key, row in table.items() if key[0] in ZOO}
     for axes, of, title in zip(panels, ("log_evidence", "gap"), ("log p(x)", "gap"), strict=True):
         for share, column, colour, mark, label in (
             ("khat given", f"{of} khat", VERMILION, "x", "k-hat below its limit"),

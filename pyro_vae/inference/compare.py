@@ -98,7 +98,7 @@ class Comparison:
         (data), ``difference`` to the best with its ``dse`` and its Monte Carlo part ``dse_mc``,
         ``p_value`` (unadjusted: the best was chosen by the same data) and ``p_holm`` (Holm,
         1979), ``elbo`` and ``elbo_rank``, ``gap``, ``exact``, ``unreliable`` (share of the data
-        whose error is withheld; where there are any, ``mc_se`` and ``dse_mc`` are NaN),
+        whose error is withheld; ``mc_se`` and ``dse_mc`` are NaN where they are withheld),
         ``active_units``, ``latent_dim``, ``parameters``, ``seconds``.
         """
         best = next(iter(self.results))
@@ -202,7 +202,7 @@ class Comparison:
         evidence, attrs = results["log_evidence"].values, results.attrs
         mc = float(np.sqrt((results["log_evidence_se"].values ** 2).sum())) / count
         spread = float(evidence.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan
-        given = all(trusted(self.results[who]).all() for who in (name, best))
+        given = all(math.isfinite(error_of_mean(self.results[who])) for who in (name, best))
         to_best = self.paired(name, best) if name != best else Difference(0, 0, 0, 0, math.nan)
         return {
             "log_evidence": float(evidence.mean()),

@@ -24,7 +24,14 @@ from pyro_vae.inference.bounds import (
 )
 from pyro_vae.inference.diagnostics import KHAT_LIMIT, effective_sample_size, pareto_khat
 from pyro_vae.inference.inputs import count
-from pyro_vae.inference.trust import PROBE_SHARE, doubts, error_of_mean, probe_size
+from pyro_vae.inference.trust import (
+    PROBE_SHARE,
+    RESULTS,
+    doubts,
+    error_of_mean,
+    probe_size,
+    trusted,
+)
 from pyro_vae.inference.weights import column_drawer, stream_log_weights
 from pyro_vae.verbs import verb
 
@@ -112,7 +119,7 @@ def reduce_weights(
         bound="log_evidence is a stochastic lower bound, exact as the number of particles grows",
     )
     for variable in results.data_vars.values():
-        if variable.name not in ("khat", "ess", "doubt", "gap_doubt"):
+        if variable.name not in ("khat", "ess", *RESULTS):
             variable.attrs["units"] = "nats"
     return results
 
@@ -304,8 +311,9 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
     DataFrame
         Rows by quantity; columns ``mean``, ``mc_se`` and ``sampling_se``, in nats, except
         ``ess`` (particles), ``khat > 0.7`` (share of the data; NaN where no weights are judged)
-        and ``withheld`` (share of the data whose log p(x) has no error that can be trusted; where
-        it is not 0, ``mc_se`` of log p(x) is NaN and the mean a lower bound; so for the gap).
+        and ``withheld`` (share of the data whose log p(x) has no error that can be trusted).
+        ``mc_se`` of log p(x) and of the gap is NaN where it is withheld: see
+        ``trust.error_of_mean``.
     """
     table: dict[str, tuple[float, float, float]] = {}
     for name in results.data_vars:
@@ -326,7 +334,7 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
         judged = bool(results["khat"].notnull().any())
         table[f"khat > {KHAT_LIMIT}"] = _mean(above if judged else results["khat"], None)
     if "doubt" in results:
-        table["withheld"] = _mean((results["doubt"] != 0).astype(float), None)
+        table["withheld"] = _mean(results["doubt"].copy(data=1.0 - trusted(results)), None)
     return pd.DataFrame.from_dict(table, orient="index", columns=["mean", "mc_se", "sampling_se"])
 
 

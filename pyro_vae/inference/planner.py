@@ -231,19 +231,23 @@ def reach(
         start = pilot if fresh else 0
         used = weights[start:]
         khat = pareto_khat(used)
+        judged = judge(LogWeights(*(term[start:] for term in terms)), khat)
         return {
             "log_evidence": log_evidence_of(used),
             "ess": effective_sample_size(used).cpu().numpy(),
             "khat": khat,
             "particles": np.array([float(fresh)]),
-            "doubt": judge(LogWeights(*(term[start:] for term in terms)), khat)["doubt"],
+            "doubt": judged["doubt"],
+            "top_share": judged["top_share"],
         }
 
     start = time.perf_counter()
     program, arguments = propose(guide, proposal)
     rows = reduce_weights([reduction], model, program, x, pilot, more=more, **arguments, **engine)
     error, fresh = rows["log_evidence_se"].values, rows["particles"].values
-    extra = {name: rows[name].values for name in ("ess", "khat", "particles", "doubt")}
+    extra = {
+        name: rows[name].values for name in ("ess", "khat", "particles", "doubt", "top_share")
+    }
     return evidence_result(
         rows["log_evidence"].values,
         error,

@@ -2,20 +2,24 @@
 
 The error comes from the same weights as the estimate, so where they have missed something both
 are wrong together, and a k-hat below 0.7 does not exclude it. Three questions are asked of every
-datum, and its error is withheld at the first that is answered badly:
+datum: a bad answer to the first two withholds its error, and to the third puts a condition on it.
 
 1. Does one draw carry the error, or has the tail a k-hat above 0.3? Then larger weights are likely
    to be missing: they, and not the variance, set the number of draws that importance sampling
    takes (Chatterjee & Diaconis, 2018, arXiv 1511.01437). A limit of 0.7, above which an estimate
    cannot be relied on (Vehtari et al., 2024, arXiv 1507.02646), is too high for its error: where
    the true shape is above that, k-hat is below it when the tail was missed.
-2. Could a second proposal see what the guide misses? Half of a further, smaller set of draws
-   comes from the prior (Hesterberg, 1995, "Weighted average importance sampling and defensive
-   mixture distributions"). Where too few of them would fall on the posterior that the guide
-   knows, they would not fall on another mode of its kind either.
-3. Do they agree? Neither may the second set find mass where the weights are above all those that
-   the estimate rests on, nor may the estimate from both sets together, by the balance heuristic
-   (Owen & Zhou, 2000, "Safe and effective importance sampling"), be further away than the error.
+2. Does a second proposal agree? Half of a further, smaller set of draws comes from the prior
+   (Hesterberg, 1995, "Weighted average importance sampling and defensive mixture distributions").
+   Neither may it find mass where the weights are above all those that the estimate rests on, nor
+   may the estimate from both sets together, by the balance heuristic (Owen & Zhou, 2000, "Safe
+   and effective importance sampling"), be further away than the error.
+3. Could it have disagreed? Where too few of the prior's draws would fall on the posterior that
+   the guide knows, they would not fall on another mode of its kind either: the error is given on
+   the condition that the guide misses no mode.
+
+Errors of many data average out, and so do their faults: that of a mean over data is judged by the
+draws of all of them together.
 
 What is promised, and what is not: a mode that neither guide nor prior reaches is seen by nobody.
 """
@@ -43,6 +47,7 @@ __all__ = [
     "KHAT_TRUSTED",
     "LARGEST_SHARE",
     "PROBE_SHARE",
+    "RESULTS",
     "doubts",
     "error_of_mean",
     "largest_share",
@@ -53,6 +58,12 @@ __all__ = [
 
 #: Largest share of the variance of a mean that one draw may carry.
 LARGEST_SHARE = 0.08
+
+#: The same of a mean over data, which has so many more draws.
+_LARGEST_SHARE_OF_MEAN = 0.01
+
+#: Share of the data at which the second set may contradict the first by chance.
+_CONTRADICTED = 0.25
 
 #: Largest k-hat of weights whose error is trusted.
 KHAT_TRUSTED = 0.3
@@ -71,11 +82,17 @@ _UNSEEN_MASS = 0.5
 DOUBTS = {
     0: "trusted",
     1: "the weights are heavy-tailed, or fewer than 25",
-    2: "the prior's draws hardly reach the posterior, so a mode that was missed would not show",
+    2: "given on the condition that the guide misses no mode",
     3: "draws from the prior contradict the guide's",
     4: "the model cannot be drawn from its prior, so nothing tells what the guide misses",
     5: "nothing judged it: measure again",
 }
+
+#: What results keep of the judgement, in the order in which ``doubts`` finds it.
+RESULTS = ("doubt", "gap_doubt", "top_share", "gap_top_share")
+
+#: Those with which an error is given.
+_GIVEN = (0, 2)
 
 
 def probe_size(num_particles: int) -> int:
@@ -90,7 +107,7 @@ def doubts(
     *,
     khat: float,
     prior_share: float = 0.0,
-) -> dict[str, int]:
+) -> dict[str, float]:
     """Why the errors of one datum's log p(x) and of its gap are withheld.
 
     Parameters
@@ -100,8 +117,7 @@ def doubts(
         has ``prior_share`` of the prior.
     probe
         Gives the terms of the second set, ``(size, 1)``, drawn apart from the first from the same
-        guide with ``PROBE_SHARE`` of the prior, or None where the prior cannot be drawn from; it
-        is called only where the first set leaves the question open.
+        guide with ``PROBE_SHARE`` of the prior, or None where the prior cannot be drawn from.
     size
         Draws of the second set.
     khat
@@ -112,18 +128,21 @@ def doubts(
     Returns
     -------
     dict
-        ``doubt`` for log p(x) and ``gap_doubt``, keys of ``DOUBTS``; 0 is trusted.
+        ``doubt`` for log p(x) and ``gap_doubt``, keys of ``DOUBTS``; and ``top_share`` and
+        ``gap_top_share``, what ``largest_share`` gives of their errors.
     """
     first = _Terms(terms, prior_share)
     ratio = (first.own - first.value).exp()
+    shares = [largest_share(part, first.rounding) for part in (ratio, ratio - first.own)]
+    doubt = 1
+    if len(ratio) >= FEWEST_DRAWS:
+        doubt = _second_opinion(first, probe, size, prior_share)
     # Ties, as of a discrete z, have no tail to fit: there k-hat is infinite and tells nothing.
     tail = KHAT_TRUSTED < khat < math.inf
-    few = len(ratio) < FEWEST_DRAWS
-    if few or tail or largest_share(ratio, first.rounding) > LARGEST_SHARE:
-        return {"doubt": 1, "gap_doubt": 1}
-    doubt = _second_opinion(first, probe, size, prior_share)
-    heavy = largest_share(ratio - first.own, first.rounding) > LARGEST_SHARE
-    return {"doubt": doubt, "gap_doubt": doubt or int(heavy)}
+    heavy = [tail or share > LARGEST_SHARE for share in shares]
+    heavy[1] = heavy[1] or heavy[0]
+    found = [1 if doubt in _GIVEN and part else doubt for part in heavy]
+    return dict(zip(RESULTS, (*found, *shares), strict=True))
 
 
 def largest_share(influence: Tensor, rounding: float = 0.0) -> float:
@@ -148,10 +167,6 @@ def _second_opinion(
     """Key of ``DOUBTS`` from what another set of draws finds."""
     count = len(first.own)
     error = float((first.own - first.value).exp().std()) / math.sqrt(count)
-    # The prior's draws expected on the posterior: M a / R, R = E_posterior[p(x | z)] / p(x).
-    log_r = _log_mean(first.own + first.log_likelihood) - 2 * first.value
-    if math.log(size * PROBE_SHARE) - log_r < math.log(_FEWEST_HITS):
-        return 2
     terms = probe()
     if terms is None:
         return 4
@@ -177,7 +192,11 @@ def _second_opinion(
     joint_error = float((both - value).exp().std()) / math.sqrt(len(both))
     # Where the joint estimate is the noisier it cannot tell more than its own noise.
     limit = error if joint_error <= error else max(error, 2 * joint_error)
-    return 3 if abs(value - first.value) > limit else 0
+    if abs(value - first.value) > limit:
+        return 3
+    # The prior's draws expected on the posterior: M a / R, R = E_posterior[p(x | z)] / p(x).
+    log_r = _log_mean(first.own + first.log_likelihood) - 2 * first.value
+    return 2 if math.log(size * PROBE_SHARE) - log_r < math.log(_FEWEST_HITS) else 0
 
 
 def _log_mean(log_weights: Tensor) -> float:
@@ -226,7 +245,7 @@ def trusted(results: xr.Dataset, of: str = "log_evidence") -> np.ndarray:
     ndarray
         Booleans; all True where log p(x) is exact, or is not importance sampling's.
     """
-    return _doubts_of(results, of) == 0
+    return np.isin(_doubts_of(results, of), _GIVEN)
 
 
 def _doubts_of(results: xr.Dataset, of: str) -> np.ndarray:
@@ -242,25 +261,44 @@ def error_of_mean(results: xr.Dataset, of: str = "log_evidence") -> float:
 
     sqrt(s^2 + b^2), with s the standard error and b = mean(s_i^2) / 2 what the logarithm is low
     by on average: that falls with the particles but, unlike s, not with the number of data. NaN
-    where the error of a datum is withheld, since the mean is then a lower bound only.
+    where it is withheld: the errors of some data are, and one draw carries more than a hundredth
+    of the mean's variance, or the second sets contradict the first at more than a quarter of them.
     """
-    if not trusted(results, of).all():
-        return math.nan
     errors, log_errors = (results[f"{name}_se"].values for name in (of, "log_evidence"))
+    if not (trusted(results, of).all() or _mean_trusted(results, of, errors)):
+        return math.nan
     error = math.sqrt(float((errors**2).sum())) / len(errors)
     corrected = results.attrs.get("bound") == "neither"
     return math.hypot(error, 0.0 if corrected else float((log_errors**2).mean()) / 2)
 
 
+def _mean_trusted(results: xr.Dataset, of: str, errors: np.ndarray) -> bool:
+    """Whether the draws of all data together carry the error of the mean."""
+    name = "gap_top_share" if of == "gap" else "top_share"
+    if name not in results or not np.isfinite(errors).all():
+        return False
+    if np.isin(_doubts_of(results, of), (0, 1, 2), invert=True).mean() > _CONTRADICTED:
+        return False
+    squares = errors**2
+    return float((results[name].values * squares).max()) <= _LARGEST_SHARE_OF_MEAN * squares.sum()
+
+
 def withheld_note(results: xr.Dataset, of: str = "log_evidence") -> str:
-    """A sentence on the data whose error is withheld, and why; empty if there are none."""
-    found = _doubts_of(results, of)
-    held = found != 0
-    if not held.any():
-        return ""
-    kinds, counts = np.unique(found[held], return_counts=True)
-    reasons = "; ".join(f"{n}: {DOUBTS[int(kind)]}" for kind, n in zip(kinds, counts, strict=True))
-    return (
-        f"No error bar is given for {int(held.sum())} of {len(held)} data ({reasons}). Their "
-        f"{'gap' if of == 'gap' else 'log p(x)'} is a lower bound, and so is the mean."
-    )
+    """Sentences on the data whose error is withheld or conditional; empty if there are none."""
+    found, count = _doubts_of(results, of), results.sizes["datum"]
+    what = "gap" if of == "gap" else "log p(x)"
+    notes = []
+    held = ~np.isin(found, _GIVEN)
+    if held.any():
+        kinds, numbers = np.unique(found[held], return_counts=True)
+        reasons = "; ".join(f"{n}: {DOUBTS[int(k)]}" for k, n in zip(kinds, numbers, strict=True))
+        notes.append(
+            f"The error of {what} is withheld for {int(held.sum())} of {count} data ({reasons}): "
+            "take it as a lower bound there."
+        )
+    if conditional := int((found == 2).sum()):
+        notes.append(
+            f"For {conditional} of {count} data the error holds on the condition that the guide "
+            "misses no mode: the prior's draws hardly reach the posterior, so none would show."
+        )
+    return " ".join(notes)

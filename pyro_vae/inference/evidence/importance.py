@@ -113,7 +113,8 @@ def log_evidence(
         value, khat = estimate(terms)
         ess = effective_sample_size(terms.log_weights).cpu().numpy()
         found: dict[str, Estimate | np.ndarray] = {"log_evidence": value, "ess": ess, "khat": khat}
-        found["doubt"] = judge(terms, khat)["doubt"]
+        judged = judge(terms, khat)
+        found |= {name: judged[name] for name in ("doubt", "top_share")}
         if target_error is not None:
             found["particles"] = np.array([float(len(terms.log_weights))])
         return found
