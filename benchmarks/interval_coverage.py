@@ -77,13 +77,13 @@ def _cell(row: dict[str, float], of: str) -> str:
 @styled
 def coverage_figure(table: dict[tuple[str, int], dict[str, float]]) -> Figure:
     """Coverage of every cell: of what a k-hat of 0.7 lets through, and of what is given."""
-    figure = Figure(figsize=(7.4, 3.6))
+    figure = Figure(figsize=(7.4, 3.8), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     seen = {key: row for key, row in table.items() if key[0] in ZOO}
     for axes, of, title in zip(panels, ("log_evidence", "gap"), ("log p(x)", "gap"), strict=True):
         for share, column, colour, mark, label in (
-            ("khat given", f"{of} khat", VERMILION, "x", "k-hat below its limit"),
-            (f"{of} given", f"{of} covered", BLUE, "o", "given by trust"),
+            ("khat given", f"{of} khat", VERMILION, "x", "let through by k-hat alone"),
+            (f"{of} given", f"{of} covered", BLUE, "o", "given by inference.trust"),
         ):
             cells = [row for row in seen.values() if row[share] >= GIVEN]
             axes.plot(
@@ -96,9 +96,9 @@ def coverage_figure(table: dict[tuple[str, int], dict[str, float]]) -> Figure:
                 label=label,
             )
         axes.axhline(95, color="0.5", linewidth=1, linestyle="--")
-        axes.set(xlabel="intervals given (%)", title=title)
+        axes.set(xlabel="share of intervals given (%)", title=title)
     panels[0].set_ylabel("of them hold the truth (%)")
-    panels[0].legend(loc="center right", fontsize=9)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 

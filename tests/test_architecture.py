@@ -61,7 +61,7 @@ MAY_IMPORT = {
         "settings",
         "spelling",
     },
-    "data": {"conversion", "errors", "verbs"},
+    "data": {"conversion", "errors", "spelling", "verbs"},
     # Never a concrete model: inference serves any pair.
     "inference": {
         "conversion",

@@ -60,7 +60,7 @@ __all__ = [
 LARGEST_SHARE = 0.08
 
 #: The same of a mean over data, which has so many more draws.
-_LARGEST_SHARE_OF_MEAN = 0.01
+_LARGEST_SHARE_OF_MEAN = 0.03
 
 #: Share of the data at which the second set may contradict the first by chance.
 _CONTRADICTED = 0.25
@@ -261,7 +261,7 @@ def error_of_mean(results: xr.Dataset, of: str = "log_evidence") -> float:
 
     sqrt(s^2 + b^2), with s the standard error and b = mean(s_i^2) / 2 what the logarithm is low
     by on average: that falls with the particles but, unlike s, not with the number of data. NaN
-    where it is withheld: the errors of some data are, and one draw carries more than a hundredth
+    where it is withheld: the errors of some data are, and one draw carries more than 3 %
     of the mean's variance, or the second sets contradict the first at more than a quarter of them.
     """
     errors, log_errors = (results[f"{name}_se"].values for name in (of, "log_evidence"))

@@ -159,7 +159,7 @@ def test_existing_run_is_refused_and_kept(fitted):
 def test_demo(tmp_path):
     arguments = ("demo", "--out", tmp_path / "demo", "--epochs", 2, "--particles", 100)
     out = run(*arguments).stdout
-    for word in ("ELBO", "IWAE_50", "log p(x)", "gap", "k-hat", "exact", "report.html"):
+    for word in ("ELBO", "IWAE_50", "log p(x)", "gap", "its error", "exact", "report.html"):
         assert word in out
     html = (tmp_path / "demo" / "report.html").read_text()
     assert html.count("data:image/png;base64,") == 2 * 8 + 2 * 3

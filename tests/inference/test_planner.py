@@ -100,7 +100,7 @@ def test_unreliable_weights_have_neither_interval_nor_plan():
     assert (results["khat"] > 0.7).all()
     found = interval(results)
     assert np.isnan(found["lower"]).all()
-    assert "No error bar is given for 3 of 3 data" in found.attrs["note"]
+    assert "is withheld for 3 of 3 data" in found.attrs["note"]
     reached = reach(toy_model, narrow_guide, x, pilot=2000)
     assert (reached["particles"] == 0).all()
     assert "No number of particles is given for 3 of 3 data" in reached.attrs["note"]
