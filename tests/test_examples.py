@@ -41,7 +41,13 @@ def test_readme_example_prints_what_the_readme_says(capsys):
     assert len(ours) == len(theirs)
     for one, other in zip(ours, theirs, strict=True):
         if re.fullmatch(r"-?\d+\.\d+", other):
+            # Whether an error is withheld hangs on the largest of all the weights.
+            if one == "NaN":
+                assert float(other) < 0.01
+                continue
             assert float(one) == pytest.approx(float(other), rel=0.05, abs=0.05)
+        elif other == "NaN":
+            assert one == "NaN" or float(one) < 0.01
         else:
             assert one == other
 

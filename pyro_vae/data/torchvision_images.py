@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from pyro_vae.data.sources import RawData, Source, resolve_data_root
 from pyro_vae.errors import DataError, MissingDataError
@@ -46,10 +47,7 @@ class _TorchvisionImages(Source):
 
     def read(self, root: Path, seed: int, download: bool) -> RawData:
         """Grey levels, as whole numbers."""
-        # Slow to import, and needed by these sets alone.
-        from torchvision import datasets
-
-        dataset = getattr(datasets, self.torchvision_name)
+        dataset = getattr(_torchvision_datasets(), self.torchvision_name)
         try:
             train, test = (
                 dataset(str(root), train=part, download=download) for part in (True, False)
@@ -100,6 +98,19 @@ class _TorchvisionImages(Source):
                 f"{self.name}: {folder / f'{prefix}-labels-idx1-ubyte'} has {len(labels)} labels "
                 f"for {len(images)} images: remove both files and download them again"
             )
+
+
+def _torchvision_datasets() -> Any:
+    """Torchvision's module of data sets: slow to import, and needed by these sets alone."""
+    try:
+        from torchvision import datasets
+    except (ImportError, RuntimeError) as error:
+        raise MissingDataError(
+            f"torchvision {version('torchvision')} cannot be imported beside torch "
+            f"{version('torch')} ({' '.join(str(error).split())}): they are of different builds; "
+            "install both together, as in `pip install --force-reinstall torch torchvision`"
+        ) from error
+    return datasets
 
 
 def _is_whole(path: Path) -> bool:

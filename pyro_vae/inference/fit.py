@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
 from pyro import poutine
 from pyro.infer import Trace_ELBO
 from rich.console import Console
@@ -37,6 +36,7 @@ from pyro_vae.errors import (
     UnknownNameError,
     WriteError,
 )
+from pyro_vae.inference.devices import fabric_on
 from pyro_vae.inference.inputs import Inputs, count, run_program, take
 from pyro_vae.inference.objectives import objective_name, objective_of
 from pyro_vae.inference.runs import Run
@@ -46,6 +46,7 @@ from pyro_vae.verbs import verb
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lightning_fabric import Fabric
     from pyro.infer import ELBO
     from torch import Tensor
 
@@ -227,7 +228,7 @@ def fit(
         )
     if not isinstance(data, Dataset):
         data = replace(Dataset.from_tensors(data, name="data"), name="tensors")
-    _check_settings(model, epochs, batch_size, learning_rate, clip_norm, patience)
+    _check_model(model)
     _schedule(schedule)
     names = getattr(model, "inputs", ())
     train = _inputs(model, data, "train", names, data.epoch_train(0))
@@ -291,7 +292,7 @@ def _train(
 ) -> FitResult:
     """``fit`` with its arguments checked, and the run's folder its own."""
     multiplier = _schedule(schedule)
-    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
+    fabric = fabric_on(accelerator, devices, precision)
     if devices != 1:
         fabric.launch()
     if not getattr(model, "amortised", True):
@@ -506,36 +507,32 @@ def _epoch_seed(seed: int, epoch: int, rank: int) -> int:
     return (seed * 1_000_003 + epoch) * 1_009 + rank
 
 
-def _check_settings(
-    model: nn.Module,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    clip_norm: float | None,
-    patience: int | None,
-) -> None:
+def _check_model(model: object) -> None:
     if not isinstance(model, nn.Module) or not isinstance(model, TrainableProgram):
         raise TypeError(
             f"model got {type(model).__name__}: it must be a torch.nn.Module with methods "
             "model(x) and guide(x)"
         )
-    for name, value in (
-        ("epochs", epochs),
-        ("batch_size", batch_size),
-        ("learning_rate", learning_rate),
-        ("clip_norm", clip_norm),
-        ("patience", patience),
-    ):
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} got {value!r}: it must be positive")
 
 
 def _schedule(schedule: Schedule) -> Callable[[float], float]:
-    if callable(schedule):
-        return schedule
-    if schedule not in SCHEDULES:
-        raise UnknownNameError("schedule", schedule, SCHEDULES)
-    return SCHEDULES[schedule]
+    """Multiplier of the learning rate by the share of training done."""
+    if not callable(schedule):
+        if schedule not in SCHEDULES:
+            raise UnknownNameError("schedule", str(schedule), SCHEDULES)
+        return SCHEDULES[schedule]
+
+    def multiplier(share: float) -> float:
+        value = schedule(share)
+        if not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise ValueError(
+                f"schedule gave {value!r} at the share {share:g} of training: it must give a "
+                "finite number of at least 0"
+            )
+        return value
+
+    multiplier(0.0)
+    return multiplier
 
 
 @contextmanager
@@ -548,6 +545,8 @@ def _held(
             raise RunError("resume=True needs a run folder: give run=...")
         yield None
         return
+    if not isinstance(run, Run | str | os.PathLike):
+        raise RunError(f"run got {type(run).__name__}: give the path of a folder")
     path = run.path if isinstance(run, Run) else run
     if not alone and os.environ.get("LOCAL_RANK", "0") != "0":
         yield Run.open(path) if resume else Run(path)  # it writes nothing

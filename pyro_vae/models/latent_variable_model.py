@@ -10,6 +10,8 @@ from pyro import poutine
 from pyro.infer import Trace_ELBO
 from torch import nn
 
+from pyro_vae.conversion import takes_data
+from pyro_vae.isolation import isolated
 from pyro_vae.models.likelihoods.positive import PositiveParameter
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ class LatentVariableModel(nn.Module):
         """The model whose bounds and log p(x) stand for this one's: itself, as a rule."""
         return self
 
+    @takes_data("x")
     def bounds_reached(self, x: Any) -> list[str]:
         """Sentences on learned parameters of p(x | z) that a setting keeps from going on.
 
@@ -108,7 +111,7 @@ class LatentVariableModel(nn.Module):
         training = self.training
         try:
             self.eval()
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            with torch.no_grad(), isolated():
                 guided = poutine.trace(self.guide).get_trace(**encoder)
                 poutine.replay(self.model, trace=guided)(**given)
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pyro.infer import Trace_ELBO, TraceEnum_ELBO, TraceMeanField_ELBO
+from pyro.infer import ELBO, Trace_ELBO, TraceEnum_ELBO, TraceMeanField_ELBO
 
 from pyro_vae.errors import SettingError, UnknownNameError
 from pyro_vae.inference.objectives.at_draws import STL, DReG, ReweightedWakeSleep
@@ -18,7 +18,6 @@ from pyro_vae.spelling import parse_call
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pyro.infer import ELBO
 
 __all__ = [
     "IWAE",
@@ -128,8 +127,13 @@ def objective_of(model: Any, objective: ELBO | str | None = None) -> ELBO:
     objective
         A Pyro ``ELBO``, a name as for ``objective_named``, or None.
     """
-    if objective is not None and not isinstance(objective, str):
+    if isinstance(objective, ELBO):
         return objective
+    if not isinstance(objective, str | None):
+        raise SettingError(
+            f"objective got {type(objective).__name__}: give a pyro.infer.ELBO, or the name of "
+            "one, such as 'iwae-50'"
+        )
     default: ELBO = getattr(model, "default_objective", Trace_ELBO)()
     if objective is None:
         return default
