@@ -45,10 +45,11 @@ class InDouble(TorchDistribution):
         """The distribution that draws."""
         return self.make_drawn()
 
-    @property
-    def base_dist(self) -> Any:
-        """That of one feature, of the type of the draws."""
-        return self.drawn.base_dist
+    def __getattr__(self, name: str) -> Any:
+        """Parameters, in the type of the draws."""
+        if name.startswith("_") or name in ("scored", "make_drawn"):
+            raise AttributeError(name)
+        return getattr(self.drawn, name)
 
     @property
     def support(self) -> Any:
