@@ -59,7 +59,7 @@ def compare(
     which = f"{count} held-out data" if limit is None else f"the first {count} held-out data"
     print_comparison(comparison, which)
     if out is not None:
-        Console(highlight=False, soft_wrap=True).print(f"figure: {out}")
+        Console(highlight=False, soft_wrap=True).print(f"figure: {out}", markup=False)
 
 
 def print_comparison(comparison: Comparison, title: str) -> None:

@@ -111,7 +111,9 @@ def derive(
         print_json({"title": title, **document, "page": str(page), "markdown": str(markdown)})
     else:
         _print(title, chapters)
-        Console(highlight=False, soft_wrap=True).print(f"wrote {page} and {markdown}")
+        Console(highlight=False, soft_wrap=True).print(
+            f"wrote {page} and {markdown}", markup=False
+        )
     # Last, so that what does not hold can be looked at.
     for chapter in chapters:
         require_lines(chapter.steps, where=chapter.title)

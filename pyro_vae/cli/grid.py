@@ -222,4 +222,4 @@ def _conclude(
     if as_json:
         print_json(document)
     else:
-        Console(highlight=False, soft_wrap=True).print(f"runs and figures: {out}")
+        Console(highlight=False, soft_wrap=True).print(f"runs and figures: {out}", markup=False)

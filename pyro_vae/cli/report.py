@@ -70,7 +70,7 @@ def report(run: RunFolder, data_root: DataRoot = None, as_json: Json = False) ->
     if as_json:
         print_json({"run": str(run), "report": str(path)})
     else:
-        Console(highlight=False, soft_wrap=True).print(f"wrote {path}")
+        Console(highlight=False, soft_wrap=True).print(f"wrote {path}", markup=False)
 
 
 def report_section(

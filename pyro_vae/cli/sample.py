@@ -75,4 +75,4 @@ def sample(
     else:
         note = ", in the units that the data had before they were standardised"
         lines = [f"wrote {w}{note if standardised else ''}" for w in written]
-        Console(highlight=False, soft_wrap=True).print("\n".join(lines))
+        Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)

@@ -38,6 +38,7 @@ from pyro_vae.sealed import (
     write_netcdf,
     write_tensors,
 )
+from pyro_vae.spelling import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -500,7 +501,7 @@ class Run:
             other weights than the run has now.
         """
         path = self.path / name
-        again = f"run `pyro-vae evaluate {self.path}`"
+        again = f"run `{command_line('evaluate', self.path)}`"
         if not path.is_file():
             raise RunError(f"{self.path} has not been evaluated: {again}")
         results = read_netcdf(path, remedy=again)
