@@ -3,8 +3,15 @@
 import math
 
 import numpy as np
+import pyro
+import pyro.distributions as dist
 import pytest
+import torch
+from torch import nn
 
+from pyro_vae import evaluate, fit
+from pyro_vae.inference.diagnostics import KHAT_LIMIT
+from pyro_vae.inference.trust import trusted
 from tests.inference.zoo import OUT_OF_REACH, ZOO, covered, given, replications
 from tests.tolerances import STANDARD_ERRORS
 
@@ -64,6 +71,55 @@ def test_where_the_prior_cannot_look_an_error_is_conditional(name):
     found = replications(OUT_OF_REACH[name], 1000, 50, seed=6)
     assert given(found).any()
     assert not (found["doubt"] == 0).any()
+
+
+class TwoSites(nn.Module):
+    """mu ~ N(0, tau), theta ~ N(mu, 1), four measurements of theta; a guide linear in x."""
+
+    tau = 3.0
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.theta, self.mu = nn.Linear(4, 2), nn.Linear(5, 2)
+
+    def model(self, x):
+        with pyro.plate("data", len(x)):
+            mu = pyro.sample("mu", dist.Normal(torch.zeros(()), self.tau))
+            theta = pyro.sample("theta", dist.Normal(mu, 1.0))
+            pyro.sample("x", dist.Normal(theta.unsqueeze(-1), 1.0).to_event(1), obs=x)
+
+    def guide(self, x):
+        with pyro.plate("data", len(x)):
+            loc, log_scale = self.theta(x).unbind(-1)
+            theta = pyro.sample("theta", dist.Normal(loc, log_scale.exp()))
+            given = torch.cat([x.expand(*theta.shape, 4), theta.unsqueeze(-1)], dim=-1)
+            loc, log_scale = self.mu(given).unbind(-1)
+            pyro.sample("mu", dist.Normal(loc, log_scale.exp()))
+
+    def log_px(self, x):
+        covariance = torch.eye(4, dtype=torch.double) + self.tau**2 + 1
+        zero = torch.zeros(4, dtype=torch.double)
+        return dist.MultivariateNormal(zero, covariance).log_prob(x.double()).numpy()
+
+    def draw(self, size):
+        theta = math.sqrt(self.tau**2 + 1) * torch.randn(size, 1)
+        return theta + torch.randn(size, 4)
+
+
+def test_a_hierarchical_program_whose_guide_is_half_trained():
+    """By ``evaluate``: k-hat lets errors through that are too small by far, and trust does not."""
+    pair = TwoSites()
+    train, x = pair.draw(500), pair.draw(300)
+    fit(pair, train, epochs=60, learning_rate=3e-3, progress=False)
+    found = evaluate(pair.model, pair.guide, x, 1000)
+    z = (found["log_evidence"].values - pair.log_px(x)) / found["log_evidence_se"].values
+    usual, let = found["khat"].values < KHAT_LIMIT, trusted(found)
+    assert np.abs(z[usual]).max() > 4
+    assert 20 < let.sum() < usual.sum()
+    slack = STANDARD_ERRORS * math.sqrt(0.05 * 0.95 / let.sum())
+    assert (np.abs(z[let]) < 1.96).mean() > 0.95 - slack
+    assert np.abs(z[let]).max() < STANDARD_ERRORS
 
 
 @pytest.mark.slow
