@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from pyro_vae.inference.diagnostics import KHAT_LIMIT
 from pyro_vae.inference.evidence import ais, evidence_result, log_evidence, quadrature
 from pyro_vae.inference.inputs import run_program, take
 from pyro_vae.inference.traces import latent_sites, trace_of
-from pyro_vae.inference.trust import trusted
+from pyro_vae.inference.trust import error_of_mean, trusted
 from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
 
@@ -84,15 +85,17 @@ class Certificate:
 
     @property
     def table(self) -> pd.DataFrame:
-        """Mean log p(x) with its Monte Carlo error by estimator, what it is, cost and k-hat."""
+        """Mean log p(x) with its Monte Carlo error by estimator, what it is, cost and k-hat.
+
+        The error is NaN where it is withheld: see ``trust.error_of_mean``.
+        """
         rows = {}
         for name, found in self.estimates.items():
             count = found.sizes["datum"]
-            error = float(np.sqrt((found["log_evidence_se"].values ** 2).sum())) / count
             khat = found["khat"].values if "khat" in found else np.full(count, np.nan)
             rows[name] = {
                 "log_evidence": float(found["log_evidence"].values.mean()),
-                "mc_se": error,
+                "mc_se": error_of_mean(found),
                 "is": found.attrs["bound"],
                 "particles": found.attrs["particles"],
                 "khat > 0.7": float((khat > KHAT_LIMIT).mean()),
@@ -114,7 +117,10 @@ class Certificate:
                 difference = a["log_evidence"] - b["log_evidence"]
                 # Rounding of sums in float32 is part of no standard error.
                 floor = 1e-5 * (1 + abs(a["log_evidence"]))
-                error = float(np.hypot(a["mc_se"], b["mc_se"]))
+                # What is withheld is too small, if anything, and still tells the two apart.
+                error = math.hypot(
+                    _raw_error(self.estimates[first]), _raw_error(self.estimates[second])
+                )
                 if abs(difference) <= LIMIT * error + floor:
                     continue
                 low, high = (first, second) if difference < 0 else (second, first)
@@ -160,6 +166,12 @@ class Certificate:
             )
         lines += [f"left out {name}: {reason}" for name, reason in self.left_out.items()]
         return "\n".join(lines)
+
+
+def _raw_error(found: xr.Dataset) -> float:
+    """Monte Carlo error of the mean over data as the weights have it, withheld or not."""
+    errors = found["log_evidence_se"].values
+    return float(np.sqrt((errors**2).sum())) / len(errors)
 
 
 @verb
