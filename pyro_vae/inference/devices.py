@@ -28,14 +28,8 @@ def fabric_on(accelerator: str, devices: int, precision: str) -> Fabric:
         If this machine has no such device, there is no such setting, or several processes are
         asked for where the script that they would each run again is not in a file.
     """
-    if devices > 1 and not (_started_by_a_launcher() or _runs_from_a_file()):
-        raise SettingError(
-            f"devices got {devices}: every process runs the script again, and there is no file "
-            "of it where Python reads from standard input, from -c or in a notebook; save it and "
-            "run the file, or take devices=1"
-        )
     try:
-        return Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
+        fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
     except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise SettingError(
@@ -43,6 +37,13 @@ def fabric_on(accelerator: str, devices: int, precision: str) -> Fabric:
             f"had on this machine: {reason} accelerator='cpu' with devices=1 and "
             "precision='32-true' runs everywhere."
         ) from error
+    if devices > 1 and not (_started_by_a_launcher() or _runs_from_a_file()):
+        raise SettingError(
+            f"devices got {devices}: every process runs the script again, and there is no file "
+            "of it where Python reads from standard input, from -c or in a notebook; save it and "
+            "run the file, or take devices=1"
+        )
+    return fabric
 
 
 def _started_by_a_launcher() -> bool:

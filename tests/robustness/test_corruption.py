@@ -15,7 +15,7 @@ CORRUPTIONS = 1000
 #: So many of them are tried by one test.
 BLOCK = 50
 #: Those that the ordinary tests try.
-FEW = 20
+FEW = 8
 SEED = 20131220
 BLAMED = ("fault", "changed", "hang", "code run")
 
