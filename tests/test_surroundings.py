@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from contextlib import contextmanager
 
 import matplotlib as mpl
 import numpy as np
@@ -188,6 +189,14 @@ def surroundings():
     }
 
 
+@contextmanager
+def no_trace():
+    before = surroundings()
+    yield
+    after = surroundings()
+    assert [what for what in before if before[what] != after[what]] == []
+
+
 def public_functions():
     found = {}
     for module in (pyro_vae, inference, data):
@@ -203,18 +212,14 @@ def test_every_public_function_has_a_call():
 
 @pytest.mark.parametrize("name", sorted(CALLS))
 def test_a_call_leaves_no_trace(name):
-    before = surroundings()
-    CALLS[name]()
-    after = surroundings()
-    assert [what for what in before if before[what] != after[what]] == []
+    with no_trace():
+        CALLS[name]()
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_making_a_model_leaves_no_trace(name):
-    before = surroundings()
-    MODELS[name]()
-    after = surroundings()
-    assert [what for what in before if before[what] != after[what]] == []
+    with no_trace():
+        MODELS[name]()
 
 
 def test_importing_leaves_no_trace():

@@ -264,8 +264,6 @@ def reach(
 
 
 def _quantile(level: float) -> float:
-    if not 0 < level < 1:
-        raise ValueError(f"level got {level}: it must lie between 0 and 1, such as 0.95")
     return float(stats.norm.ppf((1 + level) / 2))
 
 
