@@ -39,13 +39,24 @@ def isolated(seed: int | None = None) -> Iterator[None]:
         try:
             with _torch_generators_kept():
                 if seed is not None:
-                    torch.manual_seed(seed)
+                    _seed(seed)
                 yield
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
             if torch.get_num_threads() != threads:
                 torch.set_num_threads(threads)
+
+
+def _seed(seed: int) -> None:
+    """Seed the generators of the CPU and of the GPUs.
+
+    Without a GPU ``torch.manual_seed`` would put off its seeding with a formatted stack, at every
+    call and for ever: a third of the time of measuring a small model.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
 
 
 @contextmanager

@@ -42,6 +42,9 @@ _CALLS, _COPIES = 24, 33
 #: Repeats of an estimate per datum.
 _REPEATS = 100
 
+#: Particles of a check that passes over several chunks, and that clipped weights do not survive.
+_MANY = 1000
+
 #: Numbers of particles that few chunk sizes divide.
 _AWKWARD = (1, 7, 100, 130, 257, 1000)
 
@@ -279,7 +282,11 @@ def _check_estimator(estimator: Estimator, num_particles: int) -> list[Check]:
             continue
         # Independent repeats ``(R,)`` of what is summed over data.
         estimate = estimate.double().reshape(size, _REPEATS)
-        ratio = (estimate - known.log_px.unsqueeze(-1)).exp().mean(0)
+        many = torch.as_tensor(estimator(known.model(), known.guide(), x, _MANY)).double()
+        ratio, ratio_many = (
+            (values.reshape(size, _REPEATS) - known.log_px.unsqueeze(-1)).exp().mean(0)
+            for values in (estimate, many)
+        )
         total = estimate.sum(0)
         log_px, elbo = float(known.log_px.sum()), float(known.elbo.sum())
         few = f"with {num_particles} particles"
@@ -287,6 +294,12 @@ def _check_estimator(estimator: Estimator, num_particles: int) -> list[Check]:
         checks += [
             test.exactly("sign", float(nearer), 1.0, "estimates are near log p(x), not minus it"),
             test.equal("unbiased", ratio, 1.0, f"exp(estimate) / p(x) is 1 on average, {few}"),
+            test.equal(
+                "unbiased with many",
+                ratio_many,
+                1.0,
+                f"exp(estimate) / p(x) is 1 on average, with {_MANY} particles",
+            ),
             test.at_most("lower bound", total, log_px, f"on average at most log p(x), {few}"),
             test.at_least("never looser", total, elbo, f"on average at least the ELBO, {few}"),
         ]

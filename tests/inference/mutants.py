@@ -93,6 +93,55 @@ class AnalyticKLInside(_Mutant):
         return terms.log_likelihood.logsumexp(0) - math.log(self.num_particles) - self.kl
 
 
+class GuideLeftOut(_Mutant):
+    """The joint density alone: the entropy of the guide forgotten."""
+
+    def bound(self, terms):
+        return (terms.log_likelihood + terms.log_prior).mean(0)
+
+
+class SumForMean(_Mutant):
+    """Sum of the weights for their mean: log K forgotten."""
+
+    def bound(self, terms):
+        return terms.log_weights.logsumexp(0)
+
+
+class BestParticle(_Mutant):
+    """The heaviest weight, which is above log p(x) on average."""
+
+    def bound(self, terms):
+        return terms.log_weights.amax(0)
+
+
+class AcrossTheData(_Mutant):
+    """Logarithm of the mean over data, mean over particles: the two dimensions exchanged."""
+
+    def bound(self, terms):
+        log_weights = terms.log_weights
+        size = log_weights.shape[1]
+        across = log_weights.logsumexp(1) - math.log(size)
+        return across.mean().expand(size)
+
+
+class ScaleForgotten(_Mutant):
+    """N / B of a subsampled plate never applied."""
+
+    bound = IWAE.bound
+
+    def differentiable_loss(self, model, guide, x):
+        terms, _ = sample_log_weights(model, guide, x, self.num_particles)
+        return -self.bound(terms).sum()
+
+
+class FloorUnderTheKL(_Mutant):
+    """A KL that counts for no less than a nat."""
+
+    def bound(self, terms):
+        kl = (terms.log_guide - terms.log_prior).mean(0)
+        return terms.log_likelihood.mean(0) - kl.clamp_min(1.0)
+
+
 def _kl(model, guide, x):
     """KL(q || p) without bias, whatever the prior: the mean of log ratios of other draws."""
     terms, _ = sample_log_weights(model, guide, x, 30)
@@ -110,19 +159,29 @@ OBJECTIVES = {
     "mean of batch means": (MeanOfBatchMeans, "order of the data"),
     "minus the bound": (MinusTheBound, "one particle"),
     "analytic KL inside": (AnalyticKLInside, "lower bound"),
+    "guide left out": (GuideLeftOut, "one particle"),
+    "sum for mean": (SumForMean, "tight at the posterior"),
+    "best particle": (BestParticle, "lower bound"),
+    "across the data": (AcrossTheData, "sum over data"),
+    "scale forgotten": (ScaleForgotten, "scale outside the logarithm"),
+    "floor under the KL": (FloorUnderTheKL, "one particle"),
 }
 
 
-def _log_weights(model, guide, x, num_particles):
-    """Log-weights of the two programs, by Pyro's traces; a discrete guide is no matter."""
+def _terms(model, guide, x, num_particles):
+    """Log-prior, log-likelihood and log-guide, by Pyro's traces; a discrete guide is no matter."""
     with pyro.plate("particles", num_particles, dim=-2):
         guide_trace = poutine.trace(guide).get_trace(x)
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x)
     for trace in (guide_trace, model_trace):
         trace.compute_log_prob()
     nodes = model_trace.nodes
-    log_joint = nodes["z"]["log_prob"] + nodes["x"]["log_prob"]
-    return log_joint - guide_trace.nodes["z"]["log_prob"]
+    return nodes["z"]["log_prob"], nodes["x"]["log_prob"], guide_trace.nodes["z"]["log_prob"]
+
+
+def _log_weights(model, guide, x, num_particles):
+    log_prior, log_likelihood, log_guide = _terms(model, guide, x, num_particles)
+    return log_prior + log_likelihood - log_guide
 
 
 def right_estimator(model, guide, x, num_particles):
@@ -176,6 +235,69 @@ def upside_down(model, guide, x, num_particles):
     return math.log(num_particles) - (-log_weights).logsumexp(0)
 
 
+def prior_left_out(model, guide, x, num_particles):
+    """Likelihood over guide: the prior's density forgotten."""
+    _, log_likelihood, log_guide = _terms(model, guide, x, num_particles)
+    return (log_likelihood - log_guide).logsumexp(0) - math.log(num_particles)
+
+
+def median_weight(model, guide, x, num_particles):
+    """Median in place of mean, against heavy tails."""
+    return _log_weights(model, guide, x, num_particles).quantile(0.5, dim=0)
+
+
+def heaviest_left_out(model, guide, x, num_particles):
+    """The largest weight taken for an outlier."""
+    log_weights = _log_weights(model, guide, x, num_particles)
+    if num_particles > 1:
+        log_weights = log_weights.sort(0).values[:-1]
+    return log_weights.logsumexp(0) - math.log(len(log_weights))
+
+
+def chunks_averaged_as_logarithms(model, guide, x, num_particles):
+    """Mean over chunks of 64 of their log mean weights, right where there is one chunk."""
+    chunks = _log_weights(model, guide, x, num_particles).split(64)
+    logs = torch.stack([chunk.logsumexp(0) - math.log(len(chunk)) for chunk in chunks])
+    sizes = torch.tensor([len(chunk) for chunk in chunks], dtype=logs.dtype)
+    return (sizes.unsqueeze(-1) * logs).sum(0) / num_particles
+
+
+def guide_of_other_draws(model, guide, x, num_particles):
+    """The guide's density at draws that are not those of the joint."""
+    log_prior, log_likelihood, _ = _terms(model, guide, x, num_particles)
+    _, _, log_guide = _terms(model, guide, x, num_particles)
+    return (log_prior + log_likelihood - log_guide).logsumexp(0) - math.log(num_particles)
+
+
+def clipped_weights(model, guide, x, num_particles):
+    """Log-weights clipped one nat from their mean, against heavy tails."""
+    log_weights = _log_weights(model, guide, x, num_particles)
+    middle = log_weights.mean(0)
+    clipped = log_weights.clamp(middle - 1.0, middle + 1.0)
+    return clipped.logsumexp(0) - math.log(num_particles)
+
+
+def bias_taken_off(model, guide, x, num_particles):
+    """Twice the bound less that of half the particles: nearer to log p(x), and no bound."""
+    log_weights = _log_weights(model, guide, x, num_particles)
+    half = log_weights[: max(1, num_particles // 2)]
+    bounds = [part.logsumexp(0) - math.log(len(part)) for part in (log_weights, half)]
+    return 2 * bounds[0] - bounds[1]
+
+
+class Cached:
+    """What it said first of data of this size, whatever they are."""
+
+    def __init__(self):
+        self._said = {}
+
+    def __call__(self, model, guide, x, num_particles):
+        key = (len(x), num_particles)
+        if key not in self._said:
+            self._said[key] = right_estimator(model, guide, x, num_particles)
+        return self._said[key]
+
+
 #: Faulty estimator, and the check that must catch it.
 ESTIMATORS = {
     "wrong sign": (wrong_sign, "sign"),
@@ -186,4 +308,12 @@ ESTIMATORS = {
     "surrogate": (surrogate, "lower bound"),
     "ELBO for evidence": (elbo_for_evidence, "unbiased"),
     "upside down": (upside_down, "never looser"),
+    "prior left out": (prior_left_out, "unbiased"),
+    "median weight": (median_weight, "unbiased with many"),
+    "heaviest left out": (heaviest_left_out, "unbiased"),
+    "chunks averaged as logarithms": (chunks_averaged_as_logarithms, "unbiased with many"),
+    "guide of other draws": (guide_of_other_draws, "unbiased"),
+    "clipped weights": (clipped_weights, "unbiased with many"),
+    "bias taken off": (bias_taken_off, "unbiased"),
+    "cached": (Cached(), "order of the data"),
 }

@@ -60,7 +60,7 @@ def test_our_estimate_of_log_px_passes():
 
     report = verify(ours)
     assert report.passed, str(report)
-    assert "29 of 29 checks passed (seed 0" in str(report)
+    assert "34 of 34 checks passed (seed 0" in str(report)
 
 
 def test_known_models_are_known_by_another_route():

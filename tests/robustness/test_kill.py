@@ -17,7 +17,7 @@ from tests.robustness.killed import PLACES
 
 #: Kills by command; of each ten, one is at a moment by the clock and the others inside a write.
 KILLS = {"fit": 50, "evaluate": 30, "grid": 20}
-#: Writes that a command has; a number above it lets the command end.
+#: Writes that a command has.
 WRITES = {"fit": 10, "evaluate": 7, "grid": 14}
 SMALL = ("--data", "moons", "--hidden", "4", "--latent-dim", "1", "--batch-size", "500")
 MEASURED = ("--limit", "4", "--particles", "20")
@@ -114,11 +114,16 @@ def killed_by_the_clock(words, seconds):
 
 
 def kill(words, kind, number, rng):
+    """Where the command was when it was killed, in words."""
     if number % 10 == 9:
-        return killed_by_the_clock(words, rng.uniform(2, 6))
+        seconds = rng.uniform(2, 6)
+        reached = killed_by_the_clock(words, seconds)
+        return f"{'killed' if reached else 'had ended'} after {seconds:.1f} s"
     # The writes in turn, each of them in each place.
-    write, place = number % WRITES[kind], PLACES[number // WRITES[kind] % 3]
-    return killed_in_a_write(words, write, place)
+    turn = number - number // 10
+    write, place = turn % WRITES[kind], PLACES[turn // WRITES[kind] % 3]
+    assert killed_in_a_write(words, write, place), f"{kind} has no write number {write}"
+    return f"killed in write {write}, {place}"
 
 
 @pytest.mark.slow
@@ -129,8 +134,7 @@ def test_what_was_killed_goes_on_to_the_same_bits(reference, tmp_path, kind, num
     start, expected = reference
     folder = tmp_path / "killed"
     shutil.copytree(start / f"{kind} start", folder)
-    reached = kill(arguments(kind, folder), kind, number, np.random.default_rng([7, number]))
-    print("killed" if reached else "ended by itself", end=" ")
+    print(kind, kill(arguments(kind, folder), kind, number, np.random.default_rng([7, number])))
     succeed(*again(kind, folder))
     found = everything(folder)
     assert found == expected[kind]
