@@ -474,9 +474,7 @@ def together_and_apart(objective, toy):
     """Gradient of a batch, and the sum of those of its data with the same noise, each alone."""
     x = X.repeat(2)[:9]
     noise = torch.randn(5, 9, generator=torch.Generator().manual_seed(8), dtype=torch.double)
-    apart = [
-        gradient_at(noise[:, i : i + 1], objective, toy, x[i : i + 1]) for i in range(len(x))
-    ]
+    apart = [gradient_at(noise[:, i : i + 1], objective, toy, x[i : i + 1]) for i in range(len(x))]
     return gradient_at(noise, objective, toy, x), sum(apart)
 
 
