@@ -16,7 +16,7 @@ from scipy import special, stats
 
 from pyro_vae.inference.bounds import gap_of, log_evidence_of
 from pyro_vae.inference.diagnostics import pareto_khat
-from pyro_vae.inference.trust import PROBE_SHARE, RESULTS, doubts, probe_size
+from pyro_vae.inference.trust import PROBE_SHARE, RESULTS, doubts, probe_size, together
 from pyro_vae.inference.weights import LogWeights
 
 Density = Callable[[np.ndarray], np.ndarray]
@@ -285,7 +285,7 @@ def replications(pair: Pair, num_particles: int, runs: int, seed: int) -> dict[s
 
 def given(found: dict[str, np.ndarray], of: str = "log_evidence") -> np.ndarray:
     """Whether the interval is given, on a condition or without."""
-    return np.isin(found["gap_doubt" if of == "gap" else "doubt"], (0, 2))
+    return np.isin(together(found["gap_doubt" if of == "gap" else "doubt"]), (0, 2))
 
 
 def covered(found: dict[str, np.ndarray], of: str = "log_evidence") -> np.ndarray:
