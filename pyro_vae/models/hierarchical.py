@@ -30,7 +30,7 @@ from pyro_vae.models.likelihoods import Bernoulli, Likelihood
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.models.priors import Prior, StandardNormal
 from pyro_vae.networks import MLP
-from pyro_vae.settings import require_positive_integer
+from pyro_vae.settings import require_part, require_positive_integer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,6 +97,9 @@ class HierarchicalVAE(LatentVariableModel):
         self.prior = StandardNormal() if prior is None else prior
         self.likelihood = Bernoulli() if likelihood is None else likelihood
         family = MeanFieldNormal() if guide is None else guide
+        require_part("prior", self.prior, Prior, "StandardNormal()")
+        require_part("likelihood", self.likelihood, Likelihood, "Normal()")
+        require_part("guide", family, Guide, "MeanFieldNormal()")
         if self.prior.uses_guide:
             raise ValueError(
                 f"prior got {self.prior.name}, which is made of the guide q(z | x): here the top "

@@ -24,7 +24,7 @@ from pyro_vae.models.component import settings_of
 from pyro_vae.models.latent_variable_model import LatentVariableModel
 from pyro_vae.models.likelihoods import Likelihood, MultivariateNormal, Normal
 from pyro_vae.models.parameters import declare_parameters
-from pyro_vae.settings import require_positive_integer
+from pyro_vae.settings import require_part, require_positive_integer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +68,7 @@ class MixtureModel(LatentVariableModel):
     ) -> None:
         super().__init__()
         require_positive_integer("num_components", num_components, "such as 20")
+        require_part("likelihood", likelihood, Likelihood, "Normal()")
         self.num_components = num_components
         self.likelihood = likelihood
         self.event_shape: tuple[int, ...] | None = None

@@ -27,6 +27,7 @@ from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.models.priors import Prior, StandardNormal
 from pyro_vae.networks import Architecture, FreeParameters
+from pyro_vae.settings import require_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,6 +103,8 @@ class VAE(EncoderDecoder):
         super().__init__(event_shape, latent_dim, likelihood, condition)
         self.prior = StandardNormal() if prior is None else prior
         self.guide_family = MeanFieldNormal() if guide is None else guide
+        require_part("prior", self.prior, Prior, "StandardNormal()")
+        require_part("guide", self.guide_family, Guide, "MeanFieldNormal()")
         self.prior.build(latent_dim)
         self.guide_family.build((latent_dim,))
         eta_z = self.guide_family.num_params((latent_dim,))

@@ -39,7 +39,7 @@ from pyro_vae.networks import (
     ConvolutionalGrid,
     Unamortised,
 )
-from pyro_vae.settings import require_positive_integer
+from pyro_vae.settings import require_part, require_positive_integer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,6 +144,7 @@ class VQVAE(EncoderDecoder):
         self.commitment_cost = commitment_cost
         self.codebook = codebook
         self.prior = UniformCodes() if prior is None else prior
+        require_part("prior", self.prior, CodePrior, "UniformCodes()")
         self.prior.build(num_codes, positions)
         plans = self._make_networks(
             plan, decoder, self.latent_dim, activation=activation, seed=seed

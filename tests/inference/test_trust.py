@@ -168,7 +168,9 @@ def test_a_mean_of_data_whose_draws_contradict_it_is_withheld():
 @pytest.mark.parametrize("name", [*ZOO, *HELD_OUT])
 @pytest.mark.parametrize("particles", [100, 1000, 10_000])
 def test_every_cell_of_the_zoo(name, particles):
-    found = replications((ZOO | HELD_OUT)[name], particles, 800 if particles < 10_000 else 200, seed=5)
+    found = replications(
+        (ZOO | HELD_OUT)[name], particles, 800 if particles < 10_000 else 200, seed=5
+    )
     for of in ("log_evidence", "gap"):
         let = given(found, of)
         if let.mean() < 0.01:
