@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import pandas as pd
 import torch
 from pyro import poutine
-from pyro.infer import Trace_ELBO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
@@ -36,9 +35,16 @@ from pyro_vae.errors import (
     UnknownNameError,
     WriteError,
 )
+from pyro_vae.formulas import described
 from pyro_vae.inference.devices import fabric_on
 from pyro_vae.inference.inputs import Inputs, count, run_program, take
-from pyro_vae.inference.objectives import objective_name, objective_of
+from pyro_vae.inference.objectives import (
+    default_objective_of,
+    objective_name,
+    objective_of,
+    tell_num_data,
+    tell_share,
+)
 from pyro_vae.inference.runs import Run
 from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
@@ -73,22 +79,6 @@ class TrainableProgram(Protocol):
 
     def guide(self, x: Tensor) -> Any:
         """Guide q(z | x)."""
-
-
-@runtime_checkable
-class Scheduled(Protocol):
-    """An objective that changes over the training."""
-
-    def at(self, share: float) -> None:
-        """Take the form that belongs to a share of the training done, in [0, 1)."""
-
-
-@runtime_checkable
-class OfNumData(Protocol):
-    """An objective that needs the number of data that the batches are drawn from."""
-
-    def of(self, num_data: int) -> None:
-        """Take the number of training data, before training."""
 
 
 @dataclass(frozen=True)
@@ -240,10 +230,9 @@ def fit(
             stacklevel=2,
         )
         batch_size = len(data.train)
-    default = getattr(model, "default_objective", Trace_ELBO)()
+    default = default_objective_of(model)
     objective = objective_of(model, objective)
-    if isinstance(objective, OfNumData):
-        objective.of(len(data.train))
+    tell_num_data(objective, len(data.train))
     with _held(run, resume, overwrite, alone=devices == 1) as held:
         return _train(
             model,
@@ -333,7 +322,7 @@ def _train(
     }
     loss_module = _Loss(model, objective)
     # Models are measured at the true bound, whatever weight the KL has in training.
-    held_out = objective if getattr(objective, "comparable", True) else default
+    held_out = objective if described(objective).comparable else default
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
     wrapped, optimiser = fabric.setup(loss_module, optimiser)
 
@@ -375,8 +364,7 @@ def _train(
         try:
             while state.epoch < epochs:
                 rate = learning_rate * multiplier(state.epoch / epochs)
-                if isinstance(objective, Scheduled):
-                    objective.at(state.epoch / epochs)
+                tell_share(objective, state.epoch / epochs)
                 train_elbo = loop.train_epoch(state.epoch, rate)
                 validation_elbo = loop.validation_bound()
                 last_good = _snapshot(model)

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from pyro.infer import TraceEnum_ELBO
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
+from pyro_vae.formulas import described
 from pyro_vae.inference.inputs import count
+from pyro_vae.inference.objectives import default_objective_of
 from pyro_vae.inference.weights import batch_log_weights
 from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
@@ -121,8 +122,7 @@ def fit_guide(
         raise ProgramError(
             "the guide has no parameters of its own for each datum: take model.unamortised(x)"
         )
-    default = getattr(program, "default_objective", None)
-    enumerate_discrete = default is not None and isinstance(default(), TraceEnum_ELBO)
+    enumerate_discrete = described(default_objective_of(program)).enumerate_discrete
     optimiser = torch.optim.Adam(parameters, lr=learning_rate)
     elbo: list[float] = []
     gain, cuts, converged = math.inf, 0, False
