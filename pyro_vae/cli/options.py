@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pyro_vae.inference.fit import SCHEDULES
+from pyro_vae.inference.training.settings import SCHEDULES
 
 __all__ = [
     "Activation",

@@ -17,7 +17,7 @@ from pyro.infer import TraceEnum_ELBO
 from torch import nn
 
 from pyro_vae.conversion import takes_data
-from pyro_vae.formulas import objective_formula
+from pyro_vae.formulas import described
 from pyro_vae.isolation import isolated
 from pyro_vae.models.component import settings_of
 from pyro_vae.models.guides import Guide, MeanFieldNormal
@@ -233,7 +233,7 @@ class HierarchicalVAE(LatentVariableModel):
 
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""
-        goal = objective_formula(objective or self.default_objective())
+        goal = described(objective or self.default_objective()).formula
         features, top = math.prod(self.event_shape), len(self.latent_dims)
         lines = [f"Hierarchical VAE  x in R^{features}, shape {self.event_shape}; plate 'data'"]
         lines.append(f"  model      {self.prior.formula().replace('z', f'z{top}', 1)}")

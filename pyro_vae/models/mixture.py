@@ -19,7 +19,7 @@ from torch import nn
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.formulas import ObjectiveFormula, objective_formula
+from pyro_vae.formulas import ObjectiveFormula, described
 from pyro_vae.models.component import settings_of
 from pyro_vae.models.latent_variable_model import LatentVariableModel
 from pyro_vae.models.likelihoods import Likelihood, MultivariateNormal, Normal
@@ -226,8 +226,9 @@ class MixtureModel(LatentVariableModel):
 
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""
-        goal = objective_formula(objective or self.default_objective())
-        if objective is None or isinstance(objective, TraceEnum_ELBO):
+        about = described(objective or self.default_objective())
+        goal = about.formula
+        if about.is_elbo and about.enumerate_discrete:
             goal = ObjectiveFormula(
                 "log p(x) = log sum_z p(z) p(x | z)",
                 "log p(x) itself, not a bound on it: z is summed out",

@@ -17,7 +17,7 @@ from pyro.infer import TraceEnum_ELBO
 from torch import nn
 
 from pyro_vae.conversion import takes_data
-from pyro_vae.formulas import objective_formula
+from pyro_vae.formulas import described
 from pyro_vae.models.component import settings_of
 from pyro_vae.models.condition import Condition
 from pyro_vae.models.encoder_decoder import EncoderDecoder, Network, number_of_rows
@@ -275,7 +275,7 @@ class VAE(EncoderDecoder):
 
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""
-        goal = objective_formula(objective or self.default_objective())
+        goal = described(objective or self.default_objective()).formula
         features = math.prod(self.event_shape)
         given = "" if self.condition is None else ", c"
         lines = [

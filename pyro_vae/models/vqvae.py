@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Self, final
 import pyro
 import pyro.distributions as dist
 import torch
-from pyro.infer import Trace_ELBO
 from torch import nn
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.formulas import objective_formula
+from pyro_vae.formulas import described
 from pyro_vae.models.code_priors import CodePrior, UniformCodes
 from pyro_vae.models.codebook import Codebook
 from pyro_vae.models.component import settings_of
@@ -406,9 +405,9 @@ class VQVAE(EncoderDecoder):
 
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""
-        book, goal = self.codebook, objective_formula(objective or self.default_objective())
-        formula, bound = goal.formula, goal.bound
-        if objective is None or type(objective) is Trace_ELBO:
+        book, goal = self.codebook, described(objective or self.default_objective())
+        formula, bound = goal.formula
+        if goal.is_elbo:
             formula = "log p(x | z*(x)) + log p(z*(x)), z* the nearest codes"
             bound = "a lower bound: one term of log p(x) = log sum_z p(z) p(x | z)"
         learning = {
