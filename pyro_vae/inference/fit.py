@@ -36,7 +36,7 @@ from pyro_vae.errors import (
     UnknownNameError,
     WriteError,
 )
-from pyro_vae.inference.devices import fabric_on
+from pyro_vae.inference.devices import fabric_on, is_first_process
 from pyro_vae.inference.inputs import Inputs, count, run_program, take
 from pyro_vae.inference.objectives import objective_name, objective_of
 from pyro_vae.inference.runs import Run
@@ -548,7 +548,7 @@ def _held(
     if not isinstance(run, Run | str | os.PathLike):
         raise RunError(f"run got {type(run).__name__}: give the path of a folder")
     path = run.path if isinstance(run, Run) else run
-    if not alone and os.environ.get("LOCAL_RANK", "0") != "0":
+    if not alone and not is_first_process():
         yield Run.open(path) if resume else Run(path)  # it writes nothing
     elif resume:
         opened = Run.open(path)
