@@ -60,10 +60,8 @@ class Convolutional(Architecture):
 
     Raises
     ------
-    UnknownNameError
-        If the activation is not known.
-    ValueError
-        If a width is not a positive integer, or ``batch_norm`` stands beside ``residual``.
+    UnknownNameError, ValueError
+        As for ``MLP``; a number of channels is a positive integer, too.
     """
 
     channels: tuple[int, ...] = (32, 64)

@@ -44,24 +44,7 @@ _GAINS = {"relu": math.sqrt(2.0), "elu": math.sqrt(2.0), "silu": math.sqrt(2.0),
 def check_layers(
     hidden: Sequence[int], activation: str, *, residual: bool, batch_norm: bool
 ) -> None:
-    """Refuse settings of hidden layers that cannot be had.
-
-    Parameters
-    ----------
-    hidden
-        Width of every hidden layer in turn.
-    activation
-        One of ``ACTIVATIONS``.
-    residual, batch_norm
-        Skip connections keep the scale by themselves, and are not had with batch normalisation.
-
-    Raises
-    ------
-    UnknownNameError
-        If the activation is not known.
-    ValueError
-        If a width is not a positive integer, or ``batch_norm`` stands beside ``residual``.
-    """
+    """Refuse widths and an activation that are none, and both ways to keep the scale at once."""
     check_widths("hidden layer width", hidden, "hidden=(200, 200)")
     check_activation(activation)
     if batch_norm and residual:

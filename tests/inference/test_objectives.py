@@ -497,7 +497,7 @@ def test_pyros_wake_sleep_mixes_the_data_of_a_batch():
     toy = Toy()
 
     def model(x):
-        declare_parameters("toy", toy)
+        declare_parameters(toy=toy)
         return toy.model(x)
 
     objective = PyrosWakeSleep(
