@@ -54,10 +54,8 @@ def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
 
     Parameters
     ----------
-    start, end
-        Codes ``(L,)``.
-    steps
-        Number of points, at least 2.
+    start, end, steps
+        As for ``straight``.
 
     Returns
     -------

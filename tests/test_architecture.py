@@ -97,6 +97,9 @@ MAY_IMPORT = {
     "cli": EVERYTHING,
 }
 FILES = sorted(ROOT.rglob("*.py"))
+#: A function fits on a screen: lines of its body, at most.
+LONGEST_BODY = 60
+CUT_IN_PARTS = [path for path in FILES if path.relative_to(ROOT).parts[0] != "inference"]
 
 
 def imported_parts(path):
@@ -117,6 +120,20 @@ def test_arrows(path):
     if part in ("__init__", "__main__"):
         return
     assert set(imported_parts(path)) <= MAY_IMPORT[part] | {part}
+
+
+def body_lines(function):
+    """Lines of a function's body, from its first statement after the docstring to its last."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+@pytest.mark.parametrize("path", CUT_IN_PARTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_functions_fit_on_a_screen(path):
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, functions)]
+    too_long = {node.name: lines for node in nodes if (lines := body_lines(node)) > LONGEST_BODY}
+    assert not too_long
 
 
 def test_no_drawer_for_odds_and_ends():

@@ -25,6 +25,7 @@ from pyro_vae.cli.grid import grid
 from pyro_vae.cli.prior import prior
 from pyro_vae.cli.report import report
 from pyro_vae.cli.sample import sample
+from pyro_vae.cli.spread import spread
 from pyro_vae.cli.tour import tour
 from pyro_vae.errors import ProgramError, PyroVAEError, SettingError, UnknownNameError
 from pyro_vae.plugins import import_entry_points, import_parts
@@ -45,7 +46,7 @@ _COMMANDS = (
     *(sample, report, figure, explore, data),
 )
 for command in _COMMANDS:
-    app.command()(command)
+    app.command()(spread(command))
 
 
 @app.callback()

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pyro_vae import data as datasets
 from pyro_vae import inference
-from pyro_vae.cli.options import Json, Particles, Seed
+from pyro_vae.cli.options import Json, Particles, Seed, overwrite_of
 from pyro_vae.cli.output import measuring, print_json
 from pyro_vae.cli.report import SE_NOTE, provenance, report_section, table_row
 from pyro_vae.held_out import measure_run, measure_summary
@@ -51,9 +51,7 @@ def demo(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data per model.")] = 100,
     particles: Particles = 5000,
     seed: Seed = 0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the runs of an earlier demonstration.")
-    ] = False,
+    overwrite: Annotated[bool, overwrite_of("the runs of an earlier demonstration")] = False,
     as_json: Json = False,
 ) -> None:
     """Fit and measure VAEs and mixtures on the handwritten digits; write report.html.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -26,7 +26,10 @@ from pyro_vae.inference.trust import withheld_note
 from pyro_vae.spelling import split_list
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
+
+    from pyro_vae.inference import Certificate
 
 __all__ = ["evaluate"]
 
@@ -76,77 +79,91 @@ def evaluate(
     opened = inference.Run.open(run)
     if gap:
         require_gap_parts(opened)  # before the long work
-    where: dict[str, Any] = {"split": str(split), "limit": limit, "data_root": data_root}
+    shared: dict[str, Any] = {
+        "split": str(split),
+        "num_particles": particles,
+        "limit": limit,
+        "seed": seed,
+        "data_root": data_root,
+    }
     certificate = parts = None
     with opened.locked():  # for all of it, so that none of it is of other weights
         with measuring(f"measuring {run.name}", show=not as_json) as progress:
-            results = measure_run(
-                opened,
-                split=str(split),
-                num_particles=particles,
-                limit=limit,
-                seed=seed,
-                memory_limit=memory_mb * 2**20,
-                data_root=data_root,
-                progress=progress,
-            )
+            memory_limit = memory_mb * 2**20
+            results = measure_run(opened, memory_limit=memory_limit, progress=progress, **shared)
         if names:
             with measuring("other estimators", show=not as_json) as progress:
                 certificate = certify_run(
                     opened,
                     names,
-                    num_particles=particles,
                     num_temperatures=temperatures,
                     num_chains=chains,
-                    seed=seed,
                     progress=progress,
-                    **where,
+                    **shared,
                 )
         if gap:
             with measuring("best guide of each datum", show=not as_json) as progress:
-                parts = gap_of_run(
-                    opened, num_particles=particles, seed=seed, progress=progress, **where
-                )
-    table = measure_summary(results)
+                parts = gap_of_run(opened, progress=progress, **shared)
+    found = _Found(results, certificate, parts)
     if as_json:
-        rows = {str(name): row.to_dict() for name, row in table.iterrows()}
-        document = {"run": str(run), "split": str(split), "summary": rows, **results.attrs}
-        if certificate is not None:
-            by_name = {str(name): row.to_dict() for name, row in certificate.table.iterrows()}
-            document["estimators"] = by_name
-            document["agree"] = certificate.agree
-            document["left out"] = certificate.left_out
-        if parts is not None:
-            document["gap parts"] = _gap_means(parts)
-        print_json(document)
-        return
+        print_json({"run": str(run), "split": str(split), **found.to_json()})
+    else:
+        count = results.sizes["datum"]
+        which = f"{count} {split} data" if limit is None else f"the first {count} {split} data"
+        _print_found(found, f"{run}: {which}")
+
+
+class _Found(NamedTuple):
+    """What was measured, and of what was asked for: other estimates, and the gap taken apart."""
+
+    results: xr.Dataset
+    certificate: Certificate | None
+    parts: xr.Dataset | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Means with their standard errors, in nats per datum."""
+        table = measure_summary(self.results)
+        document: dict[str, Any] = {"summary": _rows(table), **self.results.attrs}
+        if self.certificate is not None:
+            document["estimators"] = _rows(self.certificate.table)
+            document["agree"] = self.certificate.agree
+            document["left out"] = self.certificate.left_out
+        if self.parts is not None:
+            document["gap parts"] = _gap_means(self.parts)
+        return document
+
+
+def _print_found(found: _Found, title: str) -> None:
+    """The table of bounds, then what there is to say of it."""
+    results = found.results
     exact = results.attrs["exact"]
     bound = bool(results.attrs.get("deterministic_guide"))
     how = f"{results.attrs['particles']} particles"
     if exact or bound:
         how = "log p(x) exact" if exact else "at the guide's one value of z"
-    count = results.sizes["datum"]
-    which = f"{count} {split} data" if limit is None else f"the first {count} {split} data"
-    print_summary(table, f"{run}: {which}, {how}", bound=bound)
+    print_summary(measure_summary(results), f"{title}, {how}", bound=bound)
     console = Console(highlight=False, soft_wrap=True)
     for note in measure_notes(results):
         console.print(note, markup=False)
-    if not bound:
-        for of in ("log_evidence", "gap"):
-            if note := withheld_note(results, of):
-                console.print(note, markup=False)
-                break
     if bound:
         console.print(results.attrs["bound"], markup=False)
+    else:
+        withheld = (withheld_note(results, of) for of in ("log_evidence", "gap"))
+        if note := next(filter(None, withheld), ""):
+            console.print(note, markup=False)
     if "perplexity" in results.attrs:
         used, size, effective = (
             results.attrs[k] for k in ("codes_in_use", "num_codes", "perplexity")
         )
         console.print(f"codebook: {used} of {size} codes in use, perplexity {effective:.1f}")
-    if certificate is not None:
-        console.print(str(certificate), markup=False)
-    if parts is not None:
-        console.print(gap_sentence(parts), markup=False)
+    if found.certificate is not None:
+        console.print(str(found.certificate), markup=False)
+    if found.parts is not None:
+        console.print(gap_sentence(found.parts), markup=False)
+
+
+def _rows(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return {str(name): row.to_dict() for name, row in table.iterrows()}
 
 
 def _gap_means(parts: xr.Dataset) -> dict[str, float]:

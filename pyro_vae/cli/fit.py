@@ -2,71 +2,51 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
 
-from pyro_vae import data as datasets
 from pyro_vae import inference
 from pyro_vae.cli.options import (
-    Activation,
-    BatchSize,
-    Binarise,
-    DataName,
+    DataOptions,
     DataRoot,
-    Epochs,
-    Hidden,
     Json,
-    LatentDim,
-    LearningRate,
+    Optimisation,
     Patience,
-    Schedule,
     Seed,
-    Standardise,
-    Values,
-    widths,
+    overwrite_of,
 )
 from pyro_vae.cli.output import print_json, training_line, training_summary
-from pyro_vae.cli.recipe import FAMILIES, Given, Recipe
+from pyro_vae.cli.recipe import Recipe
 from pyro_vae.errors import RunError
-from pyro_vae.inference.objectives import OBJECTIVES, objective_of
+from pyro_vae.inference.devices import is_first_process
+from pyro_vae.inference.objectives import objective_of
 from pyro_vae.loading import load_data, make_model
-from pyro_vae.models.guides import Guide
-from pyro_vae.models.likelihoods import Likelihood
-from pyro_vae.models.priors import Prior
 from pyro_vae.spelling import command_line
+
+if TYPE_CHECKING:
+    from pyro_vae.data import Dataset
+    from pyro_vae.inference.fit import FitResult
+    from pyro_vae.models import LatentVariableModel
 
 __all__ = ["fit"]
 
-_TRAINING = (
-    "objective",
-    "epochs",
-    "batch_size",
-    "learning_rate",
-    "schedule",
-    "clip_norm",
-    "patience",
-    "seed",
-)
+
+class _Plan(NamedTuple):
+    """What is to be fitted, to which data, and how: arguments of ``inference.fit``."""
+
+    model: LatentVariableModel
+    data: Dataset
+    training: dict[str, Any]
 
 
 def fit(
     run: Annotated[Path, typer.Option(help="Folder to keep the run in.")],
-    model: Annotated[
-        str,
-        typer.Option(
-            help=f"{', '.join(FAMILIES)}; settings of its own in brackets, as in "
-            "'denoising-autoencoder(corruption=masking-noise)'."
-        ),
-    ] = "vae",
-    data: DataName = "digits",
-    binarisation: Binarise = "none",
-    values: Values = None,
-    standardise: Standardise = False,
+    *,
+    source: DataOptions,
     total_exposure: Annotated[
         bool,
         typer.Option(
@@ -74,51 +54,8 @@ def fit(
             help="Counts: each row's total as its exposure, for likelihoods with exposure=true.",
         ),
     ] = False,
-    likelihood: Annotated[
-        str | None,
-        typer.Option(
-            help=f"p(x|z): {', '.join(Likelihood.registry)}; settings in brackets, as in "
-            "'student-t(df=4)'. Default: the one for the data."
-        ),
-    ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(
-            help="Sigma of a likelihood that has one: a number, shared, per-feature, or latent "
-            "(a function of z)."
-        ),
-    ] = None,
-    prior: Annotated[
-        str, typer.Option(help=f"p(z): {', '.join(Prior.registry)}; settings in brackets.")
-    ] = "standard-normal",
-    guide: Annotated[
-        str, typer.Option(help=f"q(z|x): {', '.join(Guide.registry)}; settings in brackets.")
-    ] = "mean-field-normal",
-    objective: Annotated[
-        str | None,
-        typer.Option(help=f"{', '.join(OBJECTIVES)}, with particles behind, as in iwae-50."),
-    ] = None,
-    latent_dim: LatentDim = 10,
-    network: Annotated[
-        str,
-        typer.Option(
-            help="Networks: dense, convolutional; settings in brackets, as in "
-            "'convolutional(channels=[16,32])'."
-        ),
-    ] = "dense",
-    hidden: Hidden = "200,200",
-    activation: Activation = "relu",
-    condition: Annotated[
-        Given, typer.Option(help="What a conditional VAE is given beside x.")
-    ] = Given.nothing,
-    unamortised: Annotated[
-        bool, typer.Option("--unamortised", help="Free guide parameters per datum, no encoder.")
-    ] = False,
-    components: Annotated[int, typer.Option(help="Components of a mixture.")] = 20,
-    epochs: Epochs = 100,
-    batch_size: BatchSize = 128,
-    learning_rate: LearningRate = 1e-3,
-    schedule: Schedule = "constant",
+    recipe: Recipe,
+    optimisation: Optimisation,
     clip_norm: Annotated[
         float | None, typer.Option(help="Bound on the norm of the gradient.")
     ] = None,
@@ -128,9 +65,7 @@ def fit(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run, with the settings it has.")
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the run in the folder.")
-    ] = False,
+    overwrite: Annotated[bool, overwrite_of("the run in the folder")] = False,
     accelerator: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
     devices: Annotated[int, typer.Option(min=1, help="Processes that share a batch.")] = 1,
     precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 64-true.")] = "32-true",
@@ -141,82 +76,65 @@ def fit(
     The weights kept are those with the best bound on the validation data.
     """
     if resume:
-        opened = inference.Run.open(run)
-        saved = opened.config()
-        settings = saved["fit"]
-        if saved["model"] is None:
-            raise RunError(f"{run} holds a model made in Python: resume it there")
-        training = {name: settings[name] for name in _TRAINING}
-        precision = settings["precision"]
-        dataset = load_data(run, data_root=data_root)
-        fitted = make_model(opened)
+        plan = _plan_of(run, data_root)
     else:
-        dataset = datasets.load(
-            data,
-            binarisation=binarisation,
-            values=values,
-            standardise=standardise,
-            total_exposure=total_exposure,
-            seed=seed,
-            data_root=data_root,
-        )
-        fitted = Recipe(
-            model=model,
-            likelihood=likelihood,
-            scale=scale,
-            prior=prior,
-            guide=guide,
-            latent_dim=latent_dim,
-            network=network,
-            hidden=widths(hidden),
-            activation=activation,
-            condition=condition,
-            unamortised=unamortised,
-            components=components,
-            objective=objective,
-            seed=seed,
-        ).build(dataset)
+        data = source.load(seed=seed, data_root=data_root, total_exposure=total_exposure)
         training = {
-            "objective": objective,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "schedule": schedule,
+            "objective": recipe.objective,
+            **vars(optimisation),
             "clip_norm": clip_norm,
             "patience": patience,
             "seed": seed,
+            "precision": precision,
         }
+        plan = _Plan(recipe.build(data, seed=seed), data, training)
     # Of several processes, each of which runs this command, one speaks.
-    first = os.environ.get("LOCAL_RANK", "0") == "0"
-    if first and not as_json:
-        fitted.describe(objective_of(fitted, training["objective"]))
+    speaks = is_first_process()
+    objective = plan.training["objective"]
+    if speaks and not as_json:
+        plan.model.describe(objective_of(plan.model, objective))
     started = time.monotonic()
     result = inference.fit(
-        fitted,
-        dataset,
+        plan.model,
+        plan.data,
         run=run,
         resume=resume,
         overwrite=overwrite,
         accelerator=accelerator,
         devices=devices,
-        precision=precision,
-        **training,
+        **plan.training,
     )
     summary = training_summary(run, result, seconds=time.monotonic() - started)
-    if first and as_json:
+    if speaks and as_json:
         print_json(summary)
-    elif first:
-        out = Console(highlight=False, soft_wrap=True)
+    elif speaks:
         if summary["train_elbo"] is not None:
-            out.print(training_line(summary, fitted, training["objective"]))
-        if result.stopped == "interrupt" and overwrite and result.metrics.empty:
-            out.print(
-                "interrupted before an epoch was done, and nothing replaced: repeat the command"
-            )
-        elif result.stopped == "interrupt":
-            out.out(f"interrupted: go on with `{command_line('fit', '--run', run, '--resume')}`")
-        else:
-            command = "evaluate" if fitted.has_evidence else "report"
-            out.out(f"next: {command_line(command, run)}")
+            line = training_line(summary, plan.model, objective)
+            Console(highlight=False, soft_wrap=True).print(line)
+        _print_next(run, result, plan.model, overwrite=overwrite)
     if result.stopped == "interrupt":
         raise typer.Exit(130)
+
+
+def _plan_of(run: Path, data_root: Path | None) -> _Plan:
+    """What a run was fitted by, with fresh weights."""
+    opened = inference.Run.open(run)
+    settings = opened.config()
+    if settings["model"] is None:
+        raise RunError(f"{run} holds a model made in Python: resume it there")
+    data = load_data(run, data_root=data_root)
+    return _Plan(make_model(opened), data, settings["fit"])
+
+
+def _print_next(
+    run: Path, result: FitResult, model: LatentVariableModel, *, overwrite: bool
+) -> None:
+    """What to type next: to go on, or to see what was learned."""
+    out = Console(highlight=False, soft_wrap=True)
+    if result.stopped == "interrupt" and overwrite and result.metrics.empty:
+        out.print("interrupted before an epoch was done, and nothing replaced: repeat the command")
+    elif result.stopped == "interrupt":
+        out.out(f"interrupted: go on with `{command_line('fit', '--run', run, '--resume')}`")
+    else:
+        command = "evaluate" if model.has_evidence else "report"
+        out.out(f"next: {command_line(command, run)}")

@@ -5,33 +5,28 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
 
-from pyro_vae import data as datasets
 from pyro_vae import inference, plots
 from pyro_vae.cli.compare import print_comparison
 from pyro_vae.cli.options import (
     Activation,
-    BatchSize,
-    Binarise,
-    DataName,
+    DataOptions,
     DataRoot,
-    Epochs,
     Hidden,
     Json,
     LatentDim,
-    LearningRate,
     Limit,
+    Optimisation,
     Particles,
     Patience,
-    Schedule,
     Seed,
-    Standardise,
-    Values,
+    overwrite_of,
     widths,
 )
 from pyro_vae.cli.output import measuring, print_json
@@ -52,6 +47,25 @@ if TYPE_CHECKING:
 __all__ = ["grid"]
 
 
+@dataclass(frozen=True)
+class Choices:
+    """The parts to combine: names with commas between."""
+
+    likelihood: Annotated[
+        str, typer.Option(help="Likelihoods with commas between; empty for the one of the data.")
+    ] = ""
+    prior: Annotated[str, typer.Option(help="Priors with commas between.")] = Recipe.prior
+    guide: Annotated[str, typer.Option(help="Guides with commas between.")] = Recipe.guide
+    objective: Annotated[
+        str, typer.Option(help="Objectives with commas between, as in elbo,iwae-50.")
+    ] = "elbo"
+
+    def lists(self) -> dict[str, list[Any]]:
+        """Names by their part; None is the likelihood for the data."""
+        named: dict[str, list[Any]] = {k: split_list(text) for k, text in vars(self).items()}
+        return {**named, "likelihood": named["likelihood"] or [None]}
+
+
 class _Cell(NamedTuple):
     """One combination: its name, and what it is made of."""
 
@@ -63,33 +77,19 @@ def grid(
     out: Annotated[Path, typer.Option(help="Folder for the runs and the comparison.")] = Path(
         "runs/grid"
     ),
-    likelihood: Annotated[
-        str, typer.Option(help="Likelihoods with commas between; empty for the one of the data.")
-    ] = "",
-    prior: Annotated[str, typer.Option(help="Priors with commas between.")] = "standard-normal",
-    guide: Annotated[str, typer.Option(help="Guides with commas between.")] = "mean-field-normal",
-    objective: Annotated[
-        str, typer.Option(help="Objectives with commas between, as in elbo,iwae-50.")
-    ] = "elbo",
-    data: DataName = "digits",
-    binarisation: Binarise = "none",
-    values: Values = None,
-    standardise: Standardise = False,
-    latent_dim: LatentDim = 10,
-    hidden: Hidden = "200,200",
-    activation: Activation = "relu",
-    epochs: Epochs = 100,
-    batch_size: BatchSize = 128,
-    learning_rate: LearningRate = 1e-3,
-    schedule: Schedule = "constant",
+    *,
+    choices: Choices,
+    source: DataOptions,
+    latent_dim: LatentDim = Recipe.latent_dim,
+    hidden: Hidden = Recipe.hidden,
+    activation: Activation = Recipe.activation,
+    optimisation: Optimisation,
     patience: Patience = None,
     particles: Particles = 1000,
     limit: Limit = None,
     seed: Seed = 0,
     data_root: DataRoot = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the runs of an earlier grid.")
-    ] = False,
+    overwrite: Annotated[bool, overwrite_of("the runs of an earlier grid")] = False,
     as_json: Json = False,
 ) -> None:
     """Fit every combination of parts, and rank them by held-out log p(x).
@@ -97,49 +97,21 @@ def grid(
     Combinations that cannot be are listed with the reason, before anything is fitted. Stopped,
     the same command goes on where it was.
     """
-    dataset = datasets.load(
-        data,
-        binarisation=binarisation,
-        values=values,
-        standardise=standardise,
-        seed=seed,
-        data_root=data_root,
-    )
-    shared = {"latent_dim": latent_dim, "hidden": widths(hidden), "activation": activation}
-    training: dict[str, Any] = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "schedule": schedule,
-        "patience": patience,
-        "seed": seed,
-    }
+    data = source.load(seed=seed, data_root=data_root)
+    networks = {"latent_dim": latent_dim, "hidden": hidden, "activation": activation}
+    training = {**vars(optimisation), "patience": patience, "seed": seed}
     measurement = {
         "num_particles": particles,
         "limit": limit,
         "seed": seed,
         "data_root": data_root,
     }
-    cells = _cells(
-        {
-            "likelihood": [str(name) for name in split_list(likelihood)] or [None],
-            "prior": split_list(prior),
-            "guide": split_list(guide),
-            "objective": split_list(objective),
-        },
-        {**shared, "seed": seed},
-    )
-    refused = {cell.name: reason for cell in cells if (reason := _refusal(cell.recipe, dataset))}
-    cells = [cell for cell in cells if cell.name not in refused]
     console = Console(highlight=False, soft_wrap=True, stderr=True)
-    for name, reason in refused.items():
-        console.print(f"left out {name}: {reason}", markup=False)
-    if not cells:
-        raise RunError("no combination can be fitted: see the reasons above")
-    about = {"data": repr(dataset), "network": {**shared, "hidden": list(widths(hidden))}}
+    cells, refused = _possible(_cells(choices.lists(), networks), data, seed, console)
+    shared = {**networks, "hidden": list(widths(hidden))}
     with claimed_folder(
         out / "grid.json",
-        {**about, "training": training},
+        {"data": repr(data), "network": shared, "training": training},
         holds="a grid with other data, networks or training",
         overwrite=overwrite,
     ):
@@ -149,8 +121,8 @@ def grid(
             try:
                 run = fit_in(
                     out / cell.name,
-                    cell.recipe.build(dataset),
-                    dataset,
+                    cell.recipe.build(data, seed=seed),
+                    data,
                     cell.recipe.objective,
                     overwrite=overwrite,
                     **training,
@@ -186,10 +158,28 @@ def _cells(parts: dict[str, list[Any]], settings: dict[str, Any]) -> list[_Cell]
     return list(cells.values())
 
 
-def _refusal(recipe: Recipe, data: Dataset) -> str | None:
+def _possible(
+    cells: list[_Cell], data: Dataset, seed: int, console: Console
+) -> tuple[list[_Cell], dict[str, str]]:
+    """The cells that can be fitted, and by name why the others cannot.
+
+    Raises
+    ------
+    RunError
+        If none can.
+    """
+    refused = {c.name: reason for c in cells if (reason := _refusal(c.recipe, data, seed))}
+    for name, reason in refused.items():
+        console.print(f"left out {name}: {reason}", markup=False)
+    if len(refused) == len(cells):
+        raise RunError("no combination can be fitted: see the reasons above")
+    return [cell for cell in cells if cell.name not in refused], refused
+
+
+def _refusal(recipe: Recipe, data: Dataset, seed: int) -> str | None:
     """Why a combination cannot be fitted, in words; None if it can."""
     try:
-        model = recipe.build(data)
+        model = recipe.build(data, seed=seed)
         model.likelihood.check(data.epoch_train(0))
     except (PyroVAEError, ValueError) as error:
         return str(error)

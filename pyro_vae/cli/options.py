@@ -1,19 +1,30 @@
-"""Options that several commands share, with their help."""
+"""The options that several commands have, each declared once, with its help.
+
+A type is one option; a group is a frozen dataclass of options that a command takes as one
+argument, and ``spread`` lays it out for Typer. What one command alone has stands in its
+signature, and the options that make a model are the fields of ``Recipe``.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pyro_vae import data as datasets
 from pyro_vae.inference.training.settings import SCHEDULES
+
+if TYPE_CHECKING:
+    from pyro_vae.data import Dataset
 
 __all__ = [
     "Activation",
     "BatchSize",
     "Binarise",
     "DataName",
+    "DataOptions",
     "DataRoot",
     "Epochs",
     "Hidden",
@@ -22,6 +33,7 @@ __all__ = [
     "LearningRate",
     "Limit",
     "MemoryMB",
+    "Optimisation",
     "Particles",
     "Patience",
     "RunFolder",
@@ -29,6 +41,7 @@ __all__ = [
     "Seed",
     "Standardise",
     "Values",
+    "overwrite_of",
     "widths",
 ]
 
@@ -86,6 +99,43 @@ Patience = Annotated[
     int | None,
     typer.Option(help="Stop after so many epochs without a better validation bound."),
 ]
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which data, and in what form."""
+
+    data: DataName = "digits"
+    binarisation: Binarise = "none"
+    values: Values = None
+    standardise: Standardise = False
+
+    def load(self, *, seed: int, data_root: Path | None, total_exposure: bool = False) -> Dataset:
+        """The data set, as ``pyro_vae.data.load`` gives it."""
+        return datasets.load(
+            self.data,
+            binarisation=self.binarisation,
+            values=self.values,
+            standardise=self.standardise,
+            total_exposure=total_exposure,
+            seed=seed,
+            data_root=data_root,
+        )
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How long, and in what steps: arguments of ``inference.fit``."""
+
+    epochs: Epochs = 100
+    batch_size: BatchSize = 128
+    learning_rate: LearningRate = 1e-3
+    schedule: Schedule = "constant"
+
+
+def overwrite_of(what: str) -> Any:
+    """The flag ``--overwrite``, with what it replaces: the type of one is ``bool``."""
+    return typer.Option("--overwrite", help=f"Replace {what}.")
 
 
 def widths(text: str) -> tuple[int, ...]:

@@ -11,15 +11,13 @@ from rich.console import Console
 
 from pyro_vae import inference
 from pyro_vae.cli.options import (
-    BatchSize,
     DataRoot,
-    Epochs,
     Json,
-    LearningRate,
+    Optimisation,
     Patience,
     RunFolder,
-    Schedule,
     Seed,
+    overwrite_of,
 )
 from pyro_vae.cli.output import print_json, training_line, training_summary
 from pyro_vae.errors import RunError
@@ -33,23 +31,19 @@ __all__ = ["prior"]
 def prior(
     source: RunFolder,
     run: Annotated[Path, typer.Option(help="Folder to keep the new run in.")],
+    *,
     width: Annotated[
         int, typer.Option(min=1, help="Width of the transformer, a multiple of its 4 heads.")
     ] = 64,
     layers: Annotated[int, typer.Option(min=1, help="Layers of the transformer.")] = 2,
-    epochs: Epochs = 100,
-    batch_size: BatchSize = 128,
-    learning_rate: LearningRate = 1e-3,
-    schedule: Schedule = "constant",
+    optimisation: Optimisation,
     patience: Patience = None,
     seed: Seed = 0,
     data_root: DataRoot = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the new run; repeat its settings.")
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the run in the folder.")
-    ] = False,
+    overwrite: Annotated[bool, overwrite_of("the run in the folder")] = False,
     as_json: Json = False,
 ) -> None:
     """Learn p(z) over the codes of a fitted VQ-VAE, whose networks and codes stay as they are.
@@ -74,10 +68,7 @@ def prior(
         model,
         load_data(opened, data_root=data_root),
         run=run,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        schedule=schedule,  # type: ignore[arg-type]
+        **vars(optimisation),
         patience=patience,
         seed=seed,
         resume=resume,

@@ -6,10 +6,13 @@ import dataclasses
 import enum
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from pyro_vae.cli.options import Activation, Hidden, LatentDim, widths
 from pyro_vae.errors import SettingError, UnknownNameError
-from pyro_vae.inference.objectives import objective_named
+from pyro_vae.inference.objectives import OBJECTIVES, objective_named
 from pyro_vae.models import (
     PCA,
     VAE,
@@ -71,40 +74,75 @@ class Given(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model in the words of the command line.
+    """A model in the words of the command line: each field is an option of ``fit``.
 
-    Attributes
-    ----------
-    model
-        One of ``FAMILIES``, with settings of its own in brackets:
-        ``poor-mans-vae(penalty=norm)``.
-    likelihood, prior, guide
-        Names, with settings in brackets: ``student-t(df=4)``. No likelihood means the one for
-        the data.
-    scale
-        Sigma of the normal likelihood, or None.
-    network
-        Name of an architecture with its settings; ``hidden`` and ``activation`` are settings
-        that every architecture has.
+    Raises
+    ------
+    typer.BadParameter
+        If ``hidden`` is not a list of numbers.
     """
 
-    model: str = "vae"
-    likelihood: str | None = None
-    scale: str | None = None
-    prior: str = "standard-normal"
-    guide: str = "mean-field-normal"
-    latent_dim: int = 10
-    network: str = "dense"
-    hidden: tuple[int, ...] = (200, 200)
-    activation: str = "relu"
-    condition: Given = Given.nothing
-    unamortised: bool = False
-    components: int = 20
-    objective: str | None = None
-    seed: int = 0
+    model: Annotated[
+        str,
+        typer.Option(
+            help=f"{', '.join(FAMILIES)}; settings of its own in brackets, as in "
+            "'denoising-autoencoder(corruption=masking-noise)'."
+        ),
+    ] = "vae"
+    likelihood: Annotated[
+        str | None,
+        typer.Option(
+            help=f"p(x|z): {', '.join(Likelihood.registry)}; settings in brackets, as in "
+            "'student-t(df=4)'. Default: the one for the data."
+        ),
+    ] = None
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="Sigma of a likelihood that has one: a number, shared, per-feature, or latent "
+            "(a function of z)."
+        ),
+    ] = None
+    prior: Annotated[
+        str, typer.Option(help=f"p(z): {', '.join(Prior.registry)}; settings in brackets.")
+    ] = "standard-normal"
+    guide: Annotated[
+        str, typer.Option(help=f"q(z|x): {', '.join(Guide.registry)}; settings in brackets.")
+    ] = "mean-field-normal"
+    objective: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(OBJECTIVES)}, with particles behind, as in iwae-50."),
+    ] = None
+    latent_dim: LatentDim = 10
+    network: Annotated[
+        str,
+        typer.Option(
+            help="Networks: dense, convolutional; settings in brackets, as in "
+            "'convolutional(channels=[16,32])'."
+        ),
+    ] = "dense"
+    hidden: Hidden = "200,200"
+    activation: Activation = "relu"
+    condition: Annotated[Given, typer.Option(help="What a conditional VAE is given beside x.")] = (
+        Given.nothing
+    )
+    unamortised: Annotated[
+        bool, typer.Option("--unamortised", help="Free guide parameters per datum, no encoder.")
+    ] = False
+    components: Annotated[int, typer.Option(help="Components of a mixture.")] = 20
 
-    def build(self, data: Dataset) -> LatentVariableModel:
+    def __post_init__(self) -> None:
+        widths(self.hidden)  # refused here, whatever the model makes of them
+
+    def build(self, data: Dataset, *, seed: int) -> LatentVariableModel:
         """Make the model for a data set.
+
+        Parameters
+        ----------
+        data
+            What it is to be fitted to.
+        seed
+            Seed of its first weights.
 
         Raises
         ------
@@ -126,7 +164,7 @@ class Recipe:
                 )
         build = getattr(self, f"_{family.replace('-', '_')}")
         try:
-            model: LatentVariableModel = build(data, likelihood, **settings)
+            model: LatentVariableModel = build(data, likelihood, seed=seed, **settings)
         except TypeError as error:
             # Python's message begins with the name of a function of ours.
             reason = re.sub(r"^[\w.]+\(\) ", "it ", str(error))
@@ -153,22 +191,21 @@ class Recipe:
             encoder=Unamortised(len(data.train)) if self.unamortised else self._network(1),
             decoder=self._network(-1),
             condition=self._condition(data),
-            seed=self.seed,
             **settings,
         )
 
     def _hierarchical_vae(
         self, data: Dataset, likelihood: Likelihood, **settings: Any
     ) -> HierarchicalVAE:
+        hidden = widths(self.hidden)
         return HierarchicalVAE(
             data.event_shape,
             (2 * self.latent_dim, self.latent_dim),
             prior=Prior.parse(self.prior),
             likelihood=likelihood,
             guide=Guide.parse(self.guide),
-            hidden=(self.hidden, tuple(max(1, width // 2) for width in self.hidden)),
+            hidden=(hidden, tuple(max(1, width // 2) for width in hidden)),
             activation=self.activation,
-            seed=self.seed,
             **settings,
         )
 
@@ -184,11 +221,11 @@ class Recipe:
             scale=likelihood.scale,
             min_scale=likelihood.min_scale,
             guide=Guide.parse(self.guide),
-            seed=self.seed,
             **settings,
         )
 
-    def _mixture(self, data: Dataset, likelihood: Likelihood) -> MixtureModel:
+    def _mixture(self, data: Dataset, likelihood: Likelihood, seed: int) -> MixtureModel:
+        # It starts from clusters of the data, not from a seed.
         return MixtureModel(self.components, likelihood, data.event_shape)
 
     def _pca(self, data: Dataset, likelihood: Likelihood, **settings: Any) -> PCA:
@@ -197,7 +234,7 @@ class Recipe:
                 f"--model pca has a normal likelihood, not {likelihood.name}: give grey levels as "
                 "--values unit-interval or dequantised"
             )
-        return PCA(data.event_shape, self.latent_dim, seed=self.seed, **settings)
+        return PCA(data.event_shape, self.latent_dim, **settings)
 
     def _autoencoder(
         self,
@@ -212,7 +249,6 @@ class Recipe:
             likelihood=likelihood,
             encoder=self._network(1),
             decoder=self._network(-1),
-            seed=self.seed,
             **settings,
         )
 
@@ -251,7 +287,6 @@ class Recipe:
             likelihood=likelihood,
             encoder=encoder,
             decoder=self._network(-1),
-            seed=self.seed,
         )
 
     def build_likelihood(self, data: Dataset) -> Likelihood:
@@ -277,7 +312,7 @@ class Recipe:
     def _network(self, step: int) -> Architecture:
         """Architecture with its lists of layers in order (1) or mirrored (-1)."""
         name, settings = parse_call(self.network)
-        settings = {"hidden": list(self.hidden), "activation": self.activation, **settings}
+        settings = {"hidden": list(widths(self.hidden)), "activation": self.activation, **settings}
         return Architecture.from_config(
             {
                 "name": name,

@@ -12,7 +12,18 @@ from rich.table import Table
 
 from pyro_vae import data as datasets
 from pyro_vae import plots
-from pyro_vae.cli.options import DataName, DataRoot, Hidden, Json, LearningRate, Seed, widths
+from pyro_vae.cli.options import (
+    DataName,
+    DataOptions,
+    DataRoot,
+    Hidden,
+    Json,
+    LearningRate,
+    Optimisation,
+    Seed,
+    overwrite_of,
+    widths,
+)
 from pyro_vae.cli.output import measuring, print_json
 from pyro_vae.cli.report import provenance
 from pyro_vae.errors import UnknownNameError
@@ -58,7 +69,7 @@ _HOLES = (
 
 
 def tour(
-    data: DataName = "digits",
+    data: DataName = DataOptions.data,
     out: Annotated[
         Path | None, typer.Option(help="Folder for runs and report. Default: runs/tour-DATA.")
     ] = None,
@@ -76,7 +87,7 @@ def tour(
         typer.Option(min=1, help="Passes over the data. Default: about 2,000 steps, at least 8."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Data per step.")] = 64,
-    learning_rate: LearningRate = 1e-3,
+    learning_rate: LearningRate = Optimisation.learning_rate,
     particles: Annotated[
         int, typer.Option(min=2, help="Draws from the guide per datum, for log p(x).")
     ] = 1000,
@@ -85,9 +96,7 @@ def tour(
     ] = 500,
     seed: Seed = 0,
     data_root: DataRoot = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the runs of an earlier tour.")
-    ] = False,
+    overwrite: Annotated[bool, overwrite_of("the runs of an earlier tour")] = False,
     as_json: Json = False,
 ) -> None:
     """Fit PCA, autoencoders, VAEs, a mixture and VQ-VAEs at one code size; write report.html.

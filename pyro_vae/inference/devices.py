@@ -11,7 +11,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from pyro_vae.errors import SettingError
 
-__all__ = ["fabric_on"]
+__all__ = ["fabric_on", "is_first_process"]
 
 
 def fabric_on(accelerator: str, devices: int, precision: str) -> Fabric:
@@ -46,8 +46,18 @@ def fabric_on(accelerator: str, devices: int, precision: str) -> Fabric:
     return fabric
 
 
+def is_first_process() -> bool:
+    """Whether this is the first of the processes that share the work on this machine."""
+    return _rank_from_launcher() in (None, "0")
+
+
 def _started_by_a_launcher() -> bool:
-    return "LOCAL_RANK" in os.environ
+    return _rank_from_launcher() is not None
+
+
+def _rank_from_launcher() -> str | None:
+    """Number of this process among those of this machine; None where nothing launched it."""
+    return os.environ.get("LOCAL_RANK")
 
 
 def _runs_from_a_file() -> bool:

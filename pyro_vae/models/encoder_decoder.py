@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.models.condition import Condition
 
-__all__ = ["EncoderDecoder", "Network", "network_plan", "number_of_rows"]
+__all__ = ["EncoderDecoder", "Network", "network_plan"]
 
 Network = nn.Module | Architecture | Sequence[int]
 Plans = list[nn.Module | Architecture]
@@ -155,11 +155,6 @@ class EncoderDecoder(LatentVariableModel):
             return first
         c = self.condition.vector(condition).to(first)
         return torch.cat([first, c.expand(*first.shape[:-1], -1)], dim=-1)
-
-
-def number_of_rows(*parts: Tensor | None, default: int) -> int:
-    """Size of the plate: the number of rows of the first tensor that was given."""
-    return next((len(part) for part in parts if part is not None), default)
 
 
 def network_plan(given: Network, activation: str) -> nn.Module | Architecture:

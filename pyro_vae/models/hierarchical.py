@@ -9,22 +9,22 @@ q(z_1 | x) q(z_2 | z_1) ... q(z_T | z_{T-1}).
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import pyro
 import torch
-from pyro.infer import TraceEnum_ELBO
 from torch import nn
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.formulas import described
 from pyro_vae.isolation import isolated
-from pyro_vae.models.component import settings_of
 from pyro_vae.models.guides import Guide, MeanFieldNormal
 from pyro_vae.models.latent_variable_model import (
     LatentVariableModel,
     check_event_shape,
+    data_plate,
     layers_text,
+    objective_text,
 )
 from pyro_vae.models.likelihoods import Bernoulli, Likelihood
 from pyro_vae.models.parameters import declare_parameters
@@ -71,6 +71,12 @@ class HierarchicalVAE(LatentVariableModel):
     ValueError
         If there are fewer than two layers, or not one tuple of widths for each.
     """
+
+    _roles: ClassVar[dict[str, Any]] = {
+        "prior": Prior,
+        "likelihood": Likelihood,
+        "guide": Guide,
+    }
 
     def __init__(
         self,
@@ -143,12 +149,6 @@ class HierarchicalVAE(LatentVariableModel):
             "seed": seed,
         }
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Make the model that ``config`` describes, with fresh weights."""
-        settings = settings_of(cls, config, prior=Prior, likelihood=Likelihood, guide=Guide)
-        return cls(settings.pop("event_shape"), settings.pop("latent_dims"), **settings)
-
     @property
     def latent_dim(self) -> int:
         """Length of all the layers together."""
@@ -157,25 +157,12 @@ class HierarchicalVAE(LatentVariableModel):
     def model(self, x: Tensor | None = None, num_data: int = 1) -> Tensor:
         """Generative story: z_T ~ p(z_T), z_t ~ p(z_t | z_{t+1}), x ~ p(x | z_1).
 
-        Parameters
-        ----------
-        x
-            Data ``(B, *event_shape)``; None draws x.
-        num_data
-            Size of the plate where x is None.
-
-        Returns
-        -------
-        Tensor
-            x, observed or drawn, ``(..., B, *event_shape)``.
+        Takes what ``VAE.model`` takes; returns x, observed or drawn, ``(..., B, *event_shape)``.
         """
         if x is not None:
             self.likelihood.check(x)
-            num_data = len(x)
-        declare_parameters("prior", self.prior)
-        declare_parameters("likelihood", self.likelihood)
-        declare_parameters("decoder", self.decoders)
-        with pyro.plate("data", num_data, dim=-1):
+        declare_parameters(prior=self.prior, likelihood=self.likelihood, decoder=self.decoders)
+        with data_plate(x, num_data=num_data):
             top = len(self.latent_dims)
             z = self.prior.sample(f"z{top}")
             for t in range(top - 1, 0, -1):
@@ -185,9 +172,8 @@ class HierarchicalVAE(LatentVariableModel):
 
     def guide(self, x: Tensor, num_data: int = 1) -> Tensor:
         """Guide q(z_1 | x) q(z_2 | z_1) ...; returns z_T, ``(..., B, L_T)``."""
-        declare_parameters("guide", self.guide_families)
-        declare_parameters("encoder", self.encoders)
-        with pyro.plate("data", len(x), dim=-1):
+        declare_parameters(guide=self.guide_families, encoder=self.encoders)
+        with data_plate(x, num_data=num_data):
             h = self._features(x)
             for t, (encoder, family) in enumerate(
                 zip(self.encoders, self.guide_families, strict=True), start=1
@@ -227,9 +213,7 @@ class HierarchicalVAE(LatentVariableModel):
 
     def default_objective(self) -> ELBO:
         """``Trace_ELBO``; ``TraceEnum_ELBO`` where the prior has a discrete site to sum out."""
-        if self.prior.enumerated:
-            return TraceEnum_ELBO(max_plate_nesting=1)
-        return super().default_objective()
+        return self.prior.default_objective()
 
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""
@@ -248,14 +232,7 @@ class HierarchicalVAE(LatentVariableModel):
             given = "x" if t == 1 else f"z{t - 1}"
             start = "  guide    " if t == 1 else "           "
             lines.append(f"{start}  q(z{t} | {given}): {layers_text(encoder)}")
-        return "\n".join(
-            [
-                *lines,
-                f"  objective  maximise the mean over data of {goal.formula}",
-                f"             {goal.bound}",
-                self._units(),
-            ]
-        )
+        return "\n".join([*lines, objective_text(goal.formula, goal.bound), self._units()])
 
     def _features(self, x: Tensor) -> Tensor:
         return self.likelihood.standardise(x).flatten(-len(self.event_shape))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import pyro
 import torch
 from pyro import poutine
 from pyro.infer import Trace_ELBO
@@ -12,6 +13,7 @@ from torch import nn
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.isolation import isolated
+from pyro_vae.models.component import settings_of
 from pyro_vae.models.likelihoods.positive import PositiveParameter
 
 if TYPE_CHECKING:
@@ -22,7 +24,13 @@ if TYPE_CHECKING:
 
     from pyro_vae.models.likelihoods import Likelihood
 
-__all__ = ["LatentVariableModel", "check_event_shape", "layers_text"]
+__all__ = [
+    "LatentVariableModel",
+    "check_event_shape",
+    "data_plate",
+    "layers_text",
+    "objective_text",
+]
 
 
 class LatentVariableModel(nn.Module):
@@ -45,6 +53,14 @@ class LatentVariableModel(nn.Module):
     #: What ``explain`` calls. A model may not import inference, which serves any pair; so
     #: ``pyro_vae.explaining`` puts its function here, as anything that stands above may.
     explainer: ClassVar[Callable[..., Any] | None] = None
+
+    #: Arguments of the constructor that are parts with settings of their own, and their classes.
+    _roles: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Make the model that ``config`` describes, with fresh weights."""
+        return cls(**settings_of(cls, config, **cls._roles))
 
     def model(self, *args: Any, **kwargs: Any) -> Tensor:
         """Generative story, with x observed or drawn."""
@@ -176,6 +192,25 @@ def check_event_shape(event_shape: Sequence[int]) -> tuple[int, ...]:
             "as in (28, 28)"
         )
     return sizes
+
+
+def data_plate(*given: Tensor | None, num_data: int) -> pyro.plate:
+    """The plate ``"data"``, with a row for each of the first tensor that was given.
+
+    Parameters
+    ----------
+    *given
+        Data, and what stands beside them; their first dimension is the data's.
+    num_data
+        Size of the plate where none is given.
+    """
+    size = next((len(part) for part in given if part is not None), num_data)
+    return pyro.plate("data", size, dim=-1)
+
+
+def objective_text(formula: str, bound: str) -> str:
+    """The lines of ``description`` on what training maximises, and of what it is a bound."""
+    return f"  objective  maximise the mean over data of {formula}\n             {bound}"
 
 
 def layers_text(network: nn.Module) -> str:

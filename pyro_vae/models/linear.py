@@ -10,7 +10,7 @@ is factor analysis.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import pyro.distributions as dist
 import torch
@@ -19,7 +19,6 @@ from torch import nn
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError
 from pyro_vae.isolation import isolated
-from pyro_vae.models.component import settings_of
 from pyro_vae.models.guides import FullCovarianceNormal, Guide, MeanFieldNormal
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.models.vae import VAE
@@ -81,6 +80,8 @@ class LinearVAE(VAE):
 
     likelihood: Normal
 
+    _roles: ClassVar[dict[str, Any]] = {"guide": Guide}
+
     def __init__(
         self,
         event_shape: Sequence[int],
@@ -124,12 +125,6 @@ class LinearVAE(VAE):
             "guide": guide.to_config(),
             "seed": seed,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Make the model that ``config`` describes, with fresh weights."""
-        settings = settings_of(cls, config, guide=Guide)
-        return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
 
     @property
     def weight(self) -> Tensor:

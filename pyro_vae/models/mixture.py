@@ -7,7 +7,7 @@ mixture; a VAE is the mixture with one component for every point of a continuous
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import pyro
@@ -20,8 +20,7 @@ from torch import nn
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.formulas import ObjectiveFormula, described
-from pyro_vae.models.component import settings_of
-from pyro_vae.models.latent_variable_model import LatentVariableModel
+from pyro_vae.models.latent_variable_model import LatentVariableModel, data_plate, objective_text
 from pyro_vae.models.likelihoods import Likelihood, MultivariateNormal, Normal
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.settings import require_part, require_positive_integer
@@ -60,6 +59,8 @@ class MixtureModel(LatentVariableModel):
         If ``num_components`` is not positive.
     """
 
+    _roles: ClassVar[dict[str, Any]] = {"likelihood": Likelihood}
+
     def __init__(
         self,
         num_components: int,
@@ -76,11 +77,6 @@ class MixtureModel(LatentVariableModel):
         self.config = None
         if event_shape is not None:
             self._build(tuple(event_shape))
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> MixtureModel:
-        """Make the model that ``config`` describes, with fresh parameters."""
-        return cls(**settings_of(cls, config, likelihood=Likelihood))
 
     @classmethod
     def from_sklearn(cls, mixture: GaussianMixture, *, min_scale: float = 1e-6) -> MixtureModel:
@@ -158,24 +154,13 @@ class MixtureModel(LatentVariableModel):
     def model(self, x: Tensor | None = None, num_data: int = 1) -> Tensor:
         """Generative story: z ~ Categorical(pi), x | z ~ p(x | eta_z).
 
-        Parameters
-        ----------
-        x
-            Data ``(B, *event_shape)``; None draws x.
-        num_data
-            Size of the plate where x is None.
-
-        Returns
-        -------
-        Tensor
-            x, observed or drawn, ``(..., B, *event_shape)``.
+        Takes what ``VAE.model`` takes; returns x, observed or drawn, ``(..., B, *event_shape)``.
         """
         self._require_shape()
         if x is not None:
             self.likelihood.check(x)
-            num_data = len(x)
-        declare_parameters("mixture", self)
-        with pyro.plate("data", num_data, dim=-1):
+        declare_parameters(mixture=self)
+        with data_plate(x, num_data=num_data):
             z = pyro.sample(
                 "z",
                 dist.Categorical(logits=self.logits.double(), validate_args=False),
@@ -240,8 +225,7 @@ class MixtureModel(LatentVariableModel):
                 f"  model      z ~ Categorical(pi),  {self.num_components} components  [site 'z']",
                 f"             {self.likelihood.formula()}  with an eta per component  [site 'x']",
                 "  guide      none: z is summed out, and p(z | x) is exact",
-                f"  objective  maximise the mean over data of {goal.formula}",
-                f"             {goal.bound}",
+                objective_text(goal.formula, goal.bound),
                 self._units(),
             ]
         )

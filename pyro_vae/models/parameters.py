@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["declare_parameters"]
 
 
-def declare_parameters(name: str, module: nn.Module) -> None:
-    """Make one ``param`` site ``name.parameter`` for every trainable parameter of ``module``."""
+def declare_parameters(**modules: nn.Module) -> None:
+    """Make one ``param`` site ``name.parameter`` for every trainable parameter of each module."""
     if not am_i_wrapped():
         return
-    for key, parameter in module.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        # SVI asks a site's value for the tensor to optimise. An alias carries the answer, since
-        # a weak reference on the parameter itself would keep the model from being pickled.
-        value = parameter.view_as(parameter)
-        value.unconstrained = weakref.ref(parameter)  # type: ignore[attr-defined]
-        effectful(lambda *_, value=value: value, type="param")(name=f"{name}.{key}")
+    for name, module in modules.items():
+        for key, parameter in module.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            # SVI asks a site's value for the tensor to optimise. An alias carries the answer,
+            # since a weak reference on the parameter itself would keep the model from being
+            # pickled.
+            value = parameter.view_as(parameter)
+            value.unconstrained = weakref.ref(parameter)  # type: ignore[attr-defined]
+            effectful(lambda *_, value=value: value, type="param")(name=f"{name}.{key}")

@@ -8,14 +8,13 @@ knows.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import sklearn.decomposition
 import torch
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError
-from pyro_vae.models.component import settings_of
 from pyro_vae.models.guides import MeanFieldNormal
 from pyro_vae.models.linear import LinearVAE
 from pyro_vae.models.softplus import inverse_softplus
@@ -55,6 +54,8 @@ class PCA(LinearVAE):
         If there are more components than features.
     """
 
+    _roles: ClassVar[dict[str, Any]] = {}
+
     def __init__(
         self,
         event_shape: Sequence[int],
@@ -80,12 +81,6 @@ class PCA(LinearVAE):
         }
         self.seed = seed
         self.requires_grad_(False)
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> PCA:
-        """Make the model that ``config`` describes, not yet fitted."""
-        settings = settings_of(cls, config)
-        return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
 
     @takes_data("x")
     def initialise(

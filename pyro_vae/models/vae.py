@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import pyro
 import torch
-from pyro.infer import TraceEnum_ELBO
 from torch import nn
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.formulas import described
-from pyro_vae.models.component import settings_of
 from pyro_vae.models.condition import Condition
-from pyro_vae.models.encoder_decoder import EncoderDecoder, Network, number_of_rows
+from pyro_vae.models.encoder_decoder import EncoderDecoder, Network
 from pyro_vae.models.guides import Guide, MeanFieldNormal
-from pyro_vae.models.latent_variable_model import layers_text
+from pyro_vae.models.latent_variable_model import data_plate, layers_text, objective_text
 from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.models.priors import Prior, StandardNormal
@@ -86,6 +84,15 @@ class VAE(EncoderDecoder):
     torch.Size([5, 8, 8])
     """
 
+    _roles: ClassVar[dict[str, Any]] = {
+        "prior": Prior,
+        "likelihood": Likelihood,
+        "guide": Guide,
+        "encoder": Architecture,
+        "decoder": Architecture,
+        "condition": Condition,
+    }
+
     def __init__(
         self,
         event_shape: Sequence[int],
@@ -126,21 +133,6 @@ class VAE(EncoderDecoder):
             condition=None if condition is None else condition.to_config(),
         )
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Make the model that ``config`` describes, with fresh weights."""
-        settings = settings_of(
-            cls,
-            config,
-            prior=Prior,
-            likelihood=Likelihood,
-            guide=Guide,
-            encoder=Architecture,
-            decoder=Architecture,
-            condition=Condition,
-        )
-        return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
-
     def model(
         self,
         x: Tensor | None = None,
@@ -168,11 +160,8 @@ class VAE(EncoderDecoder):
         """
         if x is not None:
             self.likelihood.check(x)
-        num_data = number_of_rows(x, condition, exposure, default=num_data)
-        declare_parameters("prior", self.prior)
-        declare_parameters("likelihood", self.likelihood)
-        declare_parameters("decoder", self.decoder)
-        with pyro.plate("data", num_data, dim=-1):
+        declare_parameters(prior=self.prior, likelihood=self.likelihood, decoder=self.decoder)
+        with data_plate(x, condition, exposure, num_data=num_data):
             z = self.prior.sample()
             return pyro.sample("x", self.observation(z, condition, exposure), obs=x)
 
@@ -195,9 +184,8 @@ class VAE(EncoderDecoder):
         Tensor
             z, ``(..., B, L)``.
         """
-        declare_parameters("guide", self.guide_family)
-        declare_parameters("encoder", self.encoder)
-        with pyro.plate("data", number_of_rows(x, condition, exposure, default=num_data), dim=-1):
+        declare_parameters(guide=self.guide_family, encoder=self.encoder)
+        with data_plate(x, condition, exposure, num_data=num_data):
             return pyro.sample("z", self.prior() if x is None else self._posterior(x, condition))
 
     @takes_data("x", gradients=True)
@@ -269,9 +257,7 @@ class VAE(EncoderDecoder):
 
     def default_objective(self) -> ELBO:
         """``Trace_ELBO``; ``TraceEnum_ELBO`` where the prior has a discrete site to sum out."""
-        if self.prior.enumerated:
-            return TraceEnum_ELBO(max_plate_nesting=1)
-        return super().default_objective()
+        return self.prior.default_objective()
 
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""
@@ -288,14 +274,7 @@ class VAE(EncoderDecoder):
         ]
         if self.condition is not None:
             lines.append(f"  condition  c: {self.condition.source}, {self.condition.size} numbers")
-        return "\n".join(
-            [
-                *lines,
-                f"  objective  maximise the mean over data of {goal.formula}",
-                f"             {goal.bound}",
-                self._units(),
-            ]
-        )
+        return "\n".join([*lines, objective_text(goal.formula, goal.bound), self._units()])
 
     def _posterior_of(self, features: Tensor) -> TorchDistribution:
         return self.guide_family(self.encoder(features))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
 import pyro
 import pyro.distributions as dist
@@ -23,14 +23,17 @@ from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.formulas import described
 from pyro_vae.models.code_priors import CodePrior, UniformCodes
 from pyro_vae.models.codebook import Codebook
-from pyro_vae.models.component import settings_of
 from pyro_vae.models.encoder_decoder import (
     EncoderDecoder,
     Network,
     network_plan,
-    number_of_rows,
 )
-from pyro_vae.models.latent_variable_model import check_event_shape, layers_text
+from pyro_vae.models.latent_variable_model import (
+    check_event_shape,
+    data_plate,
+    layers_text,
+    objective_text,
+)
 from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.networks import (
@@ -110,6 +113,13 @@ class VQVAE(EncoderDecoder):
     torch.Size([5, 3])
     """
 
+    _roles: ClassVar[dict[str, Any]] = {
+        "prior": CodePrior,
+        "likelihood": Likelihood,
+        "encoder": Architecture,
+        "decoder": Architecture,
+    }
+
     def __init__(
         self,
         event_shape: Sequence[int],
@@ -166,19 +176,6 @@ class VQVAE(EncoderDecoder):
             frozen=self.frozen,
         )
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Make the model that ``config`` describes, with fresh weights."""
-        settings = settings_of(
-            cls,
-            config,
-            prior=CodePrior,
-            likelihood=Likelihood,
-            encoder=Architecture,
-            decoder=Architecture,
-        )
-        return cls(settings.pop("event_shape"), **settings)
-
     def with_prior(self, prior: CodePrior) -> Self:
         """The second stage: a copy of this model, frozen, under a prior that is to be learned.
 
@@ -203,25 +200,17 @@ class VQVAE(EncoderDecoder):
     ) -> Tensor:
         """Generative story: z ~ p(z), x | z ~ p(x | e_z).
 
-        Parameters
-        ----------
-        x
-            Data ``(B, *event_shape)``; None draws x.
-        exposure
-            Exposure ``(B,)`` of a likelihood that takes one.
-        num_data
-            Size of the plate where x is None.
-
-        Returns
-        -------
-        Tensor
-            x, observed or drawn, ``(..., B, *event_shape)``.
+        Takes what ``VAE.model`` takes; returns x, observed or drawn, ``(..., B, *event_shape)``.
         """
         if x is not None:
             self.likelihood.check(x)
-        for name in ("prior", "likelihood", "codebook", "decoder"):
-            declare_parameters(name, getattr(self, name))
-        with pyro.plate("data", number_of_rows(x, exposure, default=num_data), dim=-1):
+        declare_parameters(
+            prior=self.prior,
+            likelihood=self.likelihood,
+            codebook=self.codebook,
+            decoder=self.decoder,
+        )
+        with data_plate(x, exposure, num_data=num_data):
             e = self.embed(pyro.sample("z", self.prior()))
             if x is not None and self.learning:
                 e = self._straight_through(e, self._code(x))
@@ -238,15 +227,15 @@ class VQVAE(EncoderDecoder):
         Parameters
         ----------
         x, exposure, num_data
-            As for ``model``.
+            As for ``VAE.model``.
 
         Returns
         -------
         Tensor
             z, ``(..., B, S)``, int64.
         """
-        declare_parameters("encoder", self.encoder)
-        with pyro.plate("data", number_of_rows(x, exposure, default=num_data), dim=-1):
+        declare_parameters(encoder=self.encoder)
+        with data_plate(x, exposure, num_data=num_data):
             if x is None:
                 return pyro.sample("z", self.prior())
             with torch.no_grad():
@@ -429,8 +418,7 @@ class VQVAE(EncoderDecoder):
                 "  guide      z = z*(x), z*_s = argmin_k |h_s(x) - e_k|     [site 'z']",
                 f"             h(x): {layers_text(self.encoder)}",
                 f"  codes      {learning}",
-                f"  objective  maximise the mean over data of {formula}",
-                f"             {bound}",
+                objective_text(formula, bound),
                 f"  training   {training}",
                 self._units(),
             ]

@@ -2,13 +2,12 @@
 
 from pyro_vae.networks.architecture import (
     Architecture,
-    Convolutional,
-    ConvolutionalGrid,
     Dense,
     SettableOutput,
     Unamortised,
 )
-from pyro_vae.networks.convolutional import ConvDecoder, ConvEncoder, GridDecoder, GridEncoder
+from pyro_vae.networks.convolutional import ConvDecoder, ConvEncoder, Convolutional
+from pyro_vae.networks.convolutional_grid import ConvolutionalGrid, GridDecoder, GridEncoder
 from pyro_vae.networks.mlp import MLP
 from pyro_vae.networks.probe import check_network
 from pyro_vae.networks.table import FreeParameters

@@ -14,15 +14,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final, runtime_checkable
 
-from pyro_vae.networks.convolutional import (
-    ConvDecoder,
-    ConvEncoder,
-    GridDecoder,
-    GridEncoder,
-    check_channels,
-    grid_size,
-)
-from pyro_vae.networks.layers import check_activation, check_batch_norm, check_widths
+from pyro_vae.networks.layers import check_layers
 from pyro_vae.networks.mlp import MLP
 from pyro_vae.networks.table import FreeParameters
 from pyro_vae.schema import named_settings
@@ -32,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Architecture",
-    "Convolutional",
-    "ConvolutionalGrid",
     "Dense",
     "SettableOutput",
     "Unamortised",
@@ -150,19 +140,20 @@ class Dense(Architecture):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_widths("hidden layer width", self.hidden, "hidden=(200, 200)")
-        check_activation(self.activation)
-        check_batch_norm(self.batch_norm, self.residual)
+        check_layers(
+            self.hidden, self.activation, residual=self.residual, batch_norm=self.batch_norm
+        )
 
     def encoder(self, event_shape: tuple[int, ...], num_conditions: int, size_out: int) -> MLP:
         """MLP from ``(..., D + num_conditions)`` to ``(..., size_out)``."""
-        return self._mlp(math.prod(event_shape) + num_conditions, size_out)
+        return self.mlp(math.prod(event_shape) + num_conditions, size_out)
 
     def decoder(self, size_in: int, event_shape: tuple[int, ...], num_params: int) -> MLP:
         """MLP from ``(..., size_in)`` to ``(..., num_params)``."""
-        return self._mlp(size_in, num_params)
+        return self.mlp(size_in, num_params)
 
-    def _mlp(self, size_in: int, size_out: int) -> MLP:
+    def mlp(self, size_in: int, size_out: int) -> MLP:
+        """MLP from ``(..., size_in)`` to ``(..., size_out)``."""
         return MLP(
             size_in,
             self.hidden,
@@ -171,101 +162,6 @@ class Dense(Architecture):
             residual=self.residual,
             batch_norm=self.batch_norm,
         )
-
-
-@final
-@dataclass(frozen=True)
-class Convolutional(Architecture):
-    """``ConvEncoder`` and ``ConvDecoder``: see there. For images.
-
-    Parameters
-    ----------
-    channels
-        Channels in the order of the layers: from the large image to the small one in an
-        encoder, from the small to the large in a decoder.
-    hidden
-        Width of every hidden layer after the convolutions of an encoder, or before those of a
-        decoder.
-    activation
-        One of ``ACTIVATIONS``.
-    residual
-        Skip connections around the layers after the first.
-    batch_norm
-        Batch normalisation before every activation; not beside ``residual``.
-    """
-
-    channels: tuple[int, ...] = (32, 64)
-    hidden: tuple[int, ...] = (128,)
-    activation: str = "relu"
-    residual: bool = False
-    batch_norm: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_channels(self.channels)
-        check_widths("hidden layer width", self.hidden, "hidden=(128,)")
-        check_activation(self.activation)
-        check_batch_norm(self.batch_norm, self.residual)
-
-    def encoder(
-        self, event_shape: tuple[int, ...], num_conditions: int, size_out: int
-    ) -> ConvEncoder:
-        """Network from ``(..., D + num_conditions)`` to ``(..., size_out)``."""
-        return ConvEncoder(event_shape, num_conditions, size_out, **vars(self))
-
-    def decoder(self, size_in: int, event_shape: tuple[int, ...], num_params: int) -> ConvDecoder:
-        """Network from ``(..., size_in)`` to ``(..., num_params)``."""
-        return ConvDecoder(size_in, event_shape, num_params, **vars(self))
-
-
-@final
-@dataclass(frozen=True)
-class ConvolutionalGrid(Architecture):
-    """``GridEncoder`` and ``GridDecoder``: see there. For images whose code is a small image.
-
-    Parameters
-    ----------
-    channels
-        Channels in the order of the layers: from the large image to the small one in an
-        encoder, from the small to the large in a decoder.
-    hidden
-        Channels of every convolution on the grid itself: after the others in an encoder, before
-        them in a decoder.
-    activation
-        One of ``ACTIVATIONS``.
-    residual
-        Skip connections around the layers after the first.
-    """
-
-    channels: tuple[int, ...] = (32, 64)
-    hidden: tuple[int, ...] = ()
-    activation: str = "relu"
-    residual: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_channels(self.channels)
-        check_widths("number of channels", self.hidden, "hidden=(64,)")
-        check_activation(self.activation)
-
-    def grid(self, event_shape: tuple[int, ...]) -> tuple[int, int]:
-        """Height and width of the grid."""
-        return grid_size(event_shape, len(self.channels))
-
-    def encoder(
-        self, event_shape: tuple[int, ...], num_conditions: int, size_out: int
-    ) -> GridEncoder:
-        """Network from ``(..., D)`` to ``(..., size_out)``; refused where there is a condition."""
-        if num_conditions:
-            raise ValueError(
-                f"num_conditions got {num_conditions}: a grid has no place for a condition; take "
-                "Convolutional"
-            )
-        return GridEncoder(event_shape, size_out, **vars(self))
-
-    def decoder(self, size_in: int, event_shape: tuple[int, ...], num_params: int) -> GridDecoder:
-        """Network from ``(..., size_in)`` to ``(..., num_params)``."""
-        return GridDecoder(size_in, event_shape, num_params, **vars(self))
 
 
 @final

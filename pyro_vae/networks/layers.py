@@ -23,7 +23,7 @@ __all__ = [
     "Residual",
     "chain",
     "check_activation",
-    "check_batch_norm",
+    "check_layers",
     "check_widths",
     "normalisers",
     "start",
@@ -41,6 +41,19 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 _GAINS = {"relu": math.sqrt(2.0), "elu": math.sqrt(2.0), "silu": math.sqrt(2.0), "tanh": 5.0 / 3.0}
 
 
+def check_layers(
+    hidden: Sequence[int], activation: str, *, residual: bool, batch_norm: bool
+) -> None:
+    """Refuse widths and an activation that are none, and both ways to keep the scale at once."""
+    check_widths("hidden layer width", hidden, "hidden=(200, 200)")
+    check_activation(activation)
+    if batch_norm and residual:
+        raise ValueError(
+            "batch_norm got True beside residual=True: the skip connections keep the scale of "
+            "the signal by themselves; take one of the two"
+        )
+
+
 def check_activation(name: str) -> None:
     """Refuse a name that is not one of ``ACTIVATIONS``."""
     if name not in ACTIVATIONS:
@@ -54,15 +67,6 @@ def check_widths(what: str, widths: Sequence[int], example: str) -> None:
             raise ValueError(
                 f"{what} got {width!r}: it must be a positive integer, as in {example}"
             )
-
-
-def check_batch_norm(batch_norm: bool, residual: bool) -> None:
-    """Refuse batch normalisation beside skip connections, which keep the scale by themselves."""
-    if batch_norm and residual:
-        raise ValueError(
-            "batch_norm got True beside residual=True: the skip connections keep the scale of "
-            "the signal by themselves; take one of the two"
-        )
 
 
 def _batch_moments(norm: nn.BatchNorm1d | nn.BatchNorm2d, h: Tensor) -> Tensor:

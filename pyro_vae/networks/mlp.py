@@ -11,9 +11,7 @@ from torch import nn
 from pyro_vae.networks.layers import (
     ACTIVATIONS,
     chain,
-    check_activation,
-    check_batch_norm,
-    check_widths,
+    check_layers,
     normalisers,
     start,
     stem_gain,
@@ -64,9 +62,7 @@ class MLP(nn.Sequential):
         residual: bool = False,
         batch_norm: bool = False,
     ) -> None:
-        check_activation(activation)
-        check_batch_norm(batch_norm, residual)
-        check_widths("hidden layer width", hidden, "hidden=(200, 200)")
+        check_layers(hidden, activation, residual=residual, batch_norm=batch_norm)
         widths = [in_features, *hidden]
         layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
         output = nn.Linear(widths[-1], out_features)

@@ -504,7 +504,7 @@ def test_pyros_wake_sleep_mixes_the_data_of_a_batch():
     plain = toy.model
 
     def model(x):
-        declare_parameters("toy", toy)
+        declare_parameters(toy=toy)
         return plain(x)
 
     objective = PyrosWakeSleep(

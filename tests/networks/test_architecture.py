@@ -10,8 +10,6 @@ from pyro_vae.errors import UnknownNameError
 from pyro_vae.networks import (
     MLP,
     Architecture,
-    ConvDecoder,
-    ConvEncoder,
     Convolutional,
     ConvolutionalGrid,
     Dense,
@@ -103,7 +101,7 @@ def test_output_starts_at_eta(name):
 
 def test_parts_of_a_decoder_are_images_one_after_the_other():
     # A constant image per output channel: channels must come out parts-major, as _split reads.
-    decoder = ConvDecoder(2, (3, 4, 5), 2 * 60, channels=(4, 6), hidden=())
+    decoder = Convolutional((4, 6), ()).decoder(2, (3, 4, 5), 2 * 60)
     output = decoder.convolutions[-1]
     with torch.no_grad():
         output.weight.zero_()
@@ -120,12 +118,13 @@ def test_parts_of_a_decoder_are_images_one_after_the_other():
 
 
 def test_an_encoder_reads_the_flattened_image():
-    encoder = ConvEncoder((2, 6, 4), 0, 3, channels=(5,), hidden=())
+    plan = Convolutional((5,), ())
+    encoder = plan.encoder((2, 6, 4), 0, 3)
     x = torch.randn(7, 2, 6, 4)
     by_hand = encoder.head(encoder.convolutions(x).flatten(1))
     assert torch.equal(encoder(x.flatten(1)), by_hand)
     # One image in the sense of (H, W) is one channel.
-    flat = ConvEncoder((6, 4), 0, 3, channels=(5,), hidden=())
+    flat = plan.encoder((6, 4), 0, 3)
     assert flat.convolutions[0].in_channels == 1
 
 

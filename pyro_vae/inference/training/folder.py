@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyro_vae.errors import RunError, WriteError
+from pyro_vae.inference.devices import is_first_process
 from pyro_vae.inference.runs import Run
 from pyro_vae.inference.training.state import TrainingState
 
@@ -51,7 +52,7 @@ def held_run(
     if not isinstance(run, Run | str | os.PathLike):
         raise RunError(f"run got {type(run).__name__}: give the path of a folder")
     path = run.path if isinstance(run, Run) else run
-    if not alone and os.environ.get("LOCAL_RANK", "0") != "0":
+    if not alone and not is_first_process():
         yield Run.open(path) if resume else Run(path)  # it writes nothing
     elif resume:
         opened = Run.open(path)

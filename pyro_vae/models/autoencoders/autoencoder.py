@@ -9,7 +9,7 @@ log p(x), which such a model does not have.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyro
 import pyro.distributions as dist
@@ -17,9 +17,8 @@ from torch.distributions import constraints
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
-from pyro_vae.models.component import settings_of
-from pyro_vae.models.encoder_decoder import EncoderDecoder, Network, number_of_rows
-from pyro_vae.models.latent_variable_model import layers_text
+from pyro_vae.models.encoder_decoder import EncoderDecoder, Network
+from pyro_vae.models.latent_variable_model import data_plate, layers_text, objective_text
 from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.networks import Architecture
@@ -76,7 +75,6 @@ class Autoencoder(EncoderDecoder):
     #: Name in saved runs and on the command line.
     kind = "autoencoder"
 
-    #: Parts that are arguments of the constructor.
     _roles: ClassVar[dict[str, Any]] = {
         "likelihood": Likelihood,
         "encoder": Architecture,
@@ -97,12 +95,6 @@ class Autoencoder(EncoderDecoder):
         super().__init__(event_shape, latent_dim, likelihood)
         plans = self._make_networks(encoder, decoder, latent_dim, activation=activation, seed=seed)
         self.config = self._config(self.kind, plans, seed, latent_dim=self.latent_dim)
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Make the model that ``config`` describes, with fresh weights."""
-        settings = settings_of(cls, config, **cls._roles)
-        return cls(settings.pop("event_shape"), settings.pop("latent_dim"), **settings)
 
     @property
     def has_evidence(self) -> bool:
@@ -134,17 +126,16 @@ class Autoencoder(EncoderDecoder):
                 "draws of a normal fitted to the codes (as `pyro-vae report` does), or take a VAE"
             )
         self.likelihood.check(x)
-        declare_parameters("likelihood", self.likelihood)
-        declare_parameters("decoder", self.decoder)
+        declare_parameters(likelihood=self.likelihood, decoder=self.decoder)
         flat = dist.ImproperUniform(constraints.real_vector, (), (self.latent_dim,))
-        with pyro.plate("data", number_of_rows(x, default=num_data), dim=-1):
+        with data_plate(x, num_data=num_data):
             z = pyro.sample("z", flat)
             return pyro.sample("x", self.observation(z, exposure=exposure), obs=x)
 
     def guide(self, x: Tensor, exposure: Tensor | None = None, num_data: int = 1) -> Tensor:
         """Point mass at the code; returns z, ``(B, L)``."""
-        declare_parameters("encoder", self.encoder)
-        with pyro.plate("data", len(x), dim=-1):
+        declare_parameters(encoder=self.encoder)
+        with data_plate(x, num_data=num_data):
             return pyro.sample("z", dist.Delta(self.training_code(x), event_dim=1))
 
     @takes_data("x", gradients=True)
@@ -169,8 +160,7 @@ class Autoencoder(EncoderDecoder):
                 f"             eta(z): {layers_text(self.decoder)}",
                 f"  guide      {self._guide_formula()}     [site 'z']",
                 f"             code(x): {layers_text(self.encoder)}",
-                f"  objective  maximise the mean over data of {self._objective_formula()}",
-                f"             {self._bound_text()}",
+                objective_text(self._objective_formula(), self._bound_text()),
                 self._units("log p(x | z)"),
             ]
         )

@@ -17,6 +17,7 @@ import pyro.distributions as dist
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.models.autoencoders.autoencoder import Autoencoder
 from pyro_vae.models.guides import UnitNormal
+from pyro_vae.models.latent_variable_model import data_plate
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.models.vae import VAE
@@ -90,11 +91,11 @@ class PoorMansVAE(Autoencoder):
 
     def guide(self, x: Tensor, exposure: Tensor | None = None, num_data: int = 1) -> Tensor:
         """Z = m(x) + e, and the penalty as a factor; returns z, ``(B, L)``."""
-        declare_parameters("encoder", self.encoder)
+        declare_parameters(encoder=self.encoder)
         mean = self._code(x)
         # Unit noise has a constant entropy, which the objective does without.
         noisy = dist.Normal(mean, 1.0, validate_args=False).to_event(1).mask(False)
-        with pyro.plate("data", len(x), dim=-1):
+        with data_plate(x, num_data=num_data):
             pyro.factor("penalty", self.weight * self.norm(mean), has_rsample=True)
             return pyro.sample("z", noisy)
 

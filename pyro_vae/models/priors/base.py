@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pyro
 import torch
+from pyro.infer import Trace_ELBO, TraceEnum_ELBO
 
 from pyro_vae.models.component import Component
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
+    from pyro.infer import ELBO
     from torch import Tensor
 
 __all__ = ["Posterior", "Prior", "StandardisedPrior"]
@@ -79,6 +81,10 @@ class Prior(Component, role="prior"):
     def enumerated(self) -> bool:
         """Whether ``sample`` makes a discrete site that is to be summed out."""
         return False
+
+    def default_objective(self) -> ELBO:
+        """``Trace_ELBO``; ``TraceEnum_ELBO`` where there is a discrete site to sum out."""
+        return TraceEnum_ELBO(max_plate_nesting=1) if self.enumerated else Trace_ELBO()
 
     @abstractmethod
     def formula(self) -> str:

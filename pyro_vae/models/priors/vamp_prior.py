@@ -67,11 +67,9 @@ class VampPrior(Prior):
 
         Parameters
         ----------
-        posterior
-            q(z | x) as a function of the encoder's input. A method of the model, so that a
-            copy of the model has a prior made of the copy's own guide.
-        num_features
-            Length of the encoder's input.
+        posterior, num_features
+            As for ``Prior.connect``; ``posterior`` is a method of the model, so that a copy of
+            the model has a prior made of the copy's own guide.
         """
         self._posterior = posterior
         generator = torch.Generator().manual_seed(0)
