@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pyro import poutine
@@ -15,7 +15,7 @@ from pyro_vae.isolation import isolated
 from pyro_vae.models.likelihoods.positive import PositiveParameter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from pyro.infer import ELBO
     from torch import Tensor
@@ -41,10 +41,6 @@ class LatentVariableModel(nn.Module):
     likelihood: Likelihood
     initialised: bool
     config: dict[str, Any] | None
-
-    #: What ``explain`` calls. A model may not import inference, which serves any pair; so
-    #: ``pyro_vae.explaining`` puts its function here, as anything that stands above may.
-    explainer: ClassVar[Callable[..., Any] | None] = None
 
     def model(self, *args: Any, **kwargs: Any) -> Tensor:
         """Generative story, with x observed or drawn."""
@@ -154,9 +150,10 @@ class LatentVariableModel(nn.Module):
         Explanation
             Shown as formulas in a notebook, as text when printed.
         """
-        explainer = type(self).explainer
-        assert explainer is not None, "pyro_vae.explaining sets it when the package is imported"
-        return explainer(self, x, **settings)
+        # A model may import nothing that measures: the package finds the verb of that name.
+        import pyro_vae
+
+        return pyro_vae.explain(self, x, **settings)
 
     def _units(self, quantity: str = "log p(x)") -> str:
         """The line of ``description`` on units."""
