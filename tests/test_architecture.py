@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "sealed": {"errors", "files", "schema"},
     "settings": {"errors"},
     "verbs": {"isolation", "settings"},
-    "networks": {"errors", "schema"},
+    "networks": {"errors", "on_demand", "schema"},
     # What a person holds is made into tensors at one door, by whatever is given it.
     "conversion": {"errors"},
     "models": {
@@ -79,7 +79,7 @@ MAY_IMPORT = {
         "spelling",
         "verbs",
     },
-    "plots": {"errors"},
+    "plots": {"errors", "on_demand"},
     "loading": {"data", "errors", "inference", "models", "verbs"},
     "held_out": {"data", "errors", "inference", "loading", "models", "sealed"},
     "explorer": {
@@ -93,7 +93,16 @@ MAY_IMPORT = {
         "plots",
     },
     # Its page saves figures as the report does; no other module of it looks up there.
-    "explaining": {"conversion", "errors", "files", "inference", "models", "report", "verbs"},
+    "explaining": {
+        "conversion",
+        "errors",
+        "files",
+        "inference",
+        "models",
+        "on_demand",
+        "report",
+        "verbs",
+    },
     "figures": EVERYTHING - {"cli"},
     "gallery": EVERYTHING - {"cli"},
     "report": EVERYTHING - {"cli"},

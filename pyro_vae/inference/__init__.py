@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from pyro_vae.on_demand import names_on_demand
+from pyro_vae.on_demand import names_on_demand, without_trace
+
+with without_trace():
+    import pyro  # noqa: F401 - every module stands on it and on PyTorch, which adds filters
 
 if TYPE_CHECKING:
     from pyro_vae.inference.arviz_data import to_inference_data as to_inference_data

@@ -1,17 +1,20 @@
 """Encoders and decoders: plain ``torch.nn`` modules that map features to features."""
 
-from pyro_vae.networks.architecture import (
-    Architecture,
-    Convolutional,
-    ConvolutionalGrid,
-    Dense,
-    SettableOutput,
-    Unamortised,
-)
-from pyro_vae.networks.convolutional import ConvDecoder, ConvEncoder, GridDecoder, GridEncoder
-from pyro_vae.networks.mlp import MLP
-from pyro_vae.networks.probe import check_network
-from pyro_vae.networks.table import FreeParameters
+from pyro_vae.on_demand import without_trace
+
+with without_trace():
+    from pyro_vae.networks.architecture import (
+        Architecture,
+        Convolutional,
+        ConvolutionalGrid,
+        Dense,
+        SettableOutput,
+        Unamortised,
+    )
+    from pyro_vae.networks.convolutional import ConvDecoder, ConvEncoder, GridDecoder, GridEncoder
+    from pyro_vae.networks.mlp import MLP
+    from pyro_vae.networks.probe import check_network
+    from pyro_vae.networks.table import FreeParameters
 
 __all__ = [
     "MLP",
