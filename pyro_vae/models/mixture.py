@@ -14,7 +14,6 @@ import pyro
 import pyro.distributions as dist
 import torch
 from pyro.infer import TraceEnum_ELBO
-from sklearn.cluster import KMeans
 from torch import nn
 
 from pyro_vae.conversion import takes_data
@@ -23,6 +22,7 @@ from pyro_vae.formulas import ObjectiveFormula, described
 from pyro_vae.models.latent_variable_model import LatentVariableModel, data_plate, objective_text
 from pyro_vae.models.likelihoods import Likelihood, MultivariateNormal, Normal
 from pyro_vae.models.parameters import declare_parameters
+from pyro_vae.on_demand import library
 from pyro_vae.settings import require_part, require_positive_integer
 
 if TYPE_CHECKING:
@@ -139,7 +139,9 @@ class MixtureModel(LatentVariableModel):
                 "least one row each"
             )
         flat = x.flatten(1).cpu().double().numpy()
-        kmeans = KMeans(self.num_components, init="k-means++", n_init=1, random_state=seed)
+        kmeans = library("sklearn.cluster").KMeans(
+            self.num_components, init="k-means++", n_init=1, random_state=seed
+        )
         cluster = torch.as_tensor(kmeans.fit_predict(flat).astype(np.int64), device=x.device)
         everywhere = self.likelihood.moment_eta(x)
         with torch.no_grad():
