@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pyro_vae import inference
 from pyro_vae.errors import DataError, ProgramError, RunError
@@ -13,12 +13,14 @@ from pyro_vae.inference.checkpoint import Checkpoint, in_blocks, key_of
 from pyro_vae.inference.compare import attach, describe_data
 from pyro_vae.inference.evaluate import reduce_weights
 from pyro_vae.inference.inputs import count, take, tensors
+from pyro_vae.inference.sampling import Sampling, SamplingSettings
 from pyro_vae.loading import load_data, load_model
 from pyro_vae.sealed import checksum_of_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+    from typing import Unpack
 
     import pandas as pd
     import xarray as xr
@@ -51,8 +53,30 @@ _REFERENCE_ROWS = 10_000
 _BOUND_ROWS = 500
 
 
+class MeasureSettings(SamplingSettings, total=False):
+    """What ``measure_split`` takes beside the model and the data."""
+
+    num_particles: int
+    iwae: Sequence[int]
+    progress: Callable[[int, int], None] | None
+
+
+class EstimateSettings(TypedDict, total=False):
+    """The numbers that ``inference.estimate`` takes."""
+
+    num_particles: int
+    num_temperatures: int
+    num_chains: int
+    seed: int
+
+
 def measure_run(
-    run: Run, *, data_root: Path | None = None, split: str = "test", **settings: Any
+    run: Run,
+    *,
+    data_root: Path | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    **settings: Unpack[MeasureSettings],
 ) -> xr.Dataset:
     """Measure a run on its own data, and keep the results in it.
 
@@ -62,20 +86,22 @@ def measure_run(
         A run that was trained.
     data_root
         Folder with the data sets; see ``data.load``.
-    split
-        Part of the data.
+    split, limit
+        Part of the data, and how many of it.
     **settings
         Other arguments of ``measure_split``.
     """
     with run.locked():
         model, data = load_model(run), load_data(run, data_root=data_root)
-        asked, weights = _asked(split=split, **settings), run.weights_seal()
+        asked, weights = _asked(split=split, limit=limit, **settings), run.weights_seal()
         trained = float(run.metrics()["seconds"].iloc[-1])
         checkpoint = Checkpoint(run.path / "evidence.partial.nc", f"{asked} {weights}")
         if model.has_evidence:
-            held_out = _held_out(model.measured_as, data, split, settings.get("limit"))
+            held_out = _held_out(model.measured_as, data, split, limit)
             checkpoint.key += f" {_seal_of_data(held_out)}"
-        results = measure_split(model, data, split=split, checkpoint=checkpoint, **settings)
+        results = measure_split(
+            model, data, split=split, limit=limit, checkpoint=checkpoint, **settings
+        )
         results.attrs.update(seconds=trained, asked=asked)
         run.write_results(results)
         checkpoint.clear()
@@ -90,7 +116,7 @@ def certify_run(
     split: str = "test",
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-    **numbers: Any,
+    **numbers: Unpack[EstimateSettings],
 ) -> inference.Certificate:
     """Estimates of log p(x) of a run by several methods, kept in it as ``evidence-NAME.nc``.
 
@@ -140,20 +166,24 @@ def gap_of_run(
     data_root: Path | None = None,
     split: str = "test",
     limit: int | None = None,
-    **settings: Any,
+    num_particles: int = 5000,
+    progress: Callable[[int, int], None] | None = None,
+    **sampling: Unpack[SamplingSettings],
 ) -> xr.Dataset:
     """The gap of a run in its parts, kept in it as ``gap.nc``; see ``inference.gap_parts``."""
     with run.locked():
         model, data = require_gap_parts(run), load_data(run, data_root=data_root)
-        parts = inference.gap_parts(model, _held_out(model, data, split, limit), **settings)
+        x = _held_out(model, data, split, limit)
+        parts = inference.gap_parts(model, x, num_particles, progress=progress, **sampling)
         parts.attrs["asked"] = key_of(
             inference.gap_parts,
             inference.evaluate,
             reduce_weights,
-            inference.stream_log_weights,
+            Sampling,
             split=split,
             limit=limit,
-            **settings,
+            num_particles=num_particles,
+            **sampling,
         )
         run.write_results(parts, "gap.nc")
     return parts
@@ -212,18 +242,25 @@ def _held_out(model: LatentVariableModel, data: Dataset, split: str, limit: int 
     return x
 
 
-def measured_run(run: Run, **settings: Any) -> xr.Dataset:
+def measured_run(
+    run: Run,
+    *,
+    data_root: Path | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    **settings: Unpack[MeasureSettings],
+) -> xr.Dataset:
     """Results of ``measure_run`` with these settings: those that the run has, or else new ones."""
     try:
         results = run.results()
+        if results.attrs.get("asked") == _asked(split=split, limit=limit, **settings):
+            return results
     except RunError:
-        return measure_run(run, **settings)
-    if results.attrs.get("asked") != _asked(**settings):
-        return measure_run(run, **settings)
-    return results
+        pass
+    return measure_run(run, data_root=data_root, split=split, limit=limit, **settings)
 
 
-def _asked(**settings: Any) -> str:
+def _asked(**settings: object) -> str:
     """What decides the numbers of ``measure_run`` on one run, as text."""
     return key_of(
         measure_run,
@@ -231,7 +268,7 @@ def _asked(**settings: Any) -> str:
         inference.measure,
         inference.evaluate,
         reduce_weights,
-        inference.stream_log_weights,
+        Sampling,
         **settings,
     )
 
@@ -247,7 +284,8 @@ def measure_split(
     *,
     split: str = "test",
     limit: int | None = None,
-    **settings: Any,
+    checkpoint: Checkpoint | None = None,
+    **settings: Unpack[MeasureSettings],
 ) -> xr.Dataset:
     """``inference.measure`` on a split, with what a comparison needs to know of the data.
 
@@ -259,6 +297,8 @@ def measure_split(
         ``"train"``, ``"validation"`` or ``"test"``.
     limit
         Use the first so many data.
+    checkpoint
+        Where to keep what is done, and to go on from.
     **settings
         Other arguments of ``inference.measure``.
 
@@ -275,7 +315,9 @@ def measure_split(
         )
     model = model.measured_as
     x = _held_out(model, data, split, limit)
-    results = attach(inference.measure(model, x, **settings), describe_data(data, x))
+    results = attach(
+        inference.measure(model, x, checkpoint=checkpoint, **settings), describe_data(data, x)
+    )
     results.attrs.update(data=data.name, split=str(split))
     reached = getattr(model, "bounds_reached", None)
     if reached is not None and model.amortised:

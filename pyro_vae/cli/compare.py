@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -44,7 +44,12 @@ def compare(
         raise typer.BadParameter("give two runs or more")
     names = _names(runs)
     opened = [Run.open(run) for run in runs]
-    settings = {"num_particles": particles, "limit": limit, "seed": seed, "data_root": data_root}
+    settings: dict[str, Any] = {
+        "num_particles": particles,
+        "limit": limit,
+        "seed": seed,
+        "data_root": data_root,
+    }
     results = {}
     for name, run in zip(names, opened, strict=True):
         with measuring(f"measuring {name}", show=not as_json) as progress:

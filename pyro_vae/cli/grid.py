@@ -100,7 +100,7 @@ def grid(
     data = source.load(seed=seed, data_root=data_root)
     networks = {"latent_dim": latent_dim, "hidden": hidden, "activation": activation}
     training = {**vars(optimisation), "patience": patience, "seed": seed}
-    measurement = {
+    measurement: dict[str, Any] = {
         "num_particles": particles,
         "limit": limit,
         "seed": seed,

@@ -8,7 +8,7 @@ draws for any x, so a thousand simulations take seconds.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,14 +21,18 @@ from pyro_vae.inference.diagnostics import KHAT_LIMIT, pareto_khat
 from pyro_vae.inference.inputs import count
 from pyro_vae.inference.posterior import coordinates, resample
 from pyro_vae.inference.predictive import simulator
+from pyro_vae.inference.sampling import Sampling
 from pyro_vae.inference.weights import stream_draws
 from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from torch import Tensor
 
     from pyro_vae.inference.predictive import Simulate
+    from pyro_vae.inference.sampling import SamplingSettings
     from pyro_vae.inference.traces import Program
 
 __all__ = ["calibration_sentences", "sbc_ranks", "uniformity"]
@@ -45,9 +49,8 @@ def sbc_ranks(
     *,
     resample: bool = False,
     num_particles: int = 1000,
-    seed: int = 0,
     simulate: Simulate | None = None,
-    **engine: Any,
+    **sampling: Unpack[SamplingSettings],
 ) -> xr.Dataset:
     """Ranks of z ~ p(z) among draws of q(z | x), x ~ p(x | z), with a test of uniformity.
 
@@ -68,14 +71,12 @@ def sbc_ranks(
         Also rank z among ``num_draws`` of ``num_particles`` particles, resampled.
     num_particles
         Particles that are resampled, many times ``num_draws``.
-    seed
-        Seed of simulations and draws.
     simulate
         From n to data of n rows and the values ``(n, ...)`` of the guide's sites;
         ``simulator(model, guide)`` unless given, which needs a model that takes ``num_data``.
         For any other, ``simulator(model, guide, x)``.
-    **engine
-        Other arguments of ``log_weights``.
+    **sampling
+        Other arguments of ``log_weights``; the seed is that of the simulations, too.
 
     Returns
     -------
@@ -97,18 +98,17 @@ def sbc_ranks(
             f"num_particles got {num_particles}: it must be at least num_draws = {num_draws}, "
             "and better ten times that"
         )
-    simulate = simulate or simulator(model, guide, data_plate=engine.get("data_plate"))
-    with torch.no_grad(), isolated(seed):
+    how = Sampling(**sampling)
+    simulate = simulate or simulator(model, guide, data_plate=how.data_plate)
+    with torch.no_grad(), isolated(how.seed):
         x, sites = simulate(num_simulations)
     if count(x) != num_simulations:
         raise ProgramError(f"simulate gave {count(x)} rows where {num_simulations} were asked for")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(how.seed)
     ranks: dict[str, list[np.ndarray]] = {}
     khat = []
     names: list[str] = []
-    draws = stream_draws(
-        model, guide, x, num_particles if resample else num_draws, seed=seed, **engine
-    )
+    draws = stream_draws(model, guide, x, num_particles if resample else num_draws, how)
     for row, particles in enumerate(draws):
         if set(particles.values) != set(sites):
             raise ProgramError(
@@ -127,7 +127,7 @@ def sbc_ranks(
     results = xr.Dataset(
         {"rank": (("source", "simulation", "latent"), np.stack([*map(np.stack, ranks.values())]))},
         coords={"source": list(ranks), "latent": names},
-        attrs={"num_draws": num_draws, "num_particles": num_particles, "seed": seed},
+        attrs={"num_draws": num_draws, "num_particles": num_particles, "seed": how.seed},
     )
     if resample:
         results["khat"] = ("simulation", np.concatenate(khat))

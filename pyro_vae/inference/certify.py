@@ -251,7 +251,6 @@ def estimate(
     num_temperatures: int = 200,
     num_chains: int = 16,
     seed: int = 0,
-    **settings: Any,
 ) -> xr.Dataset:
     """Log p(x) by one estimator, by its name.
 
@@ -261,8 +260,6 @@ def estimate(
         One of ``ESTIMATORS``.
     model, x, num_particles, num_temperatures, num_chains, seed
         As for ``certify``.
-    **settings
-        Other arguments of the estimator.
 
     Raises
     ------
@@ -279,7 +276,7 @@ def estimate(
     }
     if name != "exact":
         _require_site(model, x)
-    return ESTIMATORS[name](model, x, numbers, settings)
+    return ESTIMATORS[name](model, x, numbers)
 
 
 def _require_site(model: Any, x: Inputs) -> None:
@@ -293,9 +290,7 @@ def _require_site(model: Any, x: Inputs) -> None:
         )
 
 
-def _exact(
-    model: Any, x: Inputs, numbers: Mapping[str, Any], settings: Mapping[str, Any]
-) -> xr.Dataset:
+def _exact(model: Any, x: Inputs, numbers: Mapping[str, Any]) -> xr.Dataset:
     if not hasattr(model, "log_prob"):
         raise ProgramError("the model has no exact log_prob")
     began = time.perf_counter()
@@ -316,11 +311,9 @@ def _of_pair(
 ) -> Callable[..., xr.Dataset]:
     """An estimator of a pair: its method, the numbers that it takes, and a choice of its own."""
 
-    def run(
-        model: Any, x: Inputs, numbers: Mapping[str, Any], settings: Mapping[str, Any]
-    ) -> xr.Dataset:
+    def run(model: Any, x: Inputs, numbers: Mapping[str, Any]) -> xr.Dataset:
         taken = {name: numbers[name] for name in (*names, "seed")} | choice
-        return method(model.model, model.guide, x, enumerate_discrete=True, **taken, **settings)
+        return method(model.model, model.guide, x, enumerate_discrete=True, **taken)
 
     return run
 

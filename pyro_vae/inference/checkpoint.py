@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["ONLY_COST", "Checkpoint", "in_blocks", "key_of"]
 
 #: Settings that decide time, memory or place, and no number.
-ONLY_COST = frozenset(
-    {"checkpoint", "chunk_size", "data_root", "memory_limit", "progress", "start"}
-)
+ONLY_COST = frozenset({"checkpoint", "chunk_size", "data_root", "memory_limit", "progress"})
 
 
-def key_of(*functions: Callable[..., Any], **given: Any) -> str:
+def key_of(*functions: Callable[..., Any], **given: object) -> str:
     """What decides the numbers of a measurement, as text: every setting but ``ONLY_COST``.
 
     Parameters

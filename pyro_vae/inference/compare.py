@@ -26,9 +26,12 @@ from pyro_vae.inference.trust import error_of_mean, trusted, withheld_note
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from typing import Unpack
 
     import xarray as xr
+
+    from pyro_vae.inference.sampling import SamplingSettings
 
 __all__ = ["Comparison", "Difference", "Reversal", "compare", "compare_results", "describe_data"]
 
@@ -230,8 +233,9 @@ def compare(
     *,
     num_particles: int = 1000,
     limit: int | None = None,
+    iwae: Sequence[int] = (1, 5, 50, 500, 5000),
     progress: Callable[[int, int], None] | None = None,
-    **settings: Any,
+    **sampling: Unpack[SamplingSettings],
 ) -> Comparison:
     """Rank models by held-out log p(x), with standard errors of the paired differences.
 
@@ -248,10 +252,12 @@ def compare(
         Draws from the guide per datum.
     limit
         Use the first so many data.
+    iwae
+        As for ``evaluate``.
     progress
         Called with the number of data done and their total, over all models.
-    **settings
-        Other arguments of ``evaluate``.
+    **sampling
+        Other arguments of ``log_weights``.
 
     Raises
     ------
@@ -279,7 +285,7 @@ def compare(
             if progress is not None:
                 progress(before * total + done, len(models) * total)
 
-        found = measure(model, x, num_particles, progress=report, **settings)
+        found = measure(model, x, num_particles, iwae=iwae, progress=report, **sampling)
         results[name] = attach(found, about)
     return compare_results(results)
 

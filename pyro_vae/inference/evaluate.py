@@ -24,6 +24,7 @@ from pyro_vae.inference.bounds import (
 )
 from pyro_vae.inference.diagnostics import KHAT_LIMIT, effective_sample_size, pareto_khat
 from pyro_vae.inference.inputs import count
+from pyro_vae.inference.sampling import Sampling
 from pyro_vae.inference.trust import (
     PROBE_SHARE,
     RESULTS,
@@ -32,14 +33,17 @@ from pyro_vae.inference.trust import (
     probe_size,
     trusted,
 )
-from pyro_vae.inference.weights import column_drawer, stream_log_weights
+from pyro_vae.inference.weights import column_drawer, stream_draws
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from pyro_vae.inference.checkpoint import Checkpoint
     from pyro_vae.inference.inputs import Inputs
+    from pyro_vae.inference.sampling import SamplingSettings
     from pyro_vae.inference.traces import Program
-    from pyro_vae.inference.weights import Draws, LogWeights
+    from pyro_vae.inference.weights import Draws, LogWeights, More
 
 __all__ = ["elbo", "evaluate", "iwae_bound", "reduce_weights", "summary"]
 
@@ -59,10 +63,11 @@ def reduce_weights(
     guide: Program,
     x: Inputs,
     num_particles: int,
+    sampling: Sampling,
     *,
+    more: More | None = None,
     progress: Callable[[int, int], None] | None = None,
     checkpoint: Checkpoint | None = None,
-    **engine: Any,
 ) -> xr.Dataset:
     """Stream the weights once, one datum at a time, and keep what the reductions make of them.
 
@@ -72,12 +77,14 @@ def reduce_weights(
         Functions of one datum's ``LogWeights`` and of what judges them: see ``trust.doubts``.
     model, guide, x, num_particles
         As for ``log_weights``.
+    sampling
+        How particles are drawn.
+    more
+        As for ``column_drawer``.
     progress
         Called with the number of data done and their total.
     checkpoint
         Where to keep what is done, and to go on from; Ctrl-C loses nothing.
-    **engine
-        Other arguments of ``log_weights``: chunk_size, seed, memory_limit, ...
 
     Returns
     -------
@@ -87,12 +94,12 @@ def reduce_weights(
     reductions = list(reductions)
     rows = {} if checkpoint is None else checkpoint.load()
     before = len(next(iter(rows.values()), []))
-    weights = stream_log_weights(model, guide, x, num_particles, start=before, **engine)
-    judges = _judges(model, guide, x, num_particles, start=before, **engine)
+    draws = stream_draws(model, guide, x, num_particles, sampling, start=before, more=more)
+    judges = _judges(model, guide, x, num_particles, sampling, start=before)
     try:
-        for done, (terms, judge) in enumerate(zip(weights, judges, strict=True), before + 1):
+        for done, (drawn, judge) in enumerate(zip(draws, judges, strict=True), before + 1):
             # A datum's numbers are added all at once, so that an interruption finds whole rows.
-            for name, part in _reduce(reductions, terms, judge).items():
+            for name, part in _reduce(reductions, drawn.terms, judge).items():
                 rows.setdefault(name, []).append(part)
             if checkpoint is not None:
                 checkpoint.save(rows)
@@ -115,7 +122,7 @@ def reduce_weights(
     results.attrs.update(
         units="nats per datum",
         particles=num_particles,
-        seed=engine.get("seed", 0),
+        seed=sampling.seed,
         bound="log_evidence is a stochastic lower bound, exact as the number of particles grows",
     )
     for variable in results.data_vars.values():
@@ -129,18 +136,16 @@ def _judges(
     guide: Program,
     x: Inputs,
     num_particles: int,
+    sampling: Sampling,
     *,
     start: int,
-    **engine: Any,
 ) -> Iterator[Judge]:
     """For each datum a function that judges the terms of its weights, with a second set."""
-    own_share = engine.get("prior_share", 0.0)
-    settings = {key: value for key, value in engine.items() if key != "more"}
-    settings.update(prior_share=PROBE_SHARE, seed=engine.get("seed", 0) + _SECOND_SEED)
+    probing = sampling.but(prior_share=PROBE_SHARE, seed=sampling.seed + _SECOND_SEED)
 
     @functools.cache
     def second() -> Callable[[int], Draws]:
-        return column_drawer(model, guide, x, probe_size(num_particles), **settings)
+        return column_drawer(model, guide, x, probe_size(num_particles), probing)
 
     def judge(terms: LogWeights, khat: np.ndarray, *, row: int) -> dict[str, np.ndarray]:
         def probe() -> LogWeights | None:
@@ -151,7 +156,7 @@ def _judges(
                 return None
 
         size = probe_size(num_particles)
-        found = doubts(terms, probe, size, khat=float(khat[0]), prior_share=own_share)
+        found = doubts(terms, probe, size, khat=float(khat[0]), prior_share=sampling.prior_share)
         return {name: np.array([float(key)]) for name, key in found.items()}
 
     return (functools.partial(judge, row=row) for row in range(start, count(x)))
@@ -211,7 +216,13 @@ def gap_reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.nd
 @verb
 @takes_data("x")
 def elbo(
-    model: Program, guide: Program, x: Inputs, num_particles: int = 100, **engine: Any
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    num_particles: int = 100,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **sampling: Unpack[SamplingSettings],
 ) -> xr.Dataset:
     """ELBO per datum, L(q; x) = E_q[log p(x, z) - log q(z|x)] <= log p(x).
 
@@ -219,7 +230,9 @@ def elbo(
     ----------
     model, guide, x, num_particles
         As for ``log_weights``; ``num_particles`` draws average the expectation.
-    **engine
+    progress
+        Called with the number of data done and their total.
+    **sampling
         Other arguments of ``log_weights``.
 
     Returns
@@ -227,7 +240,8 @@ def elbo(
     Dataset
         ``elbo`` and ``elbo_se``, dimension ``datum``, in nats.
     """
-    return reduce_weights([elbo_reduction], model, guide, x, num_particles, **engine)
+    how = Sampling(**sampling)
+    return reduce_weights([elbo_reduction], model, guide, x, num_particles, how, progress=progress)
 
 
 @verb
@@ -237,7 +251,9 @@ def iwae_bound(
     guide: Program,
     x: Inputs,
     num_particles: Sequence[int] = (1, 5, 50, 500, 5000),
-    **engine: Any,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **sampling: Unpack[SamplingSettings],
 ) -> xr.Dataset:
     """IWAE_k per datum for several k, all from one set of max(k) weights.
 
@@ -250,7 +266,9 @@ def iwae_bound(
         As for ``log_weights``.
     num_particles
         The values of k.
-    **engine
+    progress
+        Called with the number of data done and their total.
+    **sampling
         Other arguments of ``log_weights``.
 
     Returns
@@ -259,7 +277,8 @@ def iwae_bound(
         ``iwae`` and ``iwae_se``, dimensions ``(num_particles, datum)``, in nats.
     """
     ks = _ks(num_particles)
-    results = reduce_weights([_iwae(ks)], model, guide, x, max(ks), **engine)
+    how = Sampling(**sampling)
+    results = reduce_weights([_iwae(ks)], model, guide, x, max(ks), how, progress=progress)
     return _label(results, ks)
 
 
@@ -272,7 +291,9 @@ def evaluate(
     num_particles: int = 5000,
     *,
     iwae: Sequence[int] = (1, 5, 50, 500, 5000),
-    **engine: Any,
+    progress: Callable[[int, int], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    **sampling: Unpack[SamplingSettings],
 ) -> xr.Dataset:
     """ELBO, IWAE bounds, log p(x), gap and diagnostics per datum, from one set of weights.
 
@@ -282,8 +303,12 @@ def evaluate(
         As for ``log_weights``.
     iwae
         Values of k for IWAE_k; those above ``num_particles`` are left out.
-    **engine
-        Other arguments of ``log_weights``, and ``progress``.
+    progress
+        Called with the number of data done and their total.
+    checkpoint
+        Where to keep what is done, and to go on from.
+    **sampling
+        Other arguments of ``log_weights``.
 
     Returns
     -------
@@ -292,7 +317,17 @@ def evaluate(
     """
     ks = [k for k in _ks(iwae) if k <= num_particles]
     reductions = [elbo_reduction, _iwae(ks), evidence_reduction, gap_reduction]
-    return _label(reduce_weights(reductions, model, guide, x, num_particles, **engine), ks)
+    results = reduce_weights(
+        reductions,
+        model,
+        guide,
+        x,
+        num_particles,
+        Sampling(**sampling),
+        progress=progress,
+        checkpoint=checkpoint,
+    )
+    return _label(results, ks)
 
 
 def summary(results: xr.Dataset) -> pd.DataFrame:

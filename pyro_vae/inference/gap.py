@@ -20,14 +20,17 @@ from pyro_vae.inference.evaluate import (
 )
 from pyro_vae.inference.inputs import encoder_side, run_program
 from pyro_vae.inference.local import fit_guide
+from pyro_vae.inference.sampling import Sampling
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Unpack
 
     import xarray as xr
 
     from pyro_vae.inference.inputs import Inputs
+    from pyro_vae.inference.sampling import SamplingSettings
     from pyro_vae.inference.traces import Program
 
 __all__ = ["gap", "gap_parts"]
@@ -36,7 +39,13 @@ __all__ = ["gap", "gap_parts"]
 @verb
 @takes_data("x")
 def gap(
-    model: Program, guide: Program, x: Inputs, num_particles: int = 5000, **engine: Any
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    num_particles: int = 5000,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **sampling: Unpack[SamplingSettings],
 ) -> xr.Dataset:
     """Gap log p(x) - L(q; x) = KL(q(z|x) || p(z|x)) per datum, and the parts of the ELBO.
 
@@ -44,7 +53,9 @@ def gap(
     ----------
     model, guide, x, num_particles
         As for ``log_weights``.
-    **engine
+    progress
+        Called with the number of data done and their total.
+    **sampling
         Other arguments of ``log_weights``.
 
     Returns
@@ -58,7 +69,8 @@ def gap(
         lower bound.
     """
     reductions = [elbo_reduction, evidence_reduction, gap_reduction]
-    return reduce_weights(reductions, model, guide, x, num_particles, **engine)
+    how = Sampling(**sampling)
+    return reduce_weights(reductions, model, guide, x, num_particles, how, progress=progress)
 
 
 @verb
@@ -71,9 +83,8 @@ def gap_parts(
     steps: int = 1000,
     learning_rate: float = 0.03,
     tolerance: float = 0.01,
-    seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-    **engine: Any,
+    **sampling: Unpack[SamplingSettings],
 ) -> xr.Dataset:
     """The gap as approximation gap plus amortisation gap, per datum.
 
@@ -92,12 +103,10 @@ def gap_parts(
         Draws per datum for each of the bounds.
     steps, learning_rate, tolerance
         As for ``fit_guide``.
-    seed
-        Seed of the draws.
     progress
         Called with the number of optimisation steps done and their largest number.
-    **engine
-        Other arguments of ``log_weights``.
+    **sampling
+        Other arguments of ``log_weights``; discrete sites are summed out unless it says not to.
 
     Returns
     -------
@@ -113,6 +122,7 @@ def gap_parts(
     ProgramError
         If the model's guide has no form without amortisation.
     """
+    seed = sampling.get("seed", 0)
     local = run_program(model.unamortised, encoder_side(x))
     fitted = fit_guide(
         local,
@@ -123,9 +133,9 @@ def gap_parts(
         seed=seed,
         progress=progress,
     )
-    settings = {"seed": seed, "enumerate_discrete": True, "iwae": (1,), **engine}
-    amortised = evaluate(model.model, model.guide, x, num_particles, **settings)
-    best = evaluate(local.model, local.guide, x, num_particles, **settings)
+    sampling.setdefault("enumerate_discrete", True)
+    amortised = evaluate(model.model, model.guide, x, num_particles, iwae=(1,), **sampling)
+    best = evaluate(local.model, local.guide, x, num_particles, iwae=(1,), **sampling)
     evidence, evidence_se = best["log_evidence"].values, best["log_evidence_se"].values
     approximation_se = best["gap_se"].values
     if hasattr(model, "log_prob"):

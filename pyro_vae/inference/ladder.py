@@ -18,7 +18,7 @@ one recursion of K steps with positive terms.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -33,10 +33,12 @@ from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Unpack
 
     from torch import Tensor
 
     from pyro_vae.inference.inputs import Inputs
+    from pyro_vae.inference.sampling import SamplingSettings
     from pyro_vae.inference.traces import Program
 
 __all__ = ["complete_iwae", "ladder"]
@@ -62,7 +64,7 @@ def ladder(
     ks: Sequence[int] | None = None,
     alphas: Sequence[float] = (0.25, 0.5, 0.75),
     progress: Callable[[int, int], None] | None = None,
-    **engine: Any,
+    **sampling: Unpack[SamplingSettings],
 ) -> xr.Dataset:
     """Lower and upper bounds on log p(x) per datum, all from the same draws.
 
@@ -77,7 +79,7 @@ def ladder(
         Orders of the Renyi bounds; between 0 and 1 lower bounds.
     progress
         Called with the number of data done and their total.
-    **engine
+    **sampling
         Other arguments of ``log_weights``.
 
     Returns
@@ -102,7 +104,7 @@ def ladder(
     ks = sorted({int(k) for k in (spaced if ks is None else ks)})
     rows: dict[str, list[np.ndarray]] = {}
     for done, terms in enumerate(
-        stream_log_weights(model, guide, x, num_particles, **engine), start=1
+        stream_log_weights(model, guide, x, num_particles, **sampling), start=1
     ):
         for name, value in _rungs(terms.log_weights.cpu(), ks, alphas).items():
             rows.setdefault(name, []).append(value)
@@ -121,7 +123,7 @@ def ladder(
         if variable.name not in ("khat", "ess"):
             variable.attrs["units"] = "nats"
     results.attrs.update(
-        units="nats per datum", particles=num_particles, seed=engine.get("seed", 0)
+        units="nats per datum", particles=num_particles, seed=sampling.get("seed", 0)
     )
     return results
 

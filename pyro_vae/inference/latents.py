@@ -24,6 +24,7 @@ from pyro_vae.inference.diagnostics import ACTIVE_VARIANCE
 from pyro_vae.inference.inputs import count, take
 from pyro_vae.inference.posterior import coordinates
 from pyro_vae.inference.predictive import prior_draws
+from pyro_vae.inference.sampling import Sampling
 from pyro_vae.inference.traces import (
     latent_sites,
     run_at,
@@ -36,9 +37,12 @@ from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from torch import Tensor
 
     from pyro_vae.inference.inputs import Inputs
+    from pyro_vae.inference.sampling import SamplingSettings
     from pyro_vae.inference.traces import Program
 
 __all__ = ["latent_report", "normal_marginals"]
@@ -54,10 +58,7 @@ def latent_report(
     guide: Program,
     x: Inputs,
     num_particles: int = 5000,
-    *,
-    seed: int = 0,
-    data_plate: str | None = None,
-    **engine: Any,
+    **sampling: Unpack[SamplingSettings],
 ) -> xr.Dataset:
     """KL(q(z_u | x) || p(z_u)) of each latent unit u, and which units are active.
 
@@ -69,11 +70,9 @@ def latent_report(
 
     Parameters
     ----------
-    model, guide, x, num_particles, data_plate
+    model, guide, x, num_particles
         As for ``log_weights``; at least two data.
-    seed
-        Seed of the draws.
-    **engine
+    **sampling
         Other arguments of ``log_weights``.
 
     Returns
@@ -90,11 +89,11 @@ def latent_report(
     """
     if count(x) < 2:
         raise ValueError("x has one datum: a variance over data needs two or more")
-    with torch.no_grad(), isolated(seed):
-        closed = _closed_form(model, guide, x, data_plate)
+    how = Sampling(**sampling)
+    with torch.no_grad(), isolated(how.seed):
+        closed = _closed_form(model, guide, x, how.data_plate)
     if closed is None:
-        settings = {"seed": seed, "data_plate": data_plate, **engine}
-        names, kl, means = _from_draws(model, guide, x, num_particles, settings)
+        names, kl, means = _from_draws(model, guide, x, num_particles, how)
         method = f"{num_particles} draws in {_CELLS} cells: a lower bound"
     else:
         names, kl, means = closed
@@ -108,7 +107,7 @@ def latent_report(
             "active": ("latent", active.cpu().numpy()),
         },
         coords={"latent": names},
-        attrs={"kl_method": method, "units": "nats per datum", "seed": seed},
+        attrs={"kl_method": method, "units": "nats per datum", "seed": how.seed},
     )
     idle = [name for name, on in zip(names, active.tolist(), strict=True) if not on]
     return results.assign_attrs(conclusion=_conclusion(idle, len(names)))
@@ -154,16 +153,20 @@ def normal_marginals(fn: Any) -> dist.Normal | None:
 
 
 def _from_draws(
-    model: Program, guide: Program, x: Inputs, num_particles: int, settings: dict[str, Any]
+    model: Program, guide: Program, x: Inputs, num_particles: int, sampling: Sampling
 ) -> tuple[list[str], Tensor, Tensor]:
     """Names, KL and means ``(B, L)`` by counting draws between quantiles of the prior."""
-    seed, data_plate = settings["seed"], settings["data_plate"]
     names: list[str] = []
     rows, means = [], []
-    for row, draws in enumerate(stream_draws(model, guide, x, num_particles, **settings)):
+    for row, draws in enumerate(stream_draws(model, guide, x, num_particles, sampling)):
         datum = take(x, slice(row, row + 1))
         prior, _ = prior_draws(
-            model, guide, datum, num_particles, seed=seed + row, data_plate=data_plate
+            model,
+            guide,
+            datum,
+            num_particles,
+            seed=sampling.seed + row,
+            data_plate=sampling.data_plate,
         )
         names, particles = coordinates(draws.values)
         at_prior = {name: torch.as_tensor(prior[name].values[0]) for name in draws.values}

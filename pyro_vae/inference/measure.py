@@ -22,11 +22,14 @@ from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from typing import Unpack
 
     import xarray as xr
 
+    from pyro_vae.inference.checkpoint import Checkpoint
     from pyro_vae.inference.inputs import Inputs
+    from pyro_vae.inference.sampling import SamplingSettings
     from pyro_vae.inference.traces import Program
 
 __all__ = ["measure"]
@@ -44,8 +47,10 @@ def measure(
     x: Inputs,
     num_particles: int = 5000,
     *,
+    iwae: Sequence[int] = (1, 5, 50, 500, 5000),
     progress: Callable[[int, int], None] | None = None,
-    **settings: Any,
+    checkpoint: Checkpoint | None = None,
+    **sampling: Unpack[SamplingSettings],
 ) -> xr.Dataset:
     """ELBO, IWAE bounds, log p(x) and the gap of a module, with what it knows exactly.
 
@@ -67,10 +72,10 @@ def measure(
         Held-out data, ``(n, ...)`` or named tensors of such.
     num_particles
         Draws from the guide per datum.
-    progress
-        Called with the number of data done and their total.
-    **settings
-        Other arguments of ``evaluate``: iwae, seed, memory_limit, ...
+    iwae, progress, checkpoint
+        As for ``evaluate``.
+    **sampling
+        Other arguments of ``log_weights``; discrete sites are summed out.
 
     Returns
     -------
@@ -83,20 +88,22 @@ def measure(
     """
     if not getattr(model, "amortised", True):
         model = run_program(model.unamortised, encoder_side(x))
-        fit_guide(model, x, seed=settings.get("seed", 0))
+        fit_guide(model, x, seed=sampling.get("seed", 0))
     exact = hasattr(model, "log_prob")
     sites = _guide_sites(model.guide, x)
     summed_out = exact and not sites
-    one_value = _point_mass(sites) and not settings.get("prior_share")
+    one_value = _point_mass(sites) and not sampling.get("prior_share")
+    sampling["enumerate_discrete"] = True
     results = evaluate(
         model.model,
         model.guide,
         x,
         # Where every particle has the same weight, two show it.
         2 if summed_out or one_value else num_particles,
-        enumerate_discrete=True,
+        iwae=iwae,
         progress=progress,
-        **settings,
+        checkpoint=checkpoint,
+        **sampling,
     )
     if exact and not summed_out:
         with torch.no_grad():

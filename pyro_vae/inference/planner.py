@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from pyro_vae.inference.evaluate import reduce_weights
 from pyro_vae.inference.evidence.importance import MAX_PARTICLES
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.inference.proposals import propose
+from pyro_vae.inference.sampling import Sampling
 from pyro_vae.inference.trust import (
     KHAT_TRUSTED,
     LARGEST_SHARE,
@@ -38,12 +39,16 @@ from pyro_vae.inference.weights import LogWeights
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Unpack
+
     from torch import Tensor
 
     from pyro_vae.inference.bounds import Estimate
     from pyro_vae.inference.evaluate import Judge
     from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.proposals import Proposal
+    from pyro_vae.inference.sampling import SamplingSettings
     from pyro_vae.inference.traces import Program
 
 __all__ = ["ParticlePlan", "interval", "plan_particles", "reach"]
@@ -183,7 +188,8 @@ def reach(
     pilot: int = 1000,
     max_particles: int = MAX_PARTICLES,
     proposal: Proposal = "guide",
-    **engine: Any,
+    progress: Callable[[int, int], None] | None = None,
+    **sampling: Unpack[SamplingSettings],
 ) -> xr.Dataset:
     """Log p(x) to a half-width that was asked for: a pilot, a plan, then fresh draws.
 
@@ -203,8 +209,10 @@ def reach(
         Most fresh draws per datum.
     proposal
         As for ``log_evidence``.
-    **engine
-        Other arguments of ``log_weights``, and ``progress``.
+    progress
+        Called with the number of data done and their total.
+    **sampling
+        Other arguments of ``log_weights``.
 
     Returns
     -------
@@ -242,8 +250,8 @@ def reach(
         }
 
     start = time.perf_counter()
-    program, arguments = propose(guide, proposal)
-    rows = reduce_weights([reduction], model, program, x, pilot, more=more, **arguments, **engine)
+    program, how = propose(guide, proposal, Sampling(**sampling))
+    rows = reduce_weights([reduction], model, program, x, pilot, how, more=more, progress=progress)
     error, fresh = rows["log_evidence_se"].values, rows["particles"].values
     extra = {
         name: rows[name].values for name in ("ess", "khat", "particles", "doubt", "top_share")
@@ -255,7 +263,7 @@ def reach(
         bound="lower",
         num_particles=pilot,
         seconds=time.perf_counter() - start,
-        seed=engine.get("seed", 0),
+        seed=how.seed,
         extra={**extra, "half_width": _quantile(level) * error},
         target=target,
         level=level,

@@ -19,6 +19,7 @@ from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError, UnknownNameError
 from pyro_vae.inference.diagnostics import effective_sample_size, pareto_khat
 from pyro_vae.inference.inputs import count, take
+from pyro_vae.inference.sampling import Sampling
 from pyro_vae.inference.traces import (
     latent_sites,
     structure_of,
@@ -32,10 +33,12 @@ from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Unpack
 
     from torch import Tensor
 
     from pyro_vae.inference.inputs import Inputs
+    from pyro_vae.inference.sampling import SamplingSettings
     from pyro_vae.inference.traces import Program
 
 __all__ = ["Method", "coordinates", "named_axes", "posterior_samples", "resample"]
@@ -55,8 +58,7 @@ def posterior_samples(
     num_particles: int = 5000,
     num_chains: int = 4,
     warmup_steps: int = 500,
-    seed: int = 0,
-    **engine: Any,
+    **sampling: Unpack[SamplingSettings],
 ) -> xr.Dataset:
     """Draws from p(z | x) for every datum.
 
@@ -75,9 +77,7 @@ def posterior_samples(
         Particles that are resampled, several times ``num_samples``.
     num_chains, warmup_steps
         Chains of NUTS, each started from its own draw of the prior, and their warm-up.
-    seed
-        Seed of the draws.
-    **engine
+    **sampling
         Other arguments of ``log_weights``. A discrete site that ``enumerate_discrete`` sums
         out has no draws.
 
@@ -99,17 +99,18 @@ def posterior_samples(
     """
     if method not in get_args(Method):
         raise UnknownNameError("method", method, get_args(Method))
-    attributes = {"method": method, "seed": seed, "num_samples": num_samples}
+    how = Sampling(**sampling)
+    attributes = {"method": method, "seed": how.seed, "num_samples": num_samples}
     if method == "hmc":
-        results = _nuts(model, guide, x, num_samples, num_chains, warmup_steps, seed, **engine)
+        results = _nuts(model, guide, x, num_samples, num_chains, warmup_steps, how)
         attributes["warmup_steps"] = warmup_steps
         return results.assign_attrs(attributes)
     resampled = method == "importance"
     if not resampled:
         num_particles = num_samples
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(how.seed)
     columns, ess, khat = [], [], []
-    for draws in stream_draws(model, guide, x, num_particles, seed=seed, **engine):
+    for draws in stream_draws(model, guide, x, num_particles, how):
         log_weights = draws.terms.log_weights
         ess.append(effective_sample_size(log_weights))
         khat.append(pareto_khat(log_weights))
@@ -172,15 +173,14 @@ def _nuts(
     num_samples: int,
     num_chains: int,
     warmup_steps: int,
-    seed: int,
-    *,
-    enumerate_discrete: bool = False,
-    data_plate: str | None = None,
+    sampling: Sampling,
 ) -> xr.Dataset:
     """Chains over the latents of all data at once, one after the other."""
     with torch.no_grad(), isolated():
         first = take(x, slice(1))
-        structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
+        structure = structure_of(
+            model, guide, first, sampling.enumerate_discrete, sampling.data_plate
+        )
         sites = latent_sites(trace_of(model, x))
     discrete = {s["name"] for s in sites if s["fn"].support.is_discrete}
     if discrete:
@@ -192,7 +192,7 @@ def _nuts(
     chains: list[dict[str, Tensor]] = []
     diverging = np.zeros((num_chains, num_samples), dtype=bool)
     for chain in range(num_chains):
-        with isolated(seed * num_chains + chain):
+        with isolated(sampling.seed * num_chains + chain):
             kernel = NUTS(
                 model,
                 max_plate_nesting=structure.max_plate_nesting,

@@ -23,6 +23,7 @@ from pyro_vae.verbs import verb
 if TYPE_CHECKING:
     from torch.distributions.constraints import Constraint
 
+    from pyro_vae.inference.sampling import Sampling
     from pyro_vae.inference.traces import Program
 
 __all__ = ["PRIOR_SHARE", "WIDENING", "Proposal", "propose", "widened"]
@@ -79,8 +80,8 @@ def widened(guide: Program, factor: float = WIDENING) -> Program:
     return program
 
 
-def propose(guide: Program, proposal: Proposal) -> tuple[Program, dict[str, Any]]:
-    """The program that draws for a named proposal, and the engine's arguments that go with it.
+def propose(guide: Program, proposal: Proposal, sampling: Sampling) -> tuple[Program, Sampling]:
+    """The program that draws for a named proposal, and how its particles are drawn.
 
     Raises
     ------
@@ -90,8 +91,10 @@ def propose(guide: Program, proposal: Proposal) -> tuple[Program, dict[str, Any]
     if proposal not in get_args(Proposal):
         raise UnknownNameError("proposal", proposal, get_args(Proposal))
     if proposal == "widened":
-        return widened(guide), {}
-    return guide, {"prior_share": PRIOR_SHARE} if proposal == "defensive" else {}
+        return widened(guide), sampling
+    if proposal == "defensive":
+        return guide, sampling.but(prior_share=PRIOR_SHARE)
+    return guide, sampling
 
 
 class _Widen(Messenger):

@@ -8,7 +8,7 @@ reconstruction - I(n; z) - KL(q(z) || p(z)).
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -20,6 +20,8 @@ from pyro_vae.inference.weights import cross_log_guide
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.traces import Program
 
@@ -29,7 +31,15 @@ __all__ = ["elbo_surgery"]
 @verb
 @takes_data("x")
 def elbo_surgery(
-    model: Program, guide: Program, x: Inputs, num_particles: int = 20, **settings: Any
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    num_particles: int = 20,
+    *,
+    seed: int = 0,
+    enumerate_discrete: bool = False,
+    data_plate: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> xr.Dataset:
     """Reconstruction, mutual information of index and code, and KL(q(z) || p(z)).
 
@@ -39,12 +49,12 @@ def elbo_surgery(
 
     Parameters
     ----------
-    model, guide, num_particles
+    model, guide, num_particles, seed, enumerate_discrete, data_plate
         As for ``log_weights``.
     x
         The N data that q(z) is the mixture over; every draw is scored under each of them.
-    **settings
-        Other arguments of ``cross_log_guide``.
+    progress
+        Called with the number of data done and their total.
 
     Returns
     -------
@@ -56,7 +66,17 @@ def elbo_surgery(
     """
     size = count(x)
     rows: dict[str, list[float]] = {}
-    for terms, cross in cross_log_guide(model, guide, x, num_particles, **settings):
+    scored = cross_log_guide(
+        model,
+        guide,
+        x,
+        num_particles,
+        seed=seed,
+        enumerate_discrete=enumerate_discrete,
+        data_plate=data_plate,
+        progress=progress,
+    )
+    for terms, cross in scored:
         # log q(z_k) = log (1/N) sum_c q(z_k | x_c)
         log_marginal = cross.logsumexp(1, keepdim=True) - math.log(size)
         parts = {
@@ -77,7 +97,7 @@ def elbo_surgery(
     results.attrs.update(
         units="nats per datum",
         particles=num_particles,
-        seed=settings.get("seed", 0),
+        seed=seed,
         log_n=math.log(size),
     )
     return results

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 from pyro import poutine
@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
 from pyro_vae.inference.inputs import count, take, tensors
+from pyro_vae.inference.sampling import MEMORY_LIMIT, Sampling
 from pyro_vae.inference.traces import (
     latent_sites,
     model_terms,
@@ -36,16 +37,19 @@ from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Unpack
 
     from pyro.poutine import Trace
     from torch import Tensor
 
     from pyro_vae.inference.inputs import Inputs
+    from pyro_vae.inference.sampling import SamplingSettings
     from pyro_vae.inference.traces import Program, Structure
 
 __all__ = [
     "Draws",
     "LogWeights",
+    "More",
     "column_drawer",
     "cross_log_guide",
     "log_weights",
@@ -61,9 +65,6 @@ _BLOCK = 8192
 #: Particles drawn from the prior in one call, a constant for the same reason: the model runs
 #: up to its likelihood to draw them, whatever ``memory_limit`` is.
 _PRIOR_BLOCK = 256
-
-#: Memory, in bytes, that evaluating one chunk of particles may take, unless given.
-MEMORY_LIMIT = 2**25
 
 
 class LogWeights(NamedTuple):
@@ -87,6 +88,10 @@ class LogWeights(NamedTuple):
     def log_weights(self) -> Tensor:
         """Sum log p(x | z_k) + log p(z_k) - log q(z_k | x), shape ``(K, B)``."""
         return self.log_likelihood + self.log_prior - self.log_guide
+
+
+#: From a datum's terms to how many particles to add to them.
+More: TypeAlias = "Callable[[LogWeights], int]"
 
 
 class Draws(NamedTuple):
@@ -182,23 +187,17 @@ def log_weights(
     >>> log_weights(model, guide, x, 3).std(0).max() < 1e-6  # the guide is the posterior
     tensor(True)
     """
-    columns = [
-        terms.log_weights
-        for terms in stream_log_weights(
-            model,
-            guide,
-            x,
-            num_particles,
-            chunk_size,
-            seed=seed,
-            memory_limit=memory_limit,
-            enumerate_discrete=enumerate_discrete,
-            vectorize_particles=vectorize_particles,
-            data_plate=data_plate,
-            prior_share=prior_share,
-        )
-    ]
-    return torch.cat(columns, dim=1)
+    sampling = Sampling(
+        seed=seed,
+        prior_share=prior_share,
+        enumerate_discrete=enumerate_discrete,
+        data_plate=data_plate,
+        vectorize_particles=vectorize_particles,
+        memory_limit=memory_limit,
+        chunk_size=chunk_size,
+    )
+    draws = stream_draws(model, guide, x, num_particles, sampling)
+    return torch.cat([part.terms.log_weights for part in draws], dim=1)
 
 
 @verb
@@ -208,42 +207,17 @@ def stream_log_weights(
     guide: Program,
     x: Inputs,
     num_particles: int,
-    chunk_size: int | None = None,
     *,
-    seed: int = 0,
-    memory_limit: int = MEMORY_LIMIT,
-    enumerate_discrete: bool = False,
-    vectorize_particles: bool = True,
-    data_plate: str | None = None,
-    prior_share: float = 0.0,
-    more: Callable[[LogWeights], int] | None = None,
     start: int = 0,
+    **sampling: Unpack[SamplingSettings],
 ) -> Iterator[LogWeights]:
     """Terms of the log-weights, one datum at a time: shape ``(num_particles, 1)``, float64.
 
     The arguments are those of ``log_weights``; the first ``start`` data are passed over. The
     ``(K, B, D)`` log-likelihood terms never lie in memory at once, and neither do the
     ``(K, B)`` weights.
-
-    ``more``, given a datum's terms, says how many particles to add to them, and is asked again
-    until it says 0: K may then differ from one datum to the next. Later particles have seeds
-    of their own, so a datum's still depend on nothing but the seed, the datum and the sizes.
     """
-    draws = stream_draws(
-        model,
-        guide,
-        x,
-        num_particles,
-        chunk_size,
-        seed=seed,
-        memory_limit=memory_limit,
-        enumerate_discrete=enumerate_discrete,
-        vectorize_particles=vectorize_particles,
-        data_plate=data_plate,
-        prior_share=prior_share,
-        more=more,
-        start=start,
-    )
+    draws = stream_draws(model, guide, x, num_particles, Sampling(**sampling), start=start)
     return (part.terms for part in draws)
 
 
@@ -252,17 +226,17 @@ def stream_draws(
     guide: Program,
     x: Inputs,
     num_particles: int,
-    chunk_size: int | None = None,
+    sampling: Sampling,
     *,
     start: int = 0,
-    **engine: Any,
+    more: More | None = None,
 ) -> Iterator[Draws]:
     """Particles of the guide and their weights, one datum at a time: those of ``log_weights``.
 
-    The arguments are those of ``stream_log_weights``; every tensor has shape ``(num_particles, 1,
-    ...)``. A discrete site that is summed out has no draws.
+    Every tensor has shape ``(num_particles, 1, ...)``; the first ``start`` data are passed over.
+    A discrete site that is summed out has no draws.
     """
-    draw = column_drawer(model, guide, x, num_particles, chunk_size, **engine)
+    draw = column_drawer(model, guide, x, num_particles, sampling, more)
     return (draw(row) for row in range(start, count(x)))
 
 
@@ -271,29 +245,28 @@ def column_drawer(
     guide: Program,
     x: Inputs,
     num_particles: int,
-    chunk_size: int | None = None,
-    *,
-    seed: int = 0,
-    memory_limit: int = MEMORY_LIMIT,
-    enumerate_discrete: bool = False,
-    vectorize_particles: bool = True,
-    data_plate: str | None = None,
-    prior_share: float = 0.0,
-    more: Callable[[LogWeights], int] | None = None,
+    sampling: Sampling,
+    more: More | None = None,
 ) -> Callable[[int], Draws]:
     """A function from the row of a datum to its draws: what ``stream_draws`` gives, in any order.
 
-    The arguments are those of ``stream_log_weights``.
+    ``more``, given a datum's terms, says how many particles to add to them, and is asked again
+    until it says 0: K may then differ from one datum to the next. Later particles have seeds
+    of their own, so a datum's still depend on nothing but the seed, the datum and the sizes.
     """
+    seed, prior_share = sampling.seed, sampling.prior_share
+    vectorised, chunk_size = sampling.vectorize_particles, sampling.chunk_size
     first = take(x, slice(1))
     with torch.no_grad(), isolated(seed):
-        structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
-        if chunk_size is None and vectorize_particles:
+        structure = structure_of(
+            model, guide, first, sampling.enumerate_discrete, sampling.data_plate
+        )
+        if chunk_size is None and vectorised:
             per_particle = _bytes_per_particle(model, guide, first, structure)
-            chunk_size = max(1, int(memory_limit // max(per_particle, 1)))
+            chunk_size = max(1, int(sampling.memory_limit // max(per_particle, 1)))
 
     def block(datum: Inputs, size: int) -> Draws:
-        if not vectorize_particles:
+        if not vectorised:
             return _concatenate([particles(datum, 1, None) for _ in range(size)])
         return particles(datum, size, chunk_size)
 

@@ -8,6 +8,7 @@ from pyro_vae import held_out, inference
 from pyro_vae.inference import Run
 from pyro_vae.inference.checkpoint import ONLY_COST, Checkpoint, in_blocks, key_of
 from pyro_vae.inference.evaluate import reduce_weights
+from pyro_vae.inference.sampling import Sampling
 
 MEASURING = (
     held_out.measure_run,
@@ -15,10 +16,10 @@ MEASURING = (
     inference.measure,
     inference.evaluate,
     reduce_weights,
-    inference.stream_log_weights,
+    Sampling,
 )
 #: What a measurement is made of, which the run and the weights' checksum stand for.
-MADE_OF = {"run", "model", "guide", "x", "data", "reductions", "settings", "engine"}
+MADE_OF = {"run", "model", "guide", "x", "data", "reductions", "settings", "sampling"}
 
 #: Another value than the default of each setting.
 OTHER = {

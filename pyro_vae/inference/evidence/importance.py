@@ -7,7 +7,7 @@ Rubinstein & Kroese (2016), chapter 5; for VAEs, Rezende, Mohamed & Wierstra (20
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,15 +17,21 @@ from pyro_vae.inference.diagnostics import effective_sample_size, pareto_khat, p
 from pyro_vae.inference.evaluate import reduce_weights
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.inference.proposals import propose
+from pyro_vae.inference.sampling import Sampling
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Unpack
+
     import xarray as xr
 
     from pyro_vae.inference.bounds import Estimate
+    from pyro_vae.inference.checkpoint import Checkpoint
     from pyro_vae.inference.evaluate import Judge
     from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.proposals import Proposal
+    from pyro_vae.inference.sampling import SamplingSettings
     from pyro_vae.inference.traces import Program
     from pyro_vae.inference.weights import LogWeights
 
@@ -48,7 +54,9 @@ def log_evidence(
     jackknife: bool = False,
     target_error: float | None = None,
     max_particles: int = MAX_PARTICLES,
-    **engine: Any,
+    progress: Callable[[int, int], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    **sampling: Unpack[SamplingSettings],
 ) -> xr.Dataset:
     """Log p(x) = log (1/K) sum_k p(x, z_k) / q(z_k | x), per datum.
 
@@ -71,8 +79,12 @@ def log_evidence(
         afresh and keeps both.
     max_particles
         Most particles per datum with ``target_error``.
-    **engine
-        Other arguments of ``log_weights``, and ``progress``.
+    progress
+        Called with the number of data done and their total.
+    checkpoint
+        Where to keep what is done, and to go on from.
+    **sampling
+        Other arguments of ``log_weights``.
 
     Returns
     -------
@@ -126,10 +138,18 @@ def log_evidence(
         return min(drawn, max_particles - drawn)
 
     start = time.perf_counter()
-    program, arguments = propose(guide, proposal)
-    if target_error is not None:
-        arguments["more"] = more
-    rows = reduce_weights([reduction], model, program, x, num_particles, **arguments, **engine)
+    program, how = propose(guide, proposal, Sampling(**sampling))
+    rows = reduce_weights(
+        [reduction],
+        model,
+        program,
+        x,
+        num_particles,
+        how,
+        more=None if target_error is None else more,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
     names = [name for name in rows.data_vars if not str(name).startswith("log_evidence")]
     return evidence_result(
         rows["log_evidence"].values,
@@ -139,6 +159,6 @@ def log_evidence(
         bound="neither" if smooth or jackknife or target_error is not None else "lower",
         num_particles=num_particles,
         seconds=time.perf_counter() - start,
-        seed=engine.get("seed", 0),
+        seed=how.seed,
         extra={str(name): rows[name].values for name in names},
     )
