@@ -167,6 +167,7 @@ def gap_of_run(
     split: str = "test",
     limit: int | None = None,
     num_particles: int = 5000,
+    steps: int = 1000,
     progress: Callable[[int, int], None] | None = None,
     **sampling: Unpack[SamplingSettings],
 ) -> xr.Dataset:
@@ -174,7 +175,9 @@ def gap_of_run(
     with run.locked():
         model, data = require_gap_parts(run), load_data(run, data_root=data_root)
         x = _held_out(model, data, split, limit)
-        parts = inference.gap_parts(model, x, num_particles, progress=progress, **sampling)
+        parts = inference.gap_parts(
+            model, x, num_particles, steps=steps, progress=progress, **sampling
+        )
         parts.attrs["asked"] = key_of(
             inference.gap_parts,
             inference.evaluate,
@@ -183,6 +186,7 @@ def gap_of_run(
             split=split,
             limit=limit,
             num_particles=num_particles,
+            steps=steps,
             **sampling,
         )
         run.write_results(parts, "gap.nc")
