@@ -1,35 +1,43 @@
 """Variational autoencoders as Pyro programs, with the gap between ELBO and log p(x) measured."""
 
-import warnings
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-# Libraries draw random numbers and add warning filters while they are imported.
-with warnings.catch_warnings():
-    from pyro_vae.isolation import isolated
+from pyro_vae.on_demand import names_on_demand
 
-    with isolated():
-        from pyro_vae import data, inference, models
-        from pyro_vae.explaining import explain
-        from pyro_vae.inference import evaluate, fit, gap, log_evidence, log_weights, summary
-        from pyro_vae.loading import load_data, load_model
-        from pyro_vae.models import VAE, MixtureModel
+if TYPE_CHECKING:
+    from pyro_vae import data as data
+    from pyro_vae import inference as inference
+    from pyro_vae import models as models
+    from pyro_vae.explaining import explain as explain
+    from pyro_vae.inference.evaluate import evaluate as evaluate
+    from pyro_vae.inference.evaluate import summary as summary
+    from pyro_vae.inference.evidence import log_evidence as log_evidence
+    from pyro_vae.inference.fit import fit as fit
+    from pyro_vae.inference.gap import gap as gap
+    from pyro_vae.inference.weights import log_weights as log_weights
+    from pyro_vae.loading import load_data as load_data
+    from pyro_vae.loading import load_model as load_model
+    from pyro_vae.models import VAE as VAE
+    from pyro_vae.models import MixtureModel as MixtureModel
 
 __version__ = version("pyro-vae")
 
-__all__ = [
-    "VAE",
-    "MixtureModel",
-    "__version__",
-    "data",
-    "evaluate",
-    "explain",
-    "fit",
-    "gap",
-    "inference",
-    "load_data",
-    "load_model",
-    "log_evidence",
-    "log_weights",
-    "models",
-    "summary",
-]
+#: Where the public names are.
+_NAMES = {
+    "VAE": "pyro_vae.models",
+    "MixtureModel": "pyro_vae.models",
+    "evaluate": "pyro_vae.inference.evaluate",
+    "explain": "pyro_vae.explaining",
+    "fit": "pyro_vae.inference.fit",
+    "gap": "pyro_vae.inference.gap",
+    "load_data": "pyro_vae.loading",
+    "load_model": "pyro_vae.loading",
+    "log_evidence": "pyro_vae.inference.evidence",
+    "log_weights": "pyro_vae.inference.weights",
+    "summary": "pyro_vae.inference.evaluate",
+}
+
+_ROOMS = ("data", "inference", "models")
+
+__all__ = ["__version__", *_ROOMS, *names_on_demand(__name__, _NAMES)]

@@ -130,9 +130,13 @@ def interpolate(
     Raises
     ------
     DataError
-        If the path is spherical and the codes are opposite.
+        If there are not two data, or the path is spherical and the codes are opposite.
     """
     along = path_named(path)
+    if len(x) != 2:
+        raise DataError(
+            f"x got {len(x)} data: a path goes between two; take morph for a walk over more"
+        )
     given = given or {}
     with torch.no_grad():
         start, end = run_program(model.code, encoder_side({"x": x, **given}))

@@ -29,6 +29,7 @@ __all__ = [
     "altered",
     "checksum",
     "checksum_of_arrays",
+    "read_bytes",
     "read_json",
     "read_netcdf",
     "read_notes",
@@ -69,7 +70,7 @@ def read_json(path: Path, *, remedy: str) -> tuple[dict[str, Any], bool]:
         If it cannot be read as JSON.
     """
     try:
-        document = parse_json(_bytes(path, remedy))
+        document = parse_json(read_bytes(path, remedy=remedy))
         seal = document.pop("checksum", None)
         return document, seal == _of_json(path, document)
     except (SettingError, RecursionError) as error:
@@ -95,7 +96,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str,
 
 def read_notes(path: Path, *, remedy: str) -> dict[str, Any]:
     """The notes of a file of tensors that is what was written, ``checksum`` among them."""
-    return _checked_notes(path, _bytes(path, remedy), remedy)
+    return _checked_notes(path, read_bytes(path, remedy=remedy), remedy)
 
 
 def read_tensors(path: Path, *, remedy: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -106,7 +107,7 @@ def read_tensors(path: Path, *, remedy: str) -> tuple[dict[str, Tensor], dict[st
     RunError
         If the file is missing, or is not what was written.
     """
-    content = _bytes(path, remedy)
+    content = read_bytes(path, remedy=remedy)
     notes = _checked_notes(path, content, remedy)
     return load(content), notes
 
@@ -125,7 +126,7 @@ def read_netcdf(path: Path, *, remedy: str) -> xr.Dataset:
     RunError
         If the file is missing, or is not what was written.
     """
-    content, _, seal = _bytes(path, remedy).rpartition(_TRAILER)
+    content, _, seal = read_bytes(path, remedy=remedy).rpartition(_TRAILER)
     if seal != checksum(path.name, content).encode() + b"\n":
         raise altered(path, remedy)
     with xr.open_dataset(io.BytesIO(content), engine="h5netcdf") as found:
@@ -136,7 +137,16 @@ def _of_json(path: Path, document: Mapping[str, Any]) -> str:
     return checksum(path.name, json.dumps(document, sort_keys=True))
 
 
-def _bytes(path: Path, remedy: str) -> bytes:
+def read_bytes(path: Path, *, remedy: str) -> bytes:
+    """Content of a file, checked by nothing.
+
+    Raises
+    ------
+    RunError
+        If it is missing, or cannot be read, or is no file: reading a pipe would never end.
+    """
+    if path.exists() and not path.is_file():
+        raise RunError(f"{path} is no file: {remedy}")
     try:
         return path.read_bytes()
     except FileNotFoundError as error:

@@ -11,13 +11,24 @@ import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pyro_vae.errors import SettingError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RULES", "checked", "require_positive", "require_positive_integer"]
+__all__ = ["RULES", "checked", "require_part", "require_positive", "require_positive_integer"]
 
 #: Above it a seed times the constants that tell epochs and batches apart would not be 64 bits.
 _LARGEST_SEED = 2**32 - 1
+
+
+def require_part(name: str, value: Any, kind: type, example: str) -> None:
+    """Refuse what is no object of this kind, such as its name or its class."""
+    if not isinstance(value, kind):
+        got = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
+        raise SettingError(
+            f"{name} got {got}: it must be a {kind.__name__} object, such as {example}"
+        )
 
 
 def require_positive(name: str, value: float) -> None:

@@ -49,6 +49,13 @@ def test_walks_are_the_decoded_paths(name, path):
     torch.testing.assert_close(interpolate(Doubling(4), x[:2], 5, path=name), legs[0])
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_path_goes_between_two(count):
+    with pytest.raises(DataError, match=f"^x got {count} data: a path goes between two") as caught:
+        interpolate(Doubling(4), torch.randn(count, 4, 1))
+    assert "morph" in str(caught.value)
+
+
 def test_the_plane_is_a_grid_or_lies_where_the_codes_are():
     images, z = manifold(Doubling(2), 5)
     torch.testing.assert_close(z, grid_of_quantiles(5))

@@ -10,8 +10,9 @@ import torch
 from pyro_vae import data, fit, inference
 from pyro_vae.errors import MissingDataError, SettingError
 from pyro_vae.inference import ConjugateNormal
-from pyro_vae.models import VAE
+from pyro_vae.models import VAE, VQVAE, HierarchicalVAE, LinearVAE, MixtureModel
 from pyro_vae.models.likelihoods import Normal
+from pyro_vae.models.priors import StandardNormal
 
 PAIR = ConjugateNormal()
 X = torch.linspace(-1, 1, 4, dtype=torch.double)
@@ -88,6 +89,29 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
 def test_a_schedule_that_gives_no_rate_is_refused(gave):
     with pytest.raises(ValueError, match=r"^schedule gave"):
         small_fit(schedule=lambda share: gave)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda part: VAE((2,), 1, prior=part), "prior"),
+        (lambda part: VAE((2,), 1, likelihood=part), "likelihood"),
+        (lambda part: VAE((2,), 1, guide=part), "guide"),
+        (lambda part: HierarchicalVAE((2,), (2, 1), guide=part), "guide"),
+        (lambda part: HierarchicalVAE((2,), (2, 1), prior=part), "prior"),
+        (lambda part: HierarchicalVAE((2,), (2, 1), likelihood=part), "likelihood"),
+        (lambda part: MixtureModel(2, part), "likelihood"),
+        (lambda part: LinearVAE((2,), 1, guide=part), "guide"),
+        (lambda part: VQVAE((2,), 4, 2, prior=part), "prior"),
+        (lambda part: VQVAE((2,), 4, 2, likelihood=part), "likelihood"),
+    ],
+)
+@pytest.mark.parametrize(("part", "got"), [("normal", "'normal'"), (Normal, "the class Normal")])
+def test_a_part_of_a_model_that_is_none_is_refused(make, name, part, got):
+    if part is Normal and name == "prior":
+        part, got = StandardNormal, "the class StandardNormal"
+    with pytest.raises(SettingError, match=f"{name} got {got}: it must be a .* object, such as"):
+        make(part)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 import inspect
 import random
-import subprocess
-import sys
 import threading
 import warnings
 from contextlib import contextmanager
@@ -220,22 +218,6 @@ def test_a_call_leaves_no_trace(name):
 def test_making_a_model_leaves_no_trace(name):
     with no_trace():
         MODELS[name]()
-
-
-def test_importing_leaves_no_trace():
-    code = (
-        "import random, warnings\n"
-        "random.seed(1)\n"
-        "before = random.getstate(), list(warnings.filters)\n"
-        "import numpy\n"
-        "state = numpy.random.get_state()[1].tolist()\n"
-        "import pyro_vae, pyro_vae.cli\n"
-        "assert state == numpy.random.get_state()[1].tolist()\n"
-        "assert before[0] == random.getstate()\n"
-        "added = [f for f in warnings.filters if f not in before[1]]\n"
-        "assert all('numpy' in str(f) for f in added), added\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_simulation_study_draws_new_data_every_time():

@@ -6,47 +6,122 @@ with a run or with data.
 
 from __future__ import annotations
 
+import functools
+import importlib
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
-from pyro_vae.cli.compare import compare
-from pyro_vae.cli.data import data
-from pyro_vae.cli.demo import demo
-from pyro_vae.cli.derive import derive
-from pyro_vae.cli.evaluate import evaluate
-from pyro_vae.cli.explore import explore
-from pyro_vae.cli.figure import figure
-from pyro_vae.cli.fit import fit
-from pyro_vae.cli.grid import grid
-from pyro_vae.cli.prior import prior
-from pyro_vae.cli.report import report
-from pyro_vae.cli.sample import sample
 from pyro_vae.cli.spread import spread
-from pyro_vae.cli.tour import tour
 from pyro_vae.errors import ProgramError, PyroVAEError, SettingError, UnknownNameError
+from pyro_vae.on_demand import without_trace
 from pyro_vae.plugins import import_entry_points, import_parts
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "app", "main"]
 
-app = typer.Typer(
+
+class _Listed(NamedTuple):
+    """A command as the help of ``pyro-vae`` has it, for which its module is not imported."""
+
+    module: str
+    summary: str
+
+
+#: Every command: where its function of that name is, and the first line of its docstring.
+COMMANDS = {
+    "demo": _Listed(
+        "pyro_vae.cli.demo",
+        "Fit and measure VAEs and mixtures on the handwritten digits; write report.html.",
+    ),
+    "tour": _Listed(
+        "pyro_vae.cli.tour",
+        "Fit PCA, autoencoders, VAEs, a mixture and VQ-VAEs at one code size; write report.html.",
+    ),
+    "derive": _Listed(
+        "pyro_vae.cli.derive",
+        "Derive the ELBO for one datum, every line checked; write derivation.html and .md.",
+    ),
+    "fit": _Listed(
+        "pyro_vae.cli.fit",
+        "Fit a model by stochastic variational inference, and keep the run in a folder.",
+    ),
+    "prior": _Listed(
+        "pyro_vae.cli.prior",
+        "Learn p(z) over the codes of a fitted VQ-VAE, whose networks and codes stay as they are.",
+    ),
+    "evaluate": _Listed(
+        "pyro_vae.cli.evaluate",
+        "Measure a run: ELBO, IWAE bounds, log p(x) with errors, and the gap, per datum.",
+    ),
+    "compare": _Listed(
+        "pyro_vae.cli.compare",
+        "Rank runs by log p(x) of their test data, with standard errors of the paired "
+        "differences.",
+    ),
+    "grid": _Listed(
+        "pyro_vae.cli.grid",
+        "Fit every combination of parts, and rank them by held-out log p(x).",
+    ),
+    "sample": _Listed(
+        "pyro_vae.cli.sample",
+        "Draw z from the prior and x from p(x | z); write the array, and a picture of images.",
+    ),
+    "report": _Listed(
+        "pyro_vae.cli.report",
+        "Draw the figures of an evaluated run, and write report.html.",
+    ),
+    "figure": _Listed(
+        "pyro_vae.cli.figure",
+        "Write a figure as NAME.pdf and NAME.png, for slides and papers.",
+    ),
+    "explore": _Listed(
+        "pyro_vae.cli.explore",
+        "Write one HTML file to explore: the bound, importance sampling, the run's decoder.",
+    ),
+    "data": _Listed(
+        "pyro_vae.cli.data",
+        "List the data sets, where each is, and how to have it; or download one.",
+    ),
+}
+
+_plain_typer = functools.partial(
+    typer.Typer, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+
+
+class _Commands(TyperGroup):
+    """The commands, the module of one imported when it is called."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, listed in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=listed.summary))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """The command that the arguments name, ready to run, and the arguments left to it."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, _command(name) if name and listed else listed, rest
+
+
+def _command(name: str) -> Any:
+    with without_trace():
+        module = importlib.import_module(COMMANDS[name].module)
+    alone = _plain_typer()
+    alone.command(name)(spread(getattr(module, name)))
+    return get_command(alone)
+
+
+app = _plain_typer(
+    cls=_Commands,
     help="Variational autoencoders as Pyro programs: fit them, and measure how far the ELBO is "
     "from log p(x). All bounds are in nats per datum.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
 )
-_COMMANDS = (
-    *(demo, tour, derive),
-    *(fit, prior, evaluate, compare, grid),
-    *(sample, report, figure, explore, data),
-)
-for command in _COMMANDS:
-    app.command()(spread(command))
 
 
 @app.callback()

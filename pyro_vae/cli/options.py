@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pyro_vae import data as datasets
-from pyro_vae.inference.fit import SCHEDULES
+from pyro_vae.inference.training.settings import SCHEDULES
 
 if TYPE_CHECKING:
     from pyro_vae.data import Dataset

@@ -7,13 +7,13 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pyro.infer import Trace_ELBO, TraceEnum_ELBO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from pyro_vae.inference.objectives import STL, objective_of
+from pyro_vae.formulas import described
+from pyro_vae.inference.objectives import objective_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,12 +120,11 @@ def training_line(
     model, objective
         What was trained, and the name of its objective.
     """
-    goal = objective_of(model, objective)
+    goal = described(objective_of(model, objective))
     # A model measured as another is trained on something else than that one's ELBO.
     has_elbo = model.has_evidence and model.measured_as is model
-    is_elbo = has_elbo and isinstance(goal, Trace_ELBO | TraceEnum_ELBO | STL)
-    trained = "ELBO" if is_elbo else "objective"
-    held_out = trained if getattr(goal, "comparable", True) or not has_elbo else "ELBO"
+    trained = "ELBO" if has_elbo and goal.is_elbo else "objective"
+    held_out = trained if goal.comparable or not has_elbo else "ELBO"
     text = (
         f"best epoch {summary['best_epoch']} of {summary['epochs']}: {trained} "
         f"{summary['train_elbo']:.2f} (training)"

@@ -54,7 +54,8 @@ def sample(
     drawn = draw_samples(model, count, given=given, seed=seed)
     if data is not None:
         drawn = data.in_original_units(drawn)
-    samples = drawn.float().numpy()
+    # In their own units, dates and the like need more digits than float32 has.
+    samples = drawn.numpy()
     target = out or opened.path / "samples.npy"
     written = [target]
     content = io.BytesIO()

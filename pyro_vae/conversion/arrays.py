@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import datetime
 import numbers
+import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple, NoReturn
 
 import narwhals as nw
 import numpy as np
-import scipy.sparse
 import torch
 from torch import Tensor
 
@@ -83,7 +83,8 @@ def _values(given: Any, name: str, at: tuple[int, ...] = (), gradients: bool = F
     """Tensor of anything but a frame; ``at`` is where it lies in what was given."""
     if isinstance(given, Tensor):
         return _from_tensor(given, name, gradients)
-    if scipy.sparse.issparse(given):
+    sparse = sys.modules.get("scipy.sparse")  # whoever holds a sparse matrix has imported it
+    if sparse is not None and sparse.issparse(given):
         return _from_array(given.toarray(), name, at=at)
     if isinstance(given, Sequence) and not isinstance(given, str | bytes):
         return _from_sequence(given, name, at)

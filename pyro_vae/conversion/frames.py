@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
-import pandas as pd
 from narwhals.exceptions import DuplicateError
 
 from pyro_vae.conversion.places import place
@@ -28,7 +27,12 @@ DATE_ADVICE = (
 
 def native_frame(given: Any, name: str) -> Frame | None:
     """A frame or series as narwhals has it; None for anything else."""
-    if isinstance(given, pd.Categorical | pd.Index) and not isinstance(given, pd.MultiIndex):
+    pd = nw.dependencies.get_pandas()  # None where nobody has imported it
+    if (
+        pd is not None
+        and isinstance(given, pd.Categorical | pd.Index)
+        and not isinstance(given, pd.MultiIndex)
+    ):
         given = pd.Series(given)
     try:
         frame = nw.from_native(given, pass_through=True, allow_series=True)

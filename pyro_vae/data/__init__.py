@@ -1,8 +1,11 @@
 """Named data sets, their splits and their binarisation."""
 
-from pyro_vae.data.catalogue import Entry, catalogue, load
-from pyro_vae.data.dataset import Dataset, Kind
-from pyro_vae.data.moon_phases import moon
-from pyro_vae.data.sprites import SPRITE_FACTORS
+from pyro_vae.on_demand import without_trace
+
+with without_trace():
+    from pyro_vae.data.catalogue import Entry, catalogue, load
+    from pyro_vae.data.dataset import Dataset, Kind
+    from pyro_vae.data.moon_phases import moon
+    from pyro_vae.data.sprites import SPRITE_FACTORS
 
 __all__ = ["SPRITE_FACTORS", "Dataset", "Entry", "Kind", "catalogue", "load", "moon"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from sklearn.datasets import load_digits
 
 from pyro_vae.data.sources import RawData, Source, split_by_seed
+from pyro_vae.on_demand import library
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ class Digits(Source):
 
     def read(self, root: Path, seed: int, download: bool) -> RawData:
         """Counts as float32, split 1,257 / 180 / 360."""
-        bunch = load_digits()
+        bunch = library("sklearn.datasets").load_digits()
         images = torch.as_tensor(bunch.images, dtype=torch.float32)
         labels = torch.as_tensor(bunch.target, dtype=torch.long)
         return split_by_seed(images, labels, {"train": 1257, "validation": 180, "test": 360})

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from sklearn import datasets
 
 from pyro_vae.data.sources import RawData, Source, split_by_seed
+from pyro_vae.on_demand import library
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["BreastCancer", "Iris", "Wine"]
@@ -20,11 +19,11 @@ class _Table(Source):
     """Rows with a class each: seven tenths for training, one for validation, two for test."""
 
     kind = "real"
-    reader: Callable[[], Any]
+    reader: str
 
     def read(self, root: Path, seed: int, download: bool) -> RawData:
         """Measurements as float32, in their own units."""
-        bunch = type(self).reader()
+        bunch = getattr(library("sklearn.datasets"), self.reader)()
         x = torch.as_tensor(bunch.data, dtype=torch.float32)
         test, validation = len(x) // 5, len(x) // 10
         sizes = {"train": len(x) - validation - test, "validation": validation, "test": test}
@@ -37,7 +36,7 @@ class Iris(_Table):
     name = "iris"
     description = "150 irises of three species, 4 lengths (scikit-learn)"
     event_shape = (4,)
-    reader = staticmethod(datasets.load_iris)
+    reader = "load_iris"
 
 
 class Wine(_Table):
@@ -46,7 +45,7 @@ class Wine(_Table):
     name = "wine"
     description = "178 wines of three growers, 13 analyses (scikit-learn)"
     event_shape = (13,)
-    reader = staticmethod(datasets.load_wine)
+    reader = "load_wine"
 
 
 class BreastCancer(_Table):
@@ -55,4 +54,4 @@ class BreastCancer(_Table):
     name = "breast-cancer"
     description = "569 tumours of two classes, 30 measures of nuclei (scikit-learn)"
     event_shape = (30,)
-    reader = staticmethod(datasets.load_breast_cancer)
+    reader = "load_breast_cancer"

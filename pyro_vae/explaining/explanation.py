@@ -17,7 +17,6 @@ from pyro_vae.explaining.written import (
     verdict,
     written_out,
 )
-from pyro_vae.models import LatentVariableModel
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -138,6 +137,3 @@ def explain(
     size = found.num_particles
     drawn = f"{size} draws from q, seed {seed}" if size else "no draws"
     return Explanation(found, f"log p(x) = L_b + KL for datum {datum} of {name}; {drawn}, in nats")
-
-
-LatentVariableModel.explainer = explain

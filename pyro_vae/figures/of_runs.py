@@ -12,6 +12,7 @@ from pyro_vae.errors import DataError
 from pyro_vae.explaining import derivation_of, in_double, known_of, one_datum
 from pyro_vae.figures import fitted as needs
 from pyro_vae.figures.registry import figure
+from pyro_vae.formulas import described
 from pyro_vae.gallery import (
     WITHOUT_PRIOR,
     decoded_draws,
@@ -66,14 +67,15 @@ def _training(fitted: Fitted) -> Figure:
     if isinstance(fitted.model, MixtureModel):
         return plots.training_curves(fitted.metrics, quantity="log p(x)")
     name = fitted.objective
-    if name in ("elbo", "mean-field-elbo", "stl"):
+    goal = described(objective_named(name))
+    if goal.is_elbo:
         return plots.training_curves(fitted.metrics)
-    same = getattr(objective_named(name), "comparable", True)
+    quantity = "bound" if goal.is_bound else "objective"
     return plots.training_curves(
         fitted.metrics,
-        quantity="bound" if same else "ELBO, and objective",
+        quantity=quantity if goal.comparable else "ELBO, and objective",
         training=f"training, {name}",
-        validation=f"validation, {name if same else 'ELBO'}",
+        validation=f"validation, {name if goal.comparable else 'ELBO'}",
     )
 
 

@@ -8,7 +8,6 @@ import torch
 import xarray as xr
 
 from pyro_vae.conversion import takes_data
-from pyro_vae.inference.diagnostics import az
 from pyro_vae.inference.inputs import count, take
 from pyro_vae.inference.posterior import Method, named_axes, posterior_samples
 from pyro_vae.inference.predictive import (
@@ -23,9 +22,12 @@ from pyro_vae.inference.traces import (
     values_of,
 )
 from pyro_vae.isolation import isolated
+from pyro_vae.on_demand import library
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
+    import arviz as az
+
     from pyro_vae.inference.inputs import Inputs
     from pyro_vae.inference.traces import Program
 
@@ -96,7 +98,7 @@ def to_inference_data(
         "prior_predictive": prior_predictive,
         **_data(model, guide, x, data_plate),
     }
-    return az.InferenceData(**groups)
+    return library("arviz").InferenceData(**groups)
 
 
 def _data(

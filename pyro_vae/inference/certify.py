@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -310,57 +311,31 @@ def _exact(
     )
 
 
-def _quadrature(
-    model: Any, x: Inputs, numbers: Mapping[str, Any], settings: Mapping[str, Any]
-) -> xr.Dataset:
-    seed = numbers["seed"]
-    return quadrature(model.model, model.guide, x, seed=seed, enumerate_discrete=True, **settings)
+def _of_pair(
+    method: Callable[..., xr.Dataset], *names: str, **choice: str
+) -> Callable[..., xr.Dataset]:
+    """An estimator of a pair: its method, the numbers that it takes, and a choice of its own."""
 
-
-def _importance(proposal: str) -> Callable[..., xr.Dataset]:
     def run(
         model: Any, x: Inputs, numbers: Mapping[str, Any], settings: Mapping[str, Any]
     ) -> xr.Dataset:
-        return log_evidence(
-            model.model,
-            model.guide,
-            x,
-            numbers["num_particles"],
-            proposal=proposal,  # type: ignore[arg-type]
-            seed=numbers["seed"],
-            enumerate_discrete=True,
-            **settings,
-        )
+        taken = {name: numbers[name] for name in (*names, "seed")} | choice
+        return method(model.model, model.guide, x, enumerate_discrete=True, **taken, **settings)
 
     return run
 
 
-def _ais(start: str) -> Callable[..., xr.Dataset]:
-    def run(
-        model: Any, x: Inputs, numbers: Mapping[str, Any], settings: Mapping[str, Any]
-    ) -> xr.Dataset:
-        return ais(
-            model.model,
-            model.guide,
-            x,
-            start=start,  # type: ignore[arg-type]
-            num_temperatures=numbers["num_temperatures"],
-            num_chains=numbers["num_chains"],
-            seed=numbers["seed"],
-            enumerate_discrete=True,
-            **settings,
-        )
-
-    return run
+_importance = partial(_of_pair, log_evidence, "num_particles")
+_ais = partial(_of_pair, ais, "num_temperatures", "num_chains")
 
 
 #: Estimators by name: each takes a module, data, its numbers and other settings.
 ESTIMATORS: dict[str, Callable[..., xr.Dataset]] = {
     "exact": _exact,
-    "quadrature": _quadrature,
-    "importance": _importance("guide"),
-    "widened": _importance("widened"),
-    "defensive": _importance("defensive"),
-    "ais": _ais("guide"),
-    "ais-from-prior": _ais("prior"),
+    "quadrature": _of_pair(quadrature),
+    "importance": _importance(proposal="guide"),
+    "widened": _importance(proposal="widened"),
+    "defensive": _importance(proposal="defensive"),
+    "ais": _ais(start="guide"),
+    "ais-from-prior": _ais(start="prior"),
 }

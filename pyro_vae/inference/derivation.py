@@ -31,6 +31,7 @@ from pyro_vae.inference.evidence import log_evidence
 from pyro_vae.inference.evidence.quadrature import grid_integrals
 from pyro_vae.inference.inputs import count, tensors
 from pyro_vae.inference.traces import is_point_mass
+from pyro_vae.inference.trust import DOUBTS, trusted
 from pyro_vae.inference.weights import stream_draws
 from pyro_vae.verbs import verb
 
@@ -221,8 +222,8 @@ class _Writer:
             float(found[name][0]) for name in ("log_evidence", "log_evidence_se", "khat")
         )
         few = len(self.log_q)
-        trusted = _trusted(khat, size) and _trusted(self.khat, few)
-        self.reliable = trusted and not self.one_value
+        tails = _trusted(khat, size) and _trusted(self.khat, few)
+        self.reliable = tails and bool(trusted(found)[0]) and not self.one_value
         self.notes.append(
             f"log p(x) is importance-sampled ({size} draws, proposal: the guide {proposal}, k-hat "
             f"{_khat_text(khat)}): p(z|x) is p(x,z) / p(x) with that estimate, so the lines with "
@@ -235,6 +236,11 @@ class _Writer:
                 "The guide has all its mass at one value of z: only the prior's draws see others, "
                 "and where they miss those that matter neither error nor k-hat tells. log p(x) is "
                 "likely higher, and the lines that would check it are not judged."
+            )
+        elif tails and not self.reliable:
+            self.notes.append(
+                f"The error of log p(x) is not to be believed ({DOUBTS[int(found['doubt'][0])]}): "
+                "the lines that would check it are not judged."
             )
         elif not self.reliable:
             self.notes.append(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-
-from lightning_fabric import Fabric
-from lightning_fabric.utilities.exceptions import MisconfigurationException
+from typing import TYPE_CHECKING
 
 from pyro_vae.errors import SettingError
+from pyro_vae.on_demand import library
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["fabric_on", "is_first_process"]
 
@@ -28,9 +30,12 @@ def fabric_on(accelerator: str, devices: int, precision: str) -> Fabric:
         If this machine has no such device, there is no such setting, or several processes are
         asked for where the script that they would each run again is not in a file.
     """
+    # It takes as long to import as PyTorch does.
+    lightning = library("lightning_fabric")
+    misconfiguration = library("lightning_fabric.utilities.exceptions").MisconfigurationException
     try:
-        fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
-    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+        fabric = lightning.Fabric(accelerator=accelerator, devices=devices, precision=precision)
+    except (misconfiguration, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise SettingError(
             f"accelerator={accelerator!r}, devices={devices}, precision={precision!r} cannot be "

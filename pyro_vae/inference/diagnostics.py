@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-with warnings.catch_warnings():
-    # ArviZ announces its own next major version at import.
-    warnings.simplefilter("ignore", FutureWarning)
-    import arviz as az
+from pyro_vae.on_demand import library
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +19,6 @@ __all__ = [
     "KHAT_LIMIT",
     "active_directions",
     "active_units",
-    "az",
     "effective_sample_size",
     "pareto_khat",
     "pareto_smoothed",
@@ -97,13 +92,14 @@ def pareto_smoothed(log_weights: Tensor) -> tuple[Tensor, np.ndarray]:
     columns = log_weights.detach().double().cpu().numpy().T
     smoothed, khat = columns.copy(), np.full(len(columns), math.nan)
     if columns.shape[1] >= FEWEST_DRAWS:
+        psislw = library("arviz").psislw
         spread = np.ptp(columns, axis=1)
         # Rounding in the evaluation of log p(x, z) - log q(z), not a tail.
         scale = np.abs(columns).max(axis=1) * np.finfo(np.float32).eps
         for row in np.flatnonzero(spread > 10 * scale):
             # A tail that spans all of float64 overflows in the fit, which then says so.
             with np.errstate(over="ignore", invalid="ignore"):
-                smoothed[row], shape = az.psislw(columns[row], normalize=False)
+                smoothed[row], shape = psislw(columns[row], normalize=False)
             khat[row] = float(shape)
     return torch.from_numpy(smoothed.T.copy()).to(log_weights.device), khat
 

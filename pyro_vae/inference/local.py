@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from pyro.infer import TraceEnum_ELBO
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
+from pyro_vae.formulas import described
 from pyro_vae.inference.inputs import count
+from pyro_vae.inference.objectives import default_objective_of
 from pyro_vae.inference.weights import batch_log_weights
 from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GuideFit", "LocalProgram", "fit_guide"]
 
-_WINDOW = 50
+#: Steps whose mean is compared with that of those before, and how often the step size is cut.
+_WINDOW, _CUTS = 50, 3
 
 #: Sets of draws that say whether the guide is better than it was.
 _ROUNDS = 16
@@ -121,60 +123,67 @@ def fit_guide(
         raise ProgramError(
             "the guide has no parameters of its own for each datum: take model.unamortised(x)"
         )
-    default = getattr(program, "default_objective", None)
-    enumerate_discrete = default is not None and isinstance(default(), TraceEnum_ELBO)
+    enumerate_discrete = described(default_objective_of(program)).enumerate_discrete
     optimiser = torch.optim.Adam(parameters, lr=learning_rate)
+    plateau = _Plateau(optimiser, tolerance)
     elbo: list[float] = []
-    gain, cuts, converged = math.inf, 0, False
     start = [parameter.detach().clone() for parameter in parameters]
+
+    def bound() -> Tensor:
+        """Mean ELBO over data, by fresh draws."""
+        terms, _ = batch_log_weights(
+            program.model, program.guide, x, num_particles, enumerate_discrete=enumerate_discrete
+        )
+        return terms.log_weights.mean()
 
     def judged() -> float:
         with torch.no_grad(), isolated(seed + 1):
             # As many at once as a step takes: memory that is there.
-            means = [
-                batch_log_weights(
-                    program.model,
-                    program.guide,
-                    x,
-                    num_particles,
-                    enumerate_discrete=enumerate_discrete,
-                )[0].log_weights.mean()
-                for _ in range(_ROUNDS)
-            ]
-        return torch.stack(means).mean().item()
+            return torch.stack([bound() for _ in range(_ROUNDS)]).mean().item()
 
     with isolated(seed), _frozen(program, parameters):
         before = judged()
         for step in range(1, steps + 1):
-            terms, _ = batch_log_weights(
-                program.model,
-                program.guide,
-                x,
-                num_particles,
-                enumerate_discrete=enumerate_discrete,
-            )
-            bound = terms.log_weights.mean()
+            now = bound()
             optimiser.zero_grad(set_to_none=True)
-            (-bound * count(x)).backward()
+            (-now * count(x)).backward()
             optimiser.step()
-            elbo.append(bound.item())
+            elbo.append(now.item())
             if progress is not None:
                 progress(step, steps)
-            if step % _WINDOW == 0 and step >= 2 * _WINDOW:
-                gain, error = _gain(elbo)
-                if gain < max(tolerance, 2 * error):
-                    cuts += 1
-                    converged = cuts == 3
-                    for group in optimiser.param_groups:
-                        group["lr"] /= 3
-            if converged:
+            plateau.look(elbo)
+            if plateau.converged:
                 break
         # Not "if lower": a guide that became NaN is no better, either.
         if not judged() >= before:
             with torch.no_grad():
                 for parameter, value in zip(parameters, start, strict=True):
                     parameter.copy_(value)
-    return GuideFit(elbo, converged, gain)
+    return GuideFit(elbo, plateau.converged, plateau.gain)
+
+
+@dataclass
+class _Plateau:
+    """Shortens the steps where the ELBO no longer rises; at the third time it has converged."""
+
+    optimiser: torch.optim.Optimizer
+    tolerance: float
+    gain: float = math.inf
+    cuts: int = 0
+
+    @property
+    def converged(self) -> bool:
+        return self.cuts == _CUTS
+
+    def look(self, elbo: list[float]) -> None:
+        """Compare the last two windows, at the end of each."""
+        if len(elbo) % _WINDOW or len(elbo) < 2 * _WINDOW:
+            return
+        self.gain, error = _gain(elbo)
+        if self.gain < max(self.tolerance, 2 * error):
+            self.cuts += 1
+            for group in self.optimiser.param_groups:
+                group["lr"] /= 3
 
 
 def _gain(elbo: list[float]) -> tuple[float, float]:

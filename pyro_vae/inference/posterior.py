@@ -17,7 +17,7 @@ from pyro.infer.autoguide.initialization import init_to_sample
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError, UnknownNameError
-from pyro_vae.inference.diagnostics import az, effective_sample_size, pareto_khat
+from pyro_vae.inference.diagnostics import effective_sample_size, pareto_khat
 from pyro_vae.inference.inputs import count, take
 from pyro_vae.inference.traces import (
     latent_sites,
@@ -27,6 +27,7 @@ from pyro_vae.inference.traces import (
 )
 from pyro_vae.inference.weights import Draws, LogWeights, stream_draws
 from pyro_vae.isolation import isolated
+from pyro_vae.on_demand import library
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -209,10 +210,11 @@ def _nuts(
         diverging[chain, mcmc.diagnostics()["divergences"]["chain 0"]] = True
     values = {name: torch.stack([chain[name] for chain in chains]) for name in chains[0]}
     results = _dataset(values)
+    arviz = library("arviz")
     for name in values:
         if num_chains > 1:  # it compares chains
-            results[f"{name}_rhat"] = az.rhat(results[[name]])[name]
-        results[f"{name}_ess"] = az.ess(results[[name]])[name]
+            results[f"{name}_rhat"] = arviz.rhat(results[[name]])[name]
+        results[f"{name}_ess"] = arviz.ess(results[[name]])[name]
     results["diverging"] = (("chain", "draw"), diverging)
     return results
 

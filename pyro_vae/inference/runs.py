@@ -30,6 +30,7 @@ from pyro_vae.schema import Settings, checked
 from pyro_vae.sealed import (
     altered,
     checksum,
+    read_bytes,
     read_json,
     read_netcdf,
     read_notes,
@@ -465,9 +466,9 @@ class Run:
         path = self.path / "metrics.csv"
         remedy = f"restore it, or remove {_CHECKPOINT} beside it and resume, or fit the run anew"
         try:
-            lines = path.read_bytes().decode().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"{path} is missing or broken ({error}): {remedy}") from error
+            lines = read_bytes(path, remedy=remedy).decode().splitlines()
+        except UnicodeDecodeError as error:
+            raise RunError(f"{path} is broken ({error}): {remedy}") from error
         notes = self.notes(_CHECKPOINT)
         lines = lines[: notes["epoch"] + 1]
         if _seal_of_lines(lines) != notes["metrics"]:

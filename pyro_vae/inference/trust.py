@@ -18,6 +18,9 @@ datum: a bad answer to the first two withholds its error, and to the third puts 
    the guide knows, they would not fall on another mode of its kind either: the error is given on
    the condition that the guide misses no mode.
 
+Where the errors of nine in ten data are withheld, so are the others: the weights of one guide have
+much the same tail at all of them, and these are the ones in which it happened not to show.
+
 Errors of many data average out, and so do their faults: that of a mean over data is judged by the
 draws of all of them together.
 
@@ -52,6 +55,7 @@ __all__ = [
     "error_of_mean",
     "largest_share",
     "probe_size",
+    "together",
     "trusted",
     "withheld_note",
 ]
@@ -86,6 +90,7 @@ DOUBTS = {
     3: "draws from the prior contradict the guide's",
     4: "the model cannot be drawn from its prior, so nothing tells what the guide misses",
     5: "nothing judged it: measure again",
+    6: "the errors of nearly all other data are withheld, so this one's tail hides by chance",
 }
 
 #: What results keep of the judgement, in the order in which ``doubts`` finds it.
@@ -93,6 +98,10 @@ RESULTS = ("doubt", "gap_doubt", "top_share", "gap_top_share")
 
 #: Those with which an error is given.
 _GIVEN = (0, 2)
+
+#: Share of the data below which those that would be given are chosen by chance: the weights of
+#: one guide have much the same tail at all data, and k-hat is low where it happened not to show.
+_FEWEST_GIVEN = 0.1
 
 
 def probe_size(num_particles: int) -> int:
@@ -251,9 +260,15 @@ def trusted(results: xr.Dataset, of: str = "log_evidence") -> np.ndarray:
 def _doubts_of(results: xr.Dataset, of: str) -> np.ndarray:
     name = "gap_doubt" if of == "gap" else "doubt"
     if name in results:
-        return np.asarray(results[name].values)
+        return together(results[name].values)
     # What has a k-hat is importance sampling's.
     return np.full(results.sizes["datum"], 5.0 if "khat" in results else 0.0)
+
+
+def together(found: np.ndarray) -> np.ndarray:
+    """Doubts of many data, ``(n,)``, with those withheld that nearly all others speak against."""
+    let = np.isin(found, _GIVEN)
+    return np.where(let & (let.mean() < _FEWEST_GIVEN), 6, found)
 
 
 def error_of_mean(results: xr.Dataset, of: str = "log_evidence") -> float:
@@ -277,7 +292,7 @@ def _mean_trusted(results: xr.Dataset, of: str, errors: np.ndarray) -> bool:
     name = "gap_top_share" if of == "gap" else "top_share"
     if name not in results or not np.isfinite(errors).all():
         return False
-    if np.isin(_doubts_of(results, of), (0, 1, 2), invert=True).mean() > _CONTRADICTED:
+    if np.isin(_doubts_of(results, of), (0, 1, 2, 6), invert=True).mean() > _CONTRADICTED:
         return False
     squares = errors**2
     return float((results[name].values * squares).max()) <= _LARGEST_SHARE_OF_MEAN * squares.sum()

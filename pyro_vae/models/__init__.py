@@ -2,17 +2,20 @@
 
 from typing import Any
 
-from pyro_vae.errors import SettingError, UnknownNameError
-from pyro_vae.models.autoencoders import Autoencoder, DenoisingAutoencoder, PoorMansVAE
-from pyro_vae.models.code_priors import AutoregressiveCodes, CodePrior, UniformCodes
-from pyro_vae.models.condition import Condition, Covariates, Labels
-from pyro_vae.models.hierarchical import HierarchicalVAE
-from pyro_vae.models.latent_variable_model import LatentVariableModel
-from pyro_vae.models.linear import LinearVAE
-from pyro_vae.models.mixture import MixtureModel
-from pyro_vae.models.pca import PCA
-from pyro_vae.models.vae import VAE
-from pyro_vae.models.vqvae import VQVAE
+from pyro_vae.on_demand import without_trace
+
+with without_trace():
+    from pyro_vae.errors import SettingError, UnknownNameError
+    from pyro_vae.models.autoencoders import Autoencoder, DenoisingAutoencoder, PoorMansVAE
+    from pyro_vae.models.code_priors import AutoregressiveCodes, CodePrior, UniformCodes
+    from pyro_vae.models.condition import Condition, Covariates, Labels
+    from pyro_vae.models.hierarchical import HierarchicalVAE
+    from pyro_vae.models.latent_variable_model import LatentVariableModel
+    from pyro_vae.models.linear import LinearVAE
+    from pyro_vae.models.mixture import MixtureModel
+    from pyro_vae.models.pca import PCA
+    from pyro_vae.models.vae import VAE
+    from pyro_vae.models.vqvae import VQVAE
 
 __all__ = [
     "PCA",

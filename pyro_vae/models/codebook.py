@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, final
 
 import torch
 import torch.nn.functional as F
-from sklearn.cluster import kmeans_plusplus
 from torch import nn
 
 from pyro_vae.errors import DataError, UnknownNameError
+from pyro_vae.on_demand import library
 from pyro_vae.settings import require_positive_integer
 
 if TYPE_CHECKING:
@@ -150,7 +150,8 @@ class Codebook(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         some = torch.randperm(len(h), generator=generator)[: max(_START_VECTORS, self.num_codes)]
         vectors = h[some.to(h.device)].double().cpu().numpy()
-        found, _ = kmeans_plusplus(vectors, self.num_codes, random_state=seed)
+        starts = library("sklearn.cluster").kmeans_plusplus
+        found, _ = starts(vectors, self.num_codes, random_state=seed)
         self._place(torch.arange(self.num_codes), torch.as_tensor(found).to(self.codes))
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from pyro_vae.isolation import isolated
 from pyro_vae.models.latent_variable_model import LatentVariableModel, check_event_shape
 from pyro_vae.models.likelihoods import Bernoulli, Likelihood
 from pyro_vae.networks import Architecture, Dense, SettableOutput, check_network
-from pyro_vae.settings import require_positive_integer
+from pyro_vae.settings import require_part, require_positive_integer
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -59,6 +59,7 @@ class EncoderDecoder(LatentVariableModel):
         self.latent_dim = latent_dim
         self.condition = condition
         self.likelihood = Bernoulli() if likelihood is None else likelihood
+        require_part("likelihood", self.likelihood, Likelihood, "Normal()")
         self.likelihood.build(self.event_shape)
         self.initialised = False
 

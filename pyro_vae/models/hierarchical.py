@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from pyro_vae.conversion import takes_data
-from pyro_vae.formulas import objective_formula
+from pyro_vae.formulas import described
 from pyro_vae.isolation import isolated
 from pyro_vae.models.guides import Guide, MeanFieldNormal
 from pyro_vae.models.latent_variable_model import (
@@ -30,7 +30,7 @@ from pyro_vae.models.likelihoods import Bernoulli, Likelihood
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.models.priors import Prior, StandardNormal
 from pyro_vae.networks import MLP
-from pyro_vae.settings import require_positive_integer
+from pyro_vae.settings import require_part, require_positive_integer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,6 +103,9 @@ class HierarchicalVAE(LatentVariableModel):
         self.prior = StandardNormal() if prior is None else prior
         self.likelihood = Bernoulli() if likelihood is None else likelihood
         family = MeanFieldNormal() if guide is None else guide
+        require_part("prior", self.prior, Prior, "StandardNormal()")
+        require_part("likelihood", self.likelihood, Likelihood, "Normal()")
+        require_part("guide", family, Guide, "MeanFieldNormal()")
         if self.prior.uses_guide:
             raise ValueError(
                 f"prior got {self.prior.name}, which is made of the guide q(z | x): here the top "
@@ -214,7 +217,7 @@ class HierarchicalVAE(LatentVariableModel):
 
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""
-        goal = objective_formula(objective or self.default_objective())
+        goal = described(objective or self.default_objective()).formula
         features, top = math.prod(self.event_shape), len(self.latent_dims)
         lines = [f"Hierarchical VAE  x in R^{features}, shape {self.event_shape}; plate 'data'"]
         lines.append(f"  model      {self.prior.formula().replace('z', f'z{top}', 1)}")

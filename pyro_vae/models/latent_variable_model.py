@@ -17,7 +17,7 @@ from pyro_vae.models.component import settings_of
 from pyro_vae.models.likelihoods.positive import PositiveParameter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from pyro.infer import ELBO
     from torch import Tensor
@@ -49,10 +49,6 @@ class LatentVariableModel(nn.Module):
     likelihood: Likelihood
     initialised: bool
     config: dict[str, Any] | None
-
-    #: What ``explain`` calls. A model may not import inference, which serves any pair; so
-    #: ``pyro_vae.explaining`` puts its function here, as anything that stands above may.
-    explainer: ClassVar[Callable[..., Any] | None] = None
 
     #: Arguments of the constructor that are parts with settings of their own, and their classes.
     _roles: ClassVar[dict[str, Any]] = {}
@@ -170,9 +166,10 @@ class LatentVariableModel(nn.Module):
         Explanation
             Shown as formulas in a notebook, as text when printed.
         """
-        explainer = type(self).explainer
-        assert explainer is not None, "pyro_vae.explaining sets it when the package is imported"
-        return explainer(self, x, **settings)
+        # A model may import nothing that measures: the package finds the verb of that name.
+        import pyro_vae
+
+        return pyro_vae.explain(self, x, **settings)
 
     def _units(self, quantity: str = "log p(x)") -> str:
         """The line of ``description`` on units."""

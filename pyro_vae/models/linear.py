@@ -23,6 +23,7 @@ from pyro_vae.models.guides import FullCovarianceNormal, Guide, MeanFieldNormal
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.models.vae import VAE
 from pyro_vae.networks import Dense
+from pyro_vae.settings import require_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,6 +93,7 @@ class LinearVAE(VAE):
         seed: int = 0,
     ) -> None:
         guide = FullCovarianceNormal() if guide is None else guide
+        require_part("guide", guide, Guide, "MeanFieldNormal()")
         if scale == "latent":
             raise ValueError(
                 "scale got 'latent': a linear-Gaussian model has a sigma that does not depend on "

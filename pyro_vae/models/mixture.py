@@ -14,16 +14,16 @@ import pyro
 import pyro.distributions as dist
 import torch
 from pyro.infer import TraceEnum_ELBO
-from sklearn.cluster import KMeans
 from torch import nn
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.formulas import ObjectiveFormula, objective_formula
+from pyro_vae.formulas import ObjectiveFormula, described
 from pyro_vae.models.latent_variable_model import LatentVariableModel, data_plate, objective_text
 from pyro_vae.models.likelihoods import Likelihood, MultivariateNormal, Normal
 from pyro_vae.models.parameters import declare_parameters
-from pyro_vae.settings import require_positive_integer
+from pyro_vae.on_demand import library
+from pyro_vae.settings import require_part, require_positive_integer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +69,7 @@ class MixtureModel(LatentVariableModel):
     ) -> None:
         super().__init__()
         require_positive_integer("num_components", num_components, "such as 20")
+        require_part("likelihood", likelihood, Likelihood, "Normal()")
         self.num_components = num_components
         self.likelihood = likelihood
         self.event_shape: tuple[int, ...] | None = None
@@ -138,7 +139,9 @@ class MixtureModel(LatentVariableModel):
                 "least one row each"
             )
         flat = x.flatten(1).cpu().double().numpy()
-        kmeans = KMeans(self.num_components, init="k-means++", n_init=1, random_state=seed)
+        kmeans = library("sklearn.cluster").KMeans(
+            self.num_components, init="k-means++", n_init=1, random_state=seed
+        )
         cluster = torch.as_tensor(kmeans.fit_predict(flat).astype(np.int64), device=x.device)
         everywhere = self.likelihood.moment_eta(x)
         with torch.no_grad():
@@ -210,8 +213,9 @@ class MixtureModel(LatentVariableModel):
 
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""
-        goal = objective_formula(objective or self.default_objective())
-        if objective is None or isinstance(objective, TraceEnum_ELBO):
+        about = described(objective or self.default_objective())
+        goal = about.formula
+        if about.is_elbo and about.enumerate_discrete:
             goal = ObjectiveFormula(
                 "log p(x) = log sum_z p(z) p(x | z)",
                 "log p(x) itself, not a bound on it: z is summed out",

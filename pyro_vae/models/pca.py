@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import sklearn.decomposition
 import torch
 
 from pyro_vae.conversion import takes_data
@@ -18,6 +17,7 @@ from pyro_vae.errors import DataError
 from pyro_vae.models.guides import MeanFieldNormal
 from pyro_vae.models.linear import LinearVAE
 from pyro_vae.models.softplus import inverse_softplus
+from pyro_vae.on_demand import library
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +99,7 @@ class PCA(LinearVAE):
                 f"x has {len(x)} rows: PCA with latent_dim={self.latent_dim} components needs at "
                 "least as many"
             )
-        pca = sklearn.decomposition.PCA(self.latent_dim, random_state=self.seed)
+        pca = library("sklearn.decomposition").PCA(self.latent_dim, random_state=self.seed)
         # W has orthogonal columns, so that the posterior is mean-field.
         self.take_pca(pca.fit(x.flatten(1).double().cpu().numpy()))
         self._take_posterior()

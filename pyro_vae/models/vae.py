@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from pyro_vae.conversion import takes_data
-from pyro_vae.formulas import objective_formula
+from pyro_vae.formulas import described
 from pyro_vae.models.condition import Condition
 from pyro_vae.models.encoder_decoder import EncoderDecoder, Network
 from pyro_vae.models.guides import Guide, MeanFieldNormal
@@ -25,6 +25,7 @@ from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.models.priors import Prior, StandardNormal
 from pyro_vae.networks import Architecture, FreeParameters
+from pyro_vae.settings import require_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,6 +110,8 @@ class VAE(EncoderDecoder):
         super().__init__(event_shape, latent_dim, likelihood, condition)
         self.prior = StandardNormal() if prior is None else prior
         self.guide_family = MeanFieldNormal() if guide is None else guide
+        require_part("prior", self.prior, Prior, "StandardNormal()")
+        require_part("guide", self.guide_family, Guide, "MeanFieldNormal()")
         self.prior.build(latent_dim)
         self.guide_family.build((latent_dim,))
         eta_z = self.guide_family.num_params((latent_dim,))
@@ -258,7 +261,7 @@ class VAE(EncoderDecoder):
 
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""
-        goal = objective_formula(objective or self.default_objective())
+        goal = described(objective or self.default_objective()).formula
         features = math.prod(self.event_shape)
         given = "" if self.condition is None else ", c"
         lines = [

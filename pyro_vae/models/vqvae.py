@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 import pyro
 import pyro.distributions as dist
 import torch
-from pyro.infer import Trace_ELBO
 from torch import nn
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.formulas import objective_formula
+from pyro_vae.formulas import described
 from pyro_vae.models.code_priors import CodePrior, UniformCodes
 from pyro_vae.models.codebook import Codebook
 from pyro_vae.models.encoder_decoder import (
@@ -42,7 +41,7 @@ from pyro_vae.networks import (
     ConvolutionalGrid,
     Unamortised,
 )
-from pyro_vae.settings import require_positive_integer
+from pyro_vae.settings import require_part, require_positive_integer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,6 +153,7 @@ class VQVAE(EncoderDecoder):
         self.commitment_cost = commitment_cost
         self.codebook = codebook
         self.prior = UniformCodes() if prior is None else prior
+        require_part("prior", self.prior, CodePrior, "UniformCodes()")
         self.prior.build(num_codes, positions)
         plans = self._make_networks(
             plan, decoder, self.latent_dim, activation=activation, seed=seed
@@ -394,9 +394,9 @@ class VQVAE(EncoderDecoder):
 
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""
-        book, goal = self.codebook, objective_formula(objective or self.default_objective())
-        formula, bound = goal.formula, goal.bound
-        if objective is None or type(objective) is Trace_ELBO:
+        book, goal = self.codebook, described(objective or self.default_objective())
+        formula, bound = goal.formula
+        if goal.is_elbo:
             formula = "log p(x | z*(x)) + log p(z*(x)), z* the nearest codes"
             bound = "a lower bound: one term of log p(x) = log sum_z p(z) p(x | z)"
         learning = {

@@ -1,34 +1,37 @@
 """Figures of results: arrays, data sets and tables in, a matplotlib figure out."""
 
-from pyro_vae.plots.bounds import iwae_against_k
-from pyro_vae.plots.calibration import posterior_predictive_checks, sbc_histograms
-from pyro_vae.plots.codes import code_usage
-from pyro_vae.plots.comparison import model_comparison
-from pyro_vae.plots.derivation import (
-    em_phases,
-    evidence_bars,
-    evidence_over_training,
-    guide_phase,
-)
-from pyro_vae.plots.disentanglement import mutual_information_matrix
-from pyro_vae.plots.gap import gap_per_datum
-from pyro_vae.plots.holes import hole_scores
-from pyro_vae.plots.identity import bound_over_means, densities_over_z, log_weight_histogram
-from pyro_vae.plots.images import (
-    image_grid,
-    interpolation,
-    manifold_grid,
-    morph_strip,
-    path_comparison,
-    prior_samples,
-    reconstructions,
-    traversals,
-    walks,
-)
-from pyro_vae.plots.ladder import bound_ladder
-from pyro_vae.plots.latent import latent_scatter
-from pyro_vae.plots.objectives import snr_against_k
-from pyro_vae.plots.training import training_curves
+from pyro_vae.on_demand import without_trace
+
+with without_trace():
+    from pyro_vae.plots.bounds import iwae_against_k
+    from pyro_vae.plots.calibration import posterior_predictive_checks, sbc_histograms
+    from pyro_vae.plots.codes import code_usage
+    from pyro_vae.plots.comparison import model_comparison
+    from pyro_vae.plots.derivation import (
+        em_phases,
+        evidence_bars,
+        evidence_over_training,
+        guide_phase,
+    )
+    from pyro_vae.plots.disentanglement import mutual_information_matrix
+    from pyro_vae.plots.gap import gap_per_datum
+    from pyro_vae.plots.holes import hole_scores
+    from pyro_vae.plots.identity import bound_over_means, densities_over_z, log_weight_histogram
+    from pyro_vae.plots.images import (
+        image_grid,
+        interpolation,
+        manifold_grid,
+        morph_strip,
+        path_comparison,
+        prior_samples,
+        reconstructions,
+        traversals,
+        walks,
+    )
+    from pyro_vae.plots.ladder import bound_ladder
+    from pyro_vae.plots.latent import latent_scatter
+    from pyro_vae.plots.objectives import snr_against_k
+    from pyro_vae.plots.training import training_curves
 
 __all__ = [
     "bound_ladder",

@@ -22,7 +22,7 @@ def gap_per_datum(results: xr.Dataset) -> Figure:
     Parameters
     ----------
     results
-        ``gap``, ``elbo``, ``log_evidence`` (nats) and ``doubt``, 0 where its error is trusted,
+        ``gap``, ``elbo``, ``log_evidence`` (nats) and ``doubt``, 0 or 2 where its error is given,
         over ``datum``.
     """
     figure = Figure(figsize=(7.2, 3.4))
@@ -33,7 +33,7 @@ def gap_per_datum(results: xr.Dataset) -> Figure:
     left.set(xlabel="gap = KL(q || posterior) (nats)", ylabel="number of data")
     left.legend()
 
-    unreliable = results["doubt"].values != 0
+    unreliable = np.isin(results["doubt"].values, (0, 2), invert=True)
     x, y = results["log_evidence"].values, results["elbo"].values
     right.plot(x[~unreliable], y[~unreliable], ".", color=BLUE, alpha=0.6, markersize=5)
     if unreliable.any():

@@ -206,9 +206,9 @@ def test_other_estimators_and_the_parts_of_the_gap(tmp_path):
     folder = tmp_path / "run"
     run("fit", "--run", folder, *SMALL)
     arguments = (
-        *("evaluate", folder, "--num-particles", 60, "--limit", 6, "--gap"),
+        *("evaluate", folder, "--num-particles", 60, "--limit", 3, "--gap"),
         *("--estimator", "importance,defensive,ais,quadrature,exact"),
-        *("--temperatures", 12, "--chains", 4),
+        *("--temperatures", 6, "--chains", 4),
     )
     printed = json.loads(run(*arguments, "--json").stdout)
     assert set(printed["estimators"]) == {"importance", "defensive", "ais", "quadrature"}

@@ -17,6 +17,7 @@ class _Mutant(WeightedObjective):
     """An objective made of the weights in a wrong way."""
 
     formula = "wrong"
+    is_bound = False
 
     def __init__(self, num_particles=5):
         super().__init__(num_particles)

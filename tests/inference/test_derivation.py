@@ -343,6 +343,25 @@ def test_mixture_has_nothing_to_bound():
     assert found.steps[0].kind == "check"
 
 
+def test_an_estimate_that_draws_of_the_prior_contradict_is_not_judged():
+    """x | z ~ N(z_1^2, 0.3): the guide has one of the two modes, and k-hat says nothing."""
+
+    def model(x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(torch.zeros(3), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z[..., 0] ** 2, 0.3), obs=x)
+
+    def guide(x):
+        loc = torch.stack([x.sqrt(), torch.zeros_like(x), torch.zeros_like(x)], dim=-1)
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(loc, torch.tensor([0.2, 1.0, 1.0])).to_event(1))
+
+    found = derive(model, guide, torch.tensor([2.0]), num_particles=500)
+    assert line(found, "the mean weight").kind == "not judged"
+    assert any("draws from the prior contradict the guide's" in note for note in found.notes)
+    assert not any("k-hat of the weights" in note for note in found.notes)
+
+
 def test_weights_that_say_nothing_are_not_judged():
     pair = LinearGaussian(latent_dim=3)
     x = pair.draw(1)

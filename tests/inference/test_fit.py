@@ -193,6 +193,7 @@ def test_interrupted_runs_resume_to_the_bit(digits, tmp_path):
     assert fit(small_vae(), digits, run=tmp_path / "cut", resume=True, **SMALL).stopped == "epochs"
 
 
+@pytest.mark.slow
 def test_a_killed_process_resumes_to_the_bit(tmp_path):
     command = [sys.executable, "-m", "pyro_vae", "fit", "--binarisation", "dynamic"]
     command += ["--epochs", "60", "--hidden", "300,300", "--latent-dim", "4", "--json"]

@@ -12,7 +12,6 @@ from torch import nn
 
 from pyro_vae.data import Dataset
 from pyro_vae.errors import ProgramError, SettingError, UnknownNameError
-from pyro_vae.formulas import objective_formula
 from pyro_vae.inference import fit
 from pyro_vae.inference.objectives import (
     BetaELBO,
@@ -229,13 +228,13 @@ def test_it_trains_by_its_name(name):
 
 def test_what_it_says_of_itself():
     bounds = [
-        objective_formula(BetaTCELBO(**weights)).bound.split(":")[0]
+        BetaTCELBO(**weights).formula.bound.split(":")[0]
         for weights in ({"beta": 1.0}, {"beta": 6.0}, {"beta": 6.0, "alpha": 0.0})
     ]
     assert bounds[0] == "a lower bound on log p(x)"
     assert bounds[1].startswith("at most the mean ELBO")
     assert bounds[2].startswith("NOT a bound")
-    assert "6 TC(q(z))" in objective_formula(BetaTCELBO()).formula
+    assert "6 TC(q(z))" in BetaTCELBO().formula.formula
 
 
 def test_what_it_cannot_take_is_refused():

@@ -7,12 +7,13 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 
 from pyro_vae import evaluate, fit
 from pyro_vae.inference.diagnostics import KHAT_LIMIT
-from pyro_vae.inference.trust import trusted
-from tests.inference.zoo import OUT_OF_REACH, ZOO, covered, given, replications
+from pyro_vae.inference.trust import error_of_mean, together, trusted, withheld_note
+from tests.inference.zoo import HELD_OUT, OUT_OF_REACH, ZOO, covered, given, replications
 from tests.tolerances import STANDARD_ERRORS
 
 
@@ -50,6 +51,19 @@ def test_intervals_that_are_given_cover(name, particles):
 def test_pairs_that_do_not_cover_are_withheld(name):
     found = replications(ZOO[name], 1000, 100, seed=2)
     assert not given(found).any()
+
+
+def test_few_errors_among_many_that_are_withheld_are_withheld_too():
+    """At K = 1,000 one in twenty passes alone, and 72 % of these cover."""
+    found = replications(ZOO["skewed, log Gamma(5), 5 dims"], 1000, 400, seed=7)
+    alone = np.isin(found["doubt"], (0, 2))
+    assert 0 < alone.mean() < 0.1
+    assert covered(found)[alone].mean() < 0.9
+    assert not given(found).any()
+    results = xr.Dataset({"doubt": ("datum", found["doubt"])})
+    assert f"{alone.sum()}: the errors of nearly all other data" in withheld_note(results)
+    # A tenth of the data is no chance.
+    assert np.isin(together(np.array([0.0, *[1.0] * 9])), (0, 2)).sum() == 1
 
 
 def test_khat_alone_lets_a_far_mode_through():
@@ -122,11 +136,41 @@ def test_a_hierarchical_program_whose_guide_is_half_trained():
     assert np.abs(z[let]).max() < STANDARD_ERRORS
 
 
+def means(name, runs):
+    """Errors of means over 30 data at K = 1,000 and their standard errors, NaN where withheld."""
+    found = replications(ZOO[name], 1000, runs, seed=8)
+    columns = {"doubt": "doubt", "top_share": "top_share", "log_evidence_se": "se"}
+    rows = np.split(np.arange(runs), runs // 30)
+    results = [
+        xr.Dataset({key: ("datum", found[name][part]) for key, name in columns.items()})
+        for part in rows
+    ]
+    errors = np.array([found["error"][part].mean() for part in rows])
+    return errors, np.array([error_of_mean(result) for result in results])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(ZOO))
+@pytest.mark.parametrize("name", ["1.5 as wide, 2 dims", "1.5 as wide, 10 dims"])
+def test_the_error_of_a_mean_covers_where_it_is_given(name):
+    """Most data have an error of their own in the first pair, one in seven in the second."""
+    errors, standard_errors = means(name, 3000)
+    let = np.isfinite(standard_errors)
+    assert let.mean() > 0.8
+    inside = np.abs(errors[let]) < 1.96 * standard_errors[let]
+    assert inside.mean() > 0.95 - STANDARD_ERRORS * math.sqrt(0.05 * 0.95 / let.sum())
+
+
+def test_a_mean_of_data_whose_draws_contradict_it_is_withheld():
+    assert np.isnan(means("near mode, 10 %", 90)[1]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*ZOO, *HELD_OUT])
 @pytest.mark.parametrize("particles", [100, 1000, 10_000])
 def test_every_cell_of_the_zoo(name, particles):
-    found = replications(ZOO[name], particles, 800 if particles < 10_000 else 200, seed=5)
+    found = replications(
+        (ZOO | HELD_OUT)[name], particles, 800 if particles < 10_000 else 200, seed=5
+    )
     for of in ("log_evidence", "gap"):
         let = given(found, of)
         if let.mean() < 0.01:

@@ -16,7 +16,7 @@ from scipy import special, stats
 
 from pyro_vae.inference.bounds import gap_of, log_evidence_of
 from pyro_vae.inference.diagnostics import pareto_khat
-from pyro_vae.inference.trust import PROBE_SHARE, RESULTS, doubts, probe_size
+from pyro_vae.inference.trust import PROBE_SHARE, RESULTS, doubts, probe_size, together
 from pyro_vae.inference.weights import LogWeights
 
 Density = Callable[[np.ndarray], np.ndarray]
@@ -247,6 +247,23 @@ ZOO: dict[str, Pair] = {
     "far mode, 1 %, 2 dims": two_modes(2, 0.01, 8),
 }
 
+#: Pairs on which no limit of the rules was chosen.
+HELD_OUT: dict[str, Pair] = {
+    "0.9 as wide, 3 dims": scaled(3, 0.9),
+    "shifted by 0.3 sd, 1.3 as wide, 5 dims": scaled(5, 1.3, 0.3),
+    "2 as wide, 4 dims": scaled(4, 2.0),
+    "correlated 0.3, 3 dims": correlated(3, 0.3),
+    "hierarchical, x = 2": hierarchical(2.0),
+    "skewed, log Gamma(3), 2 dims": log_gamma(3.0, 2, 1.2),
+    "Student t(9), 2 dims": student_t(9.0, 1.4, 2),
+    "discrete, mass 0.01 at 0.005": discrete(
+        [0.3, 0.2, 0.15, 0.1, 0.08, 0.07, 0.05, 0.03, 0.015, 0.005]
+    ),
+    "bounded, Beta(6, 6)": bounded(6, 6),
+    "near mode, 30 %, 2 dims": two_modes(2, 0.3, 5),
+    "far mode, 5 %, 3 dims": two_modes(3, 0.05, 8),
+}
+
 #: A second mode that neither guide nor prior reaches: in ten dimensions the prior's draws hardly
 #: fall on either mode, and the last has its mode 5 standard deviations of the prior away.
 OUT_OF_REACH: dict[str, Pair] = {
@@ -285,7 +302,7 @@ def replications(pair: Pair, num_particles: int, runs: int, seed: int) -> dict[s
 
 def given(found: dict[str, np.ndarray], of: str = "log_evidence") -> np.ndarray:
     """Whether the interval is given, on a condition or without."""
-    return np.isin(found["gap_doubt" if of == "gap" else "doubt"], (0, 2))
+    return np.isin(together(found["gap_doubt" if of == "gap" else "doubt"]), (0, 2))
 
 
 def covered(found: dict[str, np.ndarray], of: str = "log_evidence") -> np.ndarray:

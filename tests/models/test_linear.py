@@ -33,9 +33,9 @@ def train(vae, x, epochs=1500):
     ("name", "latent_dim", "published", "guide"),
     [
         ("iris", 2, -3.686, FullCovarianceNormal),
-        ("wine", 2, -16.155, FullCovarianceNormal),
         ("wine", 2, -16.155, MeanFieldNormal),
-        ("breast_cancer", 5, -24.625, FullCovarianceNormal),
+        pytest.param("wine", 2, -16.155, FullCovarianceNormal, marks=pytest.mark.slow),
+        pytest.param("breast_cancer", 5, -24.625, FullCovarianceNormal, marks=pytest.mark.slow),
     ],
 )
 def test_svi_reaches_probabilistic_pca(name, latent_dim, published, guide):
@@ -55,7 +55,15 @@ def test_svi_reaches_probabilistic_pca(name, latent_dim, published, guide):
     assert active_units(codes) == latent_dim
 
 
-@pytest.mark.parametrize(("variance", "supported"), [(0.5, 6), (1.0, 3), (2.0, 2), (4.5, 1)])
+@pytest.mark.parametrize(
+    ("variance", "supported"),
+    [
+        (0.5, 6),
+        pytest.param(1.0, 3, marks=pytest.mark.slow),
+        pytest.param(2.0, 2, marks=pytest.mark.slow),
+        (4.5, 1),
+    ],
+)
 def test_the_likelihood_decides_how_many_units_collapse(variance, supported):
     """Eigenvalues of the standardised wine data: 4.7, 2.5, 1.4, 0.92, 0.85, 0.64, 0.55, ..."""
     x = standardised("wine")

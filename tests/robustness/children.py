@@ -15,9 +15,16 @@ from unittest import mock
 import torch
 
 from pyro_vae.cli import main
+from pyro_vae.cli.app import COMMANDS
+
+#: What commands import when they are called.
+PRELOADED = (
+    *(listed.module for listed in COMMANDS.values()),
+    *("arviz", "lightning_fabric", "scipy.stats", "sklearn.cluster", "sklearn.datasets"),
+)
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["pyro_vae.cli"])
+CONTEXT.set_forkserver_preload(list(PRELOADED))
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def corrupt(folder, other, rng):
     str
         The file, and what was done, in words.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
     weights = np.array([_WEIGHTS.get(path.suffix, 0.2) for path in files])
     path = files[rng.choice(len(files), p=weights / weights.sum())]
     own = _OF_SUFFIX.get(path.suffix, [])

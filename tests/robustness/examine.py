@@ -1,7 +1,6 @@
 """What the commands say of a run folder, as numbers, so that two folders can be held together."""
 
 import contextlib
-import importlib
 import itertools
 import json
 import resource
@@ -22,6 +21,7 @@ from pyro_vae.errors import PyroVAEError
 from pyro_vae.held_out import further_results
 from pyro_vae.inference import Run
 from pyro_vae.inference.checkpoint import Checkpoint
+from pyro_vae.inference.training.folder import TrainingFolder
 from tests.robustness.children import command
 
 _SMALL = ("--limit", 4, "--particles", 20)
@@ -60,14 +60,13 @@ def _succeed(*arguments, status=0):
 
 
 def _stopped_after_an_epoch():
-    fitting = importlib.import_module("pyro_vae.inference.fit")
-    save = fitting._save
+    save = TrainingFolder.save
 
     def stop(*arguments, **settings):
         save(*arguments, **settings)
         raise KeyboardInterrupt
 
-    return mock.patch.object(fitting, "_save", stop)
+    return mock.patch.object(TrainingFolder, "save", stop)
 
 
 @contextlib.contextmanager

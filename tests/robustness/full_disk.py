@@ -21,6 +21,11 @@ def fill(disk, free):
     (disk / "ballast").write_bytes(bytes(room))
 
 
+def wide(kind, place):
+    """The command, of a model so large that its files fill a disk at many points."""
+    return (*arguments(kind, place), *(("--hidden", "128,128") if kind == "fit" else ()))
+
+
 def said_in_a_sentence(ended):
     text = ended.stderr.strip()
     return (
@@ -35,25 +40,25 @@ def main(folder):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)], check=True)
     whole = folder / "whole"
     whole.mkdir()
+    starts, expected = {}, {}
     for kind in ("fit", "evaluate"):
-        succeed(*arguments(kind, whole))
-    refused = 0
-    for free in POINTS:
-        place = disk / "runs"
-        place.mkdir()
-        for kind in ("fit", "evaluate"):
+        starts[kind] = folder / f"before {kind}"
+        shutil.copytree(whole, starts[kind])
+        succeed(*wide(kind, whole))
+        expected[kind] = everything(whole)
+    for kind, points in POINTS.items():
+        for free in points:
+            place = disk / "runs"
+            shutil.copytree(starts[kind], place)
             fill(disk, free)
-            ended = command(*arguments(kind, place))
+            ended = command(*wide(kind, place))
             (disk / "ballast").unlink()
-            if ended.status:
-                assert said_in_a_sentence(ended), (free, kind, ended)
-                refused += 1
-            if ended.status or kind == "evaluate":
-                succeed(*again(kind, place))
-            print(f"{free} KiB free, {kind}: {'refused' if ended.status else 'fitted in'}")
-        assert everything(place) == everything(whole), free
-        shutil.rmtree(place)
-    assert refused >= len(POINTS), refused
+            assert said_in_a_sentence(ended), (free, kind, ended)
+            begun = kind == "evaluate" or (place / "run" / "config.json").is_file()
+            succeed(*(again if begun else wide)(kind, place))
+            print(f"{kind}, {free} KiB free: refused, and done once there was room")
+            assert everything(place) == expected[kind], free
+            shutil.rmtree(place)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A file system of 3 MB, full at ten points: refused in a sentence, and the same bits after."""
+"""A file system of 3 MB that fills at many points: a sentence, and the same bits after."""
 
 import shutil
 import subprocess
@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-#: Free room in KiB when the command begins.
-POINTS = (0, 4, 8, 12, 16, 20, 24, 28, 40, 90)
+#: Free room in KiB when the command begins, always less than it takes.
+POINTS = {
+    "fit": (0, 4, 12, 100, 200, 400, 600, 700, 900, 1000),
+    "evaluate": (0, 4, 8, 12, 16, 20, 24),
+}
 #: A mount of one's own: as root, and as anybody where the system allows it.
 OWN_MOUNT = ("unshare", "--user", "--map-root-user", "--mount", "--fork")
 
@@ -22,7 +25,7 @@ def why_not():
 
 
 @pytest.mark.slow
-def test_a_full_disk_at_ten_points(tmp_path):
+def test_a_disk_that_is_full_at_any_point(tmp_path):
     if reason := why_not():
         pytest.skip(f"no file system can be mounted here: {reason}")
     ended = subprocess.run(

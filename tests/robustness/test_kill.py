@@ -18,7 +18,7 @@ from tests.robustness.killed import PLACES
 #: Kills by command; of each ten, one is at a moment by the clock and the others inside a write.
 KILLS = {"fit": 50, "evaluate": 30, "grid": 20}
 #: Writes that a command has.
-WRITES = {"fit": 10, "evaluate": 7, "grid": 14}
+WRITES = {"fit": 10, "evaluate": 5, "grid": 14}
 SMALL = ("--data", "moons", "--hidden", "4", "--latent-dim", "1", "--batch-size", "500")
 MEASURED = ("--limit", "4", "--particles", "20")
 

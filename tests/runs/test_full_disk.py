@@ -56,10 +56,11 @@ def numbers(folder):
     return run.weights_seal(), run.metrics()["train_elbo"].tolist()
 
 
-def test_fit_goes_on_from_its_last_epoch(disk, tmp_path):
+@pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.slow)])
+def test_fit_goes_on_from_its_last_epoch(disk, tmp_path, step):
     small_fit(tmp_path / "whole")
     whole = numbers(tmp_path / "whole")
-    for n in range(200):
+    for n in range(0, 200, step):
         folder = tmp_path / str(n) / "run"
         disk.left = n
         try:

@@ -1,6 +1,7 @@
 """A file of a run that is not what was written is refused; its types are checked first."""
 
 import json
+import os
 import random
 import shutil
 
@@ -50,6 +51,15 @@ def read(folder, name):
 def read_all(folder):
     load_data(folder)
     return [read(folder, name) for name in FILES]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_pipe_in_the_place_of_a_file_is_refused(folder, name):
+    """Reading it would wait for ever."""
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(RunError):
+        read(folder, name)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -125,9 +125,9 @@ def ais(
             space = LatentSpace(
                 model, guide, part, enumerate_discrete=enumerate_discrete, data_plate=data_plate
             )
-            steps = _warm_up(space, path, num_chains, step_size, target_acceptance, tick)
-            u = space.draw(num_chains, prior=start == "prior")
-            log_weights, acceptance = _forward(space, path, u, steps, tick)
+            _, log_weights, acceptance = _annealed(
+                space, path, num_chains, step_size, target_acceptance, tick
+            )
         estimate = log_evidence_of(log_weights.double())
         columns["value"].append(estimate.value)
         columns["error"].append(estimate.standard_error)
@@ -199,11 +199,11 @@ def bdmc(
         space = LatentSpace(
             model, guide, x, enumerate_discrete=enumerate_discrete, data_plate=data_plate
         )
-        steps = _warm_up(space, path, num_chains, step_size, target_acceptance, tick)
-        u = space.draw(num_chains, prior=start == "prior")
-        forward, acceptance = _forward(space, path, u, steps, tick)
+        steps, forward, acceptance = _annealed(
+            space, path, num_chains, step_size, target_acceptance, tick
+        )
         exact = space.flatten({name: value.unsqueeze(0) for name, value in latents.items()})
-        backward = _backward(space, path, exact.expand_as(u).clone(), steps, tick)
+        backward = _backward(space, path, exact.repeat(num_chains, 1, 1), steps, tick)
     lower = log_evidence_of(forward.double())
     inverse = log_evidence_of(backward.double())
     variables = {
@@ -276,6 +276,20 @@ class _Path:
         log_u = torch.log(torch.rand_like(change))
         accepted = torch.isfinite(change) & (log_u < change)
         return torch.where(accepted.unsqueeze(-1), v, u), accepted
+
+
+def _annealed(
+    space: LatentSpace,
+    path: _Path,
+    num_chains: int,
+    step_size: float,
+    target: float,
+    tick: Callable[[], None],
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Step sizes of a warm-up; of the chains after it log-weights and acceptance: ``_forward``."""
+    steps = _warm_up(space, path, num_chains, step_size, target, tick)
+    u = space.draw(num_chains, prior=path.start == "prior")
+    return steps, *_forward(space, path, u, steps, tick)
 
 
 def _warm_up(

@@ -23,6 +23,8 @@ from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import xarray as xr
     from torch import Tensor
 
@@ -34,8 +36,8 @@ __all__ = ["GridIntegrals", "grid_integrals", "quadrature"]
 #: Draws that say how far the grid reaches, and how far beyond the outermost it goes.
 _PILOT, _MARGIN = 2000, 0.5
 
-#: Points of the grid at a time.
-_CHUNK = 2**14
+#: Points of the coarsest grid along each dimension, and of any grid that are taken at a time.
+_COARSEST, _CHUNK = 65, 2**14
 
 
 @verb
@@ -76,6 +78,8 @@ def quadrature(
     ProgramError
         If there are more than two latent dimensions, or the grid has ``max_points`` and
         log p(x) still moves.
+    ValueError
+        If ``max_points`` is fewer than the coarsest grid has.
     """
     began = time.perf_counter()
     values, points = [], 0
@@ -90,7 +94,12 @@ def quadrature(
                     f"the latent sites have {space.size} dimensions: quadrature takes one or two; "
                     "use importance sampling or annealed importance sampling"
                 )
-            value, used = _integrate(space, tolerance, max_points)
+            (value,), used, change = _refined(space, _trapezoid, tolerance, max_points)
+        if not change < tolerance:
+            raise ProgramError(
+                f"log p(x) still moves by {change:g} nats on a grid of {used} points: the "
+                "posterior is too narrow for its grid; raise max_points or tolerance"
+            )
         values.append(value)
         points = max(points, used)
     return evidence_result(
@@ -154,17 +163,17 @@ def grid_integrals(
         )
         if not 1 <= space.size <= 2:
             raise ProgramError(f"the latent sites have {space.size} dimensions, not one or two")
-        low, high = _box(space)
-        side, before = 65, GridIntegrals(math.nan, math.nan, math.nan, 0)
-        while side**space.size <= max_points:
-            found = _guide_on_grid(space, low, high, side)
-            if all(abs(a - b) < tolerance for a, b in zip(found[:3], before[:3], strict=True)):
-                return found
-            before, side = found, 2 * side - 1
-    raise ProgramError(f"an integral over z still moves on a grid of {before.points} points")
+        integrals, points, change = _refined(space, _guide_on_grid, tolerance, max_points)
+    if not change < tolerance:
+        raise ProgramError(f"an integral over z still moves on a grid of {points} points")
+    log_evidence, kl, mass = integrals
+    return GridIntegrals(log_evidence, kl, mass, points)
 
 
-def _guide_on_grid(space: LatentSpace, low: Tensor, high: Tensor, side: int) -> GridIntegrals:
+def _guide_on_grid(
+    space: LatentSpace, low: Tensor, high: Tensor, side: int
+) -> tuple[float, float, float]:
+    """Log p(x), the KL and the mass of the guide."""
     grid, log_cell = _grid(low, high, side)
     log_joint, log_guide = [], []
     for part in grid.split(_CHUNK):
@@ -177,22 +186,40 @@ def _guide_on_grid(space: LatentSpace, low: Tensor, high: Tensor, side: int) -> 
     # Far out q is 0 while log p(x, z) may be -inf: 0 log 0 = 0.
     ratio = torch.where(q > 0, log_q - log_p + log_evidence, 0.0)
     kl, mass = ((term.sum() * log_cell.exp()).item() for term in (q * ratio, q))
-    return GridIntegrals(float(log_evidence), kl, mass, len(grid))
+    return float(log_evidence), kl, mass
 
 
-def _integrate(space: LatentSpace, tolerance: float, max_points: int) -> tuple[float, int]:
-    """Log of the integral for one datum, and the number of points that it took."""
+def _refined(
+    space: LatentSpace,
+    on_grid: Callable[[LatentSpace, Tensor, Tensor, int], tuple[float, ...]],
+    tolerance: float,
+    max_points: int,
+) -> tuple[tuple[float, ...], int, float]:
+    """Integrals for one datum, on grids that are refined until none of them moves.
+
+    Returns
+    -------
+    tuple of float
+        What ``on_grid`` gave of the finest grid.
+    int
+        Its points.
+    float
+        The largest change from the grid before, infinite where there was none.
+    """
     low, high = _box(space)
-    side, before = 65, float("nan")
-    while side**space.size <= max_points:
-        value = _trapezoid(space, low, high, side)
-        if abs(value - before) < tolerance:
-            return value, side**space.size
-        before, side = value, 2 * side - 1
-    raise ProgramError(
-        f"log p(x) still moves by {abs(value - before):g} nats on a grid of {max_points} points: "
-        "the posterior is too narrow for its grid; raise max_points or tolerance"
-    )
+    side, change = _COARSEST, math.inf
+    if side**space.size > max_points:
+        raise ValueError(
+            f"max_points got {max_points}: the coarsest grid over {space.size} dimensions has "
+            f"{side**space.size} points"
+        )
+    found = on_grid(space, low, high, side)
+    while not change < tolerance and (2 * side - 1) ** space.size <= max_points:
+        side = 2 * side - 1
+        before, found = found, on_grid(space, low, high, side)
+        changes = [abs(a - b) for a, b in zip(found, before, strict=True)]
+        change = math.nan if any(map(math.isnan, changes)) else max(changes)
+    return found, side**space.size, change
 
 
 def _box(space: LatentSpace) -> tuple[Tensor, Tensor]:
@@ -212,10 +239,11 @@ def _grid(low: Tensor, high: Tensor, side: int) -> tuple[Tensor, Tensor]:
     return torch.cartesian_prod(*axes).reshape(-1, 1, len(low)), log_cell
 
 
-def _trapezoid(space: LatentSpace, low: Tensor, high: Tensor, side: int) -> float:
+def _trapezoid(space: LatentSpace, low: Tensor, high: Tensor, side: int) -> tuple[float]:
+    """Log p(x) alone."""
     grid, log_cell = _grid(low, high, side)
     parts = [
         (found.log_prior + found.log_likelihood + found.log_det).double().logsumexp(0)
         for found in (space.densities(part) for part in grid.split(_CHUNK))
     ]
-    return float(torch.cat(parts).logsumexp(0) + log_cell)
+    return (float(torch.cat(parts).logsumexp(0) + log_cell),)

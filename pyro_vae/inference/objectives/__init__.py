@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from pyro.infer import ELBO, Trace_ELBO, TraceEnum_ELBO, TraceMeanField_ELBO
 
 from pyro_vae.errors import SettingError, UnknownNameError
+from pyro_vae.formulas import described
 from pyro_vae.inference.objectives.at_draws import STL, DReG, ReweightedWakeSleep
 from pyro_vae.inference.objectives.iwae import IWAE
 from pyro_vae.inference.objectives.tempered import BetaELBO, FreeBits, RenyiBound
+from pyro_vae.inference.objectives.told import tell_num_data, tell_share
 from pyro_vae.inference.objectives.total_correlation import BetaTCELBO
 from pyro_vae.inference.objectives.weighted import WeightedObjective
 from pyro_vae.spelling import parse_call
@@ -30,9 +32,12 @@ __all__ = [
     "RenyiBound",
     "ReweightedWakeSleep",
     "WeightedObjective",
+    "default_objective_of",
     "objective_name",
     "objective_named",
     "objective_of",
+    "tell_num_data",
+    "tell_share",
 ]
 
 
@@ -41,41 +46,41 @@ def _elbo(num_particles: int = 1, enumerate_discrete: bool = False) -> ELBO:
     return kind(num_particles, max_plate_nesting=1, vectorize_particles=num_particles > 1)
 
 
-def _mean_field(num_particles: int = 1, enumerate_discrete: bool = False) -> ELBO:
-    if enumerate_discrete:
-        raise SettingError(
-            "objective 'mean-field-elbo' needs KL(q(z|x) || p(z)) in closed form, and a prior "
-            "with a discrete site has none: take 'elbo' or 'iwae'"
-        )
+def _mean_field(num_particles: int = 1) -> ELBO:
     return TraceMeanField_ELBO(
         num_particles, max_plate_nesting=1, vectorize_particles=num_particles > 1
     )
 
 
-def _free_bits(enumerate_discrete: bool = False, **settings: Any) -> ELBO:
-    if enumerate_discrete:
-        raise SettingError(
-            "objective 'free-bits' needs the KL of each latent dimension, and a prior with a "
-            "discrete site has none: take 'beta-elbo(schedule=linear)'"
-        )
-    return FreeBits(**settings)
+def _refusing_discrete(make: Callable[..., ELBO], why: str) -> Callable[..., ELBO]:
+    """A maker of objectives that cannot sum discrete sites out, with why and what can."""
 
+    def made(enumerate_discrete: bool = False, **settings: Any) -> ELBO:
+        if enumerate_discrete:
+            raise SettingError(f"objective {why}")
+        return make(**settings)
 
-def _beta_tc_elbo(enumerate_discrete: bool = False, **settings: Any) -> ELBO:
-    if enumerate_discrete:
-        raise SettingError(
-            "objective 'beta-tc-elbo' needs a prior that is independent over dimensions, and one "
-            "with a discrete site is not: take 'beta-elbo'"
-        )
-    return BetaTCELBO(**settings)
+    return made
 
 
 #: Objectives by name, each made from its settings and whether to sum discrete sites out.
 OBJECTIVES: dict[str, Callable[..., ELBO]] = {
     "elbo": _elbo,
-    "mean-field-elbo": _mean_field,
-    "free-bits": _free_bits,
-    "beta-tc-elbo": _beta_tc_elbo,
+    "mean-field-elbo": _refusing_discrete(
+        _mean_field,
+        "'mean-field-elbo' needs KL(q(z|x) || p(z)) in closed form, and a prior with a discrete "
+        "site has none: take 'elbo' or 'iwae'",
+    ),
+    "free-bits": _refusing_discrete(
+        FreeBits,
+        "'free-bits' needs the KL of each latent dimension, and a prior with a discrete site has "
+        "none: take 'beta-elbo(schedule=linear)'",
+    ),
+    "beta-tc-elbo": _refusing_discrete(
+        BetaTCELBO,
+        "'beta-tc-elbo' needs a prior that is independent over dimensions, and one with a "
+        "discrete site is not: take 'beta-elbo'",
+    ),
     **{own.name: own for own in (IWAE, DReG, STL, BetaELBO, RenyiBound, ReweightedWakeSleep)},
 }
 
@@ -116,6 +121,12 @@ def objective_named(name: str, *, enumerate_discrete: bool = False) -> ELBO:
         raise SettingError(f"objective {name!r} cannot be made: {error}") from error
 
 
+def default_objective_of(model: Any) -> ELBO:
+    """What a model is trained with unless told otherwise: its own choice, else ``Trace_ELBO``."""
+    default: ELBO = getattr(model, "default_objective", Trace_ELBO)()
+    return default
+
+
 def objective_of(model: Any, objective: ELBO | str | None = None) -> ELBO:
     """The objective that a model is trained with: its own where none is given.
 
@@ -134,10 +145,11 @@ def objective_of(model: Any, objective: ELBO | str | None = None) -> ELBO:
             f"objective got {type(objective).__name__}: give a pyro.infer.ELBO, or the name of "
             "one, such as 'iwae-50'"
         )
-    default: ELBO = getattr(model, "default_objective", Trace_ELBO)()
+    default = default_objective_of(model)
     if objective is None:
         return default
-    return objective_named(objective, enumerate_discrete=isinstance(default, TraceEnum_ELBO))
+    enumerate_discrete = described(default).enumerate_discrete
+    return objective_named(objective, enumerate_discrete=enumerate_discrete)
 
 
 def objective_name(objective: ELBO) -> str:

@@ -8,7 +8,6 @@ parameters where they are reparameterised.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
@@ -17,19 +16,18 @@ from pyro import poutine
 
 from pyro_vae.errors import ProgramError
 from pyro_vae.formulas import ObjectiveFormula
-from pyro_vae.inference.inputs import count, take
-from pyro_vae.inference.objectives.weighted import WeightedObjective, inputs_of
+from pyro_vae.inference.inputs import count
+from pyro_vae.inference.objectives.iwae import iwae_formula, log_mean_weight
+from pyro_vae.inference.objectives.weighted import WeightedObjective, inputs_of, layout_of
 from pyro_vae.inference.traces import (
     is_point_mass,
     latent_sites,
     model_terms,
     plate_scale,
     run_in_plate,
-    structure_of,
     sum_sites,
 )
 from pyro_vae.inference.weights import LogWeights
-from pyro_vae.isolation import isolated
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,10 +72,7 @@ class _DrawsObjective(WeightedObjective):
 
     def _draw(self, model: Program, guide: Program, args: Any, kwargs: Any) -> _AtDraws:
         x = inputs_of(model, args, kwargs)
-        with torch.no_grad(), isolated():
-            structure = structure_of(
-                model, guide, take(x, slice(1)), self.enumerate_discrete, None
-            )
+        structure = layout_of(model, guide, x, enumerate_discrete=self.enumerate_discrete)
         trace = run_in_plate(guide, x, structure, self.num_particles)
         fixed = trace.copy()
         cut, whole = [], []
@@ -110,11 +105,6 @@ class _DrawsObjective(WeightedObjective):
         return _AtDraws(terms, cut, whole, plate_scale(trace, structure))
 
 
-def _log_mean(terms: LogWeights) -> Tensor:
-    """Log mean_k w_k per datum, shape ``(B,)``."""
-    return terms.log_weights.logsumexp(0) - math.log(len(terms.log_weights))
-
-
 def _along_paths(at: _AtDraws, weights: Tensor) -> Tensor:
     """Surrogate whose gradient is sum_k c_k d log w_k / dz_k dz_k / dphi, for c of ``(K, B)``."""
     total = (weights * at.terms.log_weights).sum()
@@ -135,19 +125,16 @@ class DReG(_DrawsObjective):
     """
 
     name = "dreg"
+    is_bound = True
 
     @property
     def formula(self) -> ObjectiveFormula:
         """Formula of the bound."""
-        k = self.num_particles
-        return ObjectiveFormula(
-            f"E_q[log mean_k p(x, z_k) / q(z_k|x)], K = {k}, doubly reparameterised gradient",
-            f"a lower bound on log p(x) (IWAE_{k}), never below the ELBO",
-        )
+        return iwae_formula(self.num_particles, "doubly reparameterised gradient")
 
     def bound(self, terms: LogWeights) -> Tensor:
         """Log mean_k w_k per datum."""
-        return _log_mean(terms)
+        return log_mean_weight(terms)
 
     def surrogate(self, at: _AtDraws) -> Tensor:
         """Model by w~, guide by w~^2 along the paths."""
@@ -166,6 +153,8 @@ class STL(_DrawsObjective):
     """
 
     name = "stl"
+    is_bound = True
+    is_elbo = True
 
     @property
     def formula(self) -> ObjectiveFormula:
@@ -207,6 +196,8 @@ class ReweightedWakeSleep(_DrawsObjective):
     """
 
     name = "rws"
+    #: Its value; what the guide is trained by is no bound.
+    is_bound = True
     needs_paths = False
 
     def __init__(self, num_particles: int = 8, *, enumerate_discrete: bool = False) -> None:
@@ -228,7 +219,7 @@ class ReweightedWakeSleep(_DrawsObjective):
 
     def bound(self, terms: LogWeights) -> Tensor:
         """Log mean_k w_k per datum."""
-        return _log_mean(terms)
+        return log_mean_weight(terms)
 
     def surrogate(self, at: _AtDraws) -> Tensor:
         """Model and guide each by their log-density at the fixed draws, weighted."""

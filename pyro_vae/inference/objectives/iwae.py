@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.inference.weights import LogWeights
 
-__all__ = ["IWAE"]
+__all__ = ["IWAE", "iwae_formula", "log_mean_weight"]
 
 
 @final
@@ -32,17 +32,28 @@ class IWAE(WeightedObjective):
     """
 
     name = "iwae"
+    is_bound = True
 
     @property
     def formula(self) -> ObjectiveFormula:
         """Formula of the bound."""
-        k = self.num_particles
-        return ObjectiveFormula(
-            f"E_q[log mean_k p(x, z_k) / q(z_k|x)], K = {k}",
-            f"a lower bound on log p(x) (IWAE_{k}), never below the ELBO",
-        )
+        return iwae_formula(self.num_particles)
 
     def bound(self, terms: LogWeights) -> Tensor:
         """Log mean_k w_k per datum, shape ``(B,)``."""
-        log_weights = terms.log_weights
-        return log_weights.logsumexp(0) - math.log(len(log_weights))
+        return log_mean_weight(terms)
+
+
+def iwae_formula(num_particles: int, gradient: str = "") -> ObjectiveFormula:
+    """Formula of IWAE_K, and which gradient of it is taken where it is another than its own."""
+    k, more = num_particles, f", {gradient}" if gradient else ""
+    return ObjectiveFormula(
+        f"E_q[log mean_k p(x, z_k) / q(z_k|x)], K = {k}{more}",
+        f"a lower bound on log p(x) (IWAE_{k}), never below the ELBO",
+    )
+
+
+def log_mean_weight(terms: LogWeights) -> Tensor:
+    """Log mean_k w_k per datum, shape ``(B,)``, from terms ``(K, B)``."""
+    log_weights = terms.log_weights
+    return log_weights.logsumexp(0) - math.log(len(log_weights))

@@ -10,18 +10,14 @@ from torch.distributions import Independent, kl_divergence
 
 from pyro_vae.errors import ProgramError, UnknownNameError
 from pyro_vae.formulas import ObjectiveFormula
+from pyro_vae.inference.objectives.of_batch import BatchObjective
 from pyro_vae.inference.objectives.weighted import WeightedObjective
-from pyro_vae.inference.traces import (
-    latent_sites,
-    observed_sites,
-    plate_scale,
-    sum_sites,
-)
+from pyro_vae.inference.traces import latent_sites, observed_sites, sum_sites
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pyro_vae.inference.traces import Program
+    from pyro_vae.inference.objectives.of_batch import BatchTraces
     from pyro_vae.inference.weights import LogWeights
 
 __all__ = ["BetaELBO", "FreeBits", "RenyiBound"]
@@ -101,6 +97,11 @@ class BetaELBO(WeightedObjective):
         self.weight = self.beta * min(1.0, share / self.share)
 
     @property
+    def is_bound(self) -> bool:
+        """For a fixed beta from 1: a schedule starts below."""
+        return self.schedule == "constant" and self.beta >= 1
+
+    @property
     def formula(self) -> ObjectiveFormula:
         """Formula, and whether it is a bound."""
         moving = "" if self.schedule == "constant" else f", {self.schedule} from 0"
@@ -152,10 +153,15 @@ class RenyiBound(WeightedObjective):
         return {"alpha": self.alpha}
 
     @property
+    def is_bound(self) -> bool:
+        """For an alpha from 0."""
+        return self.alpha >= 0
+
+    @property
     def formula(self) -> ObjectiveFormula:
         """Formula, and whether it is a bound."""
         a, k = self.alpha, self.num_particles
-        bound = "a lower bound on log p(x)" if a >= 0 else "NOT a bound at finite K"
+        bound = "a lower bound on log p(x)" if self.is_bound else "NOT a bound at finite K"
         return ObjectiveFormula(f"1/(1-a) log mean_k w_k^(1-a), a = {a:g}, K = {k}", bound)
 
     def bound(self, terms: LogWeights) -> Tensor:
@@ -171,7 +177,7 @@ class RenyiBound(WeightedObjective):
 
 
 @final
-class FreeBits(WeightedObjective):
+class FreeBits(BatchObjective):
     """ELBO in which a latent dimension's KL counts for no less than a floor.
 
     Kingma et al. (2016), arXiv 1606.04934, appendix C.8: sum over l of max(floor, mean over the
@@ -189,7 +195,7 @@ class FreeBits(WeightedObjective):
     """
 
     name = "free-bits"
-    comparable = False
+    is_bound = False
 
     def __init__(
         self, num_particles: int = 1, *, nats: float = 0.1, enumerate_discrete: bool = False
@@ -213,24 +219,17 @@ class FreeBits(WeightedObjective):
             "the floor; not to be compared between models",
         )
 
-    def bound(self, terms: LogWeights) -> Tensor:
-        """The ELBO per datum; the floors belong to the batch, see ``differentiable_loss``."""
-        return terms.log_weights.mean(0)
-
-    def differentiable_loss(
-        self, model: Program, guide: Program, *args: Any, **kwargs: Any
-    ) -> Tensor:
-        """Minus the objective, summed over the data."""
-        trace, replayed, structure, size = self._traces(model, guide, args, kwargs)
-        reconstruction = sum_sites(observed_sites(replayed), structure, self.num_particles, size)
-        sites = latent_sites(trace)
+    def total(self, at: BatchTraces) -> Tensor:
+        """Reconstruction of the batch, less its KL with a floor under each dimension."""
+        observed = observed_sites(at.model)
+        reconstruction = sum_sites(observed, at.structure, self.num_particles, at.size)
+        sites = latent_sites(at.guide)
         kls = [
-            _kl_per_dimension(site, replayed.nodes[site["name"]]["fn"], closed=len(sites) == 1)
+            _kl_per_dimension(site, at.model.nodes[site["name"]]["fn"], closed=len(sites) == 1)
             for site in sites
         ]
         floors = torch.stack([kl.clamp_min(self.nats).sum() for kl in kls]).sum()
-        total = reconstruction.mean(0).sum() - size * floors
-        return -plate_scale(trace, structure) * total
+        return reconstruction.mean(0).sum() - at.size * floors
 
 
 def _kl_per_dimension(site: dict[str, Any], p: Any, *, closed: bool) -> Tensor:

@@ -10,26 +10,19 @@ from torch.distributions import Independent, Normal
 
 from pyro_vae.errors import ProgramError, UnknownNameError
 from pyro_vae.formulas import ObjectiveFormula
-from pyro_vae.inference.objectives.weighted import WeightedObjective
-from pyro_vae.inference.traces import (
-    latent_sites,
-    observed_sites,
-    plate_scale,
-    sum_sites,
-)
+from pyro_vae.inference.objectives.of_batch import BatchObjective
+from pyro_vae.inference.traces import latent_sites, observed_sites, sum_sites
 
 if TYPE_CHECKING:
-    from pyro.poutine import Trace
     from torch import Tensor
 
-    from pyro_vae.inference.traces import Program, Structure
-    from pyro_vae.inference.weights import LogWeights
+    from pyro_vae.inference.objectives.of_batch import BatchTraces
 
 __all__ = ["BetaTCELBO"]
 
 
 @final
-class BetaTCELBO(WeightedObjective):
+class BetaTCELBO(BatchObjective):
     """E_q[log p(x|z)] - alpha I(n; z) - beta TC(q(z)) - gamma sum_l KL(q(z_l) || p(z_l)).
 
     Chen, Li, Grosse & Duvenaud (2018), arXiv 1802.04942: over the N data the mean KL to the
@@ -64,7 +57,6 @@ class BetaTCELBO(WeightedObjective):
     """
 
     name = "beta-tc-elbo"
-    comparable = False
 
     def __init__(
         self,
@@ -92,10 +84,15 @@ class BetaTCELBO(WeightedObjective):
         return found if self.sampling == "weighted" else {**found, "sampling": self.sampling}
 
     @property
+    def is_bound(self) -> bool:
+        """For weights of 1, where the estimates of q(z) cancel."""
+        return (self.alpha, self.beta, self.gamma) == (1, 1, 1)
+
+    @property
     def formula(self) -> ObjectiveFormula:
         """Formula, and for which weights it is a bound."""
         weights = (self.alpha, self.beta, self.gamma)
-        if weights == (1, 1, 1):
+        if self.is_bound:
             bound = "a lower bound on log p(x): the three parts add up to the ELBO's KL"
         elif min(weights) >= 1:
             bound = (
@@ -116,25 +113,16 @@ class BetaTCELBO(WeightedObjective):
             raise ValueError(f"num_data got {num_data}: it must be at least 1")
         self.num_data = num_data
 
-    def bound(self, terms: LogWeights) -> Tensor:
-        """The ELBO per datum; q(z) belongs to the batch, see ``differentiable_loss``."""
-        return terms.log_weights.mean(0)
-
-    def differentiable_loss(
-        self, model: Program, guide: Program, *args: Any, **kwargs: Any
-    ) -> Tensor:
-        """Minus the objective, summed over the data."""
-        trace, replayed, structure, size = self._traces(model, guide, args, kwargs)
-        particles = self.num_particles
-        cross = _cross_log_guide(trace, replayed, structure, particles, size)
-        scale = plate_scale(trace, structure)
-        log_share = self._log_share(size, scale).to(cross)
+    def total(self, at: BatchTraces) -> Tensor:
+        """Reconstruction of the batch, less the three parts of its KL."""
+        cross = _cross_log_guide(at, self.num_particles)
+        log_share = self._log_share(at.size, at.scale).to(cross)
         # log q(z_k) = log sum_c share_bc q(z_k | x_c), and the same for each dimension.
         log_marginal = (cross.sum(-1) + log_share).logsumexp(2)
         log_product = (cross + log_share[..., None]).logsumexp(2).sum(-1)
         log_guide, log_prior, log_likelihood = (
-            sum_sites(sites, structure, particles, size)
-            for sites in (latent_sites(trace), latent_sites(replayed), observed_sites(replayed))
+            sum_sites(sites, at.structure, self.num_particles, at.size)
+            for sites in (latent_sites(at.guide), latent_sites(at.model), observed_sites(at.model))
         )
         total = (
             log_likelihood
@@ -142,7 +130,7 @@ class BetaTCELBO(WeightedObjective):
             - self.beta * (log_marginal - log_product)
             - self.gamma * (log_product - log_prior)
         )
-        return -scale * total.mean(0).sum()
+        return total.mean(0).sum()
 
     def _log_share(self, size: int, scale: float) -> Tensor:
         """Logarithm of each datum's weight in q(z), for draws of each datum, ``(B, B)``."""
@@ -159,20 +147,18 @@ class BetaTCELBO(WeightedObjective):
         return share.fill_diagonal_(1 / num_data).log()
 
 
-def _cross_log_guide(
-    trace: Trace, replayed: Trace, structure: Structure, particles: int, size: int
-) -> Tensor:
+def _cross_log_guide(at: BatchTraces, particles: int) -> Tensor:
     """Log q(z_l | x_c) of draws k of datum b under every datum c, ``(K, B, B, L)``."""
-    site, *others = latent_sites(trace)
+    site, *others = latent_sites(at.guide)
     if others:
         names = ", ".join(repr(other["name"]) for other in (site, *others))
         raise ProgramError(
             f"latent sites {names}: the total correlation needs a guide with one latent site; "
             "take beta-elbo"
         )
-    q, p = site["fn"], replayed.nodes[site["name"]]["fn"]
+    q, p = site["fn"], at.model.nodes[site["name"]]["fn"]
     factorised = isinstance(q, Independent) and isinstance(q.base_dist, Normal)
-    if not factorised or structure.max_plate_nesting > 1:
+    if not factorised or at.structure.max_plate_nesting > 1:
         raise ProgramError(
             f"latent site {site['name']!r}: the total correlation needs a guide of independent "
             "normals, as the mean-field guide, in the data plate alone; take beta-elbo"
@@ -182,7 +168,7 @@ def _cross_log_guide(
             f"latent site {site['name']!r}: the total correlation needs a prior that is "
             "independent over dimensions, as the standard normal; take beta-elbo"
         )
-    shape = (particles, size, -1)
+    shape = (particles, at.size, -1)
     value = site["value"]
     loc, spread = (
         part.expand(value.shape).reshape(shape)[0] for part in (q.base_dist.loc, q.base_dist.scale)

@@ -7,18 +7,16 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from pyro import poutine
 from pyro.infer import ELBO
 from pyro.infer.enum import get_importance_trace
 from pyro.infer.util import torch_item
 
-from pyro_vae.inference.inputs import count, take
-from pyro_vae.inference.traces import run_in_plate, structure_of
+from pyro_vae.inference.inputs import take
+from pyro_vae.inference.traces import structure_of
 from pyro_vae.inference.weights import batch_log_weights
 from pyro_vae.isolation import isolated
 
 if TYPE_CHECKING:
-    from pyro.poutine import Trace
     from torch import Tensor
 
     from pyro_vae.formulas import ObjectiveFormula
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.traces import Program, Structure
     from pyro_vae.inference.weights import LogWeights
 
-__all__ = ["WeightedObjective", "inputs_of"]
+__all__ = ["WeightedObjective", "inputs_of", "layout_of"]
 
 
 class WeightedObjective(ELBO):
@@ -45,8 +43,8 @@ class WeightedObjective(ELBO):
 
     #: Name on the command line.
     name: ClassVar[str]
-    #: Whether its values at different times can be compared, so that the best weights can be
-    #: chosen by it; otherwise they are chosen by the ELBO.
+    #: What it is, beside its ``formula`` and ``is_bound``: see ``formulas.Described``.
+    is_elbo: ClassVar[bool] = False
     comparable: ClassVar[bool] = True
 
     def __init__(self, num_particles: int = 1, *, enumerate_discrete: bool = False) -> None:
@@ -64,6 +62,11 @@ class WeightedObjective(ELBO):
     @abstractmethod
     def formula(self) -> ObjectiveFormula:
         """What is maximised, and whether it is a bound."""
+
+    @property
+    @abstractmethod
+    def is_bound(self) -> bool:
+        """Whether it is, at every step of the training, a lower bound on a datum's log p(x)."""
 
     @abstractmethod
     def bound(self, terms: LogWeights) -> Tensor:
@@ -83,20 +86,6 @@ class WeightedObjective(ELBO):
         )
         return -scale * self.bound(terms).sum()
 
-    def _traces(
-        self, model: Program, guide: Program, args: Any, kwargs: Any
-    ) -> tuple[Trace, Trace, Structure, int]:
-        """Traces of the guide and of the model replayed on it, their layout, and the batch's size.
-
-        For objectives that are no function of the weights alone.
-        """
-        x = inputs_of(model, args, kwargs)
-        with torch.no_grad(), isolated():
-            structure = structure_of(model, guide, take(x, slice(1)), False, None)
-        trace = run_in_plate(guide, x, structure, self.num_particles)
-        replay = poutine.replay(model, trace=trace)
-        return trace, run_in_plate(replay, x, structure, self.num_particles), structure, count(x)
-
     def loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
         """Minus the objective, summed over the data."""
         with torch.no_grad():
@@ -114,3 +103,9 @@ def inputs_of(model: Program, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     if len(args) == 1 and not kwargs:
         return args[0]
     return dict(inspect.signature(model).bind(*args, **kwargs).arguments)
+
+
+def layout_of(model: Program, guide: Program, x: Inputs, *, enumerate_discrete: bool) -> Structure:
+    """Where the plates of a pair lie, read off one datum; no random generator is moved."""
+    with torch.no_grad(), isolated():
+        return structure_of(model, guide, take(x, slice(1)), enumerate_discrete, None)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, final
 
-from scipy import stats
-
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.models import densities
 from pyro_vae.models.likelihoods.location_scale import LocationScale
 from pyro_vae.models.likelihoods.positive import Form, PositiveParameter
+from pyro_vae.on_demand import library
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -70,5 +69,5 @@ class StudentT(LocationScale):
         The moments that a heavy tail may lack are not asked for.
         """
         median = x.median(0).values
-        unit = stats.t(float(self.nu(x).detach())).ppf(0.75)
+        unit = library("scipy.stats").t(float(self.nu(x).detach())).ppf(0.75)
         return median, (x - median).abs().median(0).values / unit

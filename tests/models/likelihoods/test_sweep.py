@@ -28,8 +28,10 @@ from pyro_vae.models.likelihoods import (
     Laplace,
     Likelihood,
     LogNormal,
+    MultivariateNormal,
     NegativeBinomial,
     Normal,
+    PerColumn,
     Poisson,
     StudentT,
     ZeroInflatedNegativeBinomial,
@@ -195,6 +197,7 @@ def measured(likelihood, eta, x):
 
 
 def test_every_shipped_likelihood_is_swept():
+    """Those of several features together have tests of their own below."""
     assert {*SWEEPS, "multivariate-normal", "per-column"} == set(Likelihood.registry)
 
 
@@ -218,3 +221,77 @@ def test_log_p_and_its_gradient_over_the_legal_range(name, index):
     found = gradient.reshape(len(cells), -1, FEATURES)
     assert bool((found == found[..., :1]).all())
     np.testing.assert_allclose(found[..., 0].numpy(), slope, rtol=1e-5, atol=1e-6)
+
+
+#: Hard cells of a mixed table: likelihood, law, parameters, values.
+COLUMNS = [
+    (lambda: Poisson(), laws.poisson(), (4e4,), (40_100.0, 0.0)),
+    (lambda: NegativeBinomial("latent"), laws.negative_binomial(), (2e7, 40.0), (19_999_998.0,)),
+    (lambda: Bernoulli(), laws.bernoulli, (-90.0,), (0.0, 1.0)),
+    (lambda: Normal("latent"), laws.normal, (1e-3, -5.0), (3.3, -1e6)),
+    (lambda: Categorical(3), laws.categorical, (-1e4, 0.0, 20.0), (1.0, 2.0)),
+    (lambda: Gamma("latent"), laws.gamma(), (1.0, 1e7), (1.3132614,)),
+]
+
+
+def test_columns_of_a_table_are_each_as_exact_as_alone():
+    """100 columns of each kind, side by side; every kind's first value, then its last."""
+    columns = [column for column in COLUMNS for _ in range(100)]
+    likelihood = PerColumn([make() for make, *_ in columns])
+    likelihood.build((len(columns),))
+    eta = torch.tensor([p for _, _, parameters, _ in columns for p in parameters])
+    rows = [torch.tensor([values[end] for *_, values in columns]) for end in (0, -1)]
+    log_p, gradient = measured(likelihood, eta.expand(2, -1), torch.stack(rows))
+    for row, end in enumerate((0, -1)):
+        exact = [
+            expected(law, float(np.float32(values[end])), torch.tensor(parameters).tolist())
+            for _, law, parameters, values in COLUMNS
+        ]
+        value = 100 * sum(value for value, _ in exact)
+        assert float(log_p[row]) == pytest.approx(value, rel=DIGITS, abs=NATS)
+        slopes = [slope for _, slopes in exact for _ in range(100) for slope in slopes]
+        np.testing.assert_allclose(gradient[row].numpy(), slopes, rtol=1e-5, atol=1e-6)
+
+
+def multivariate_normal(x, eta, size, min_scale):
+    """Log N(x; mu, L L^T), L from eta: its diagonal, then its strict lower triangle by rows."""
+    loc, raw = eta[:size], eta[size:]
+    tril = mpmath.zeros(size)
+    entries = iter(raw[size:])
+    for row in range(size):
+        tril[row, row] = mpf(min_scale) + laws.softplus(raw[row])
+        for column in range(row):
+            tril[row, column] = next(entries)
+    white = mpmath.lu_solve(tril, mpmath.matrix([a - b for a, b in zip(x, loc, strict=True)]))
+    diagonal = sum(mpmath.log(tril[i, i]) for i in range(size))
+    squares = sum(w**2 for w in white)
+    return -squares / 2 - diagonal - mpf(size) / 2 * mpmath.log(2 * mpmath.pi)
+
+
+@pytest.mark.parametrize("raw", [-1e4, -5.0, 0.5, 1e4])
+@pytest.mark.parametrize("slant", [0.0, 0.7, 300.0])
+def test_covariances_near_singular_and_wide(raw, slant):
+    size, rng = 6, np.random.default_rng(20260301)
+    likelihood = MultivariateNormal()
+    likelihood.build((size,))
+    strict = slant * rng.standard_normal(size * (size - 1) // 2)
+    eta = torch.tensor([*rng.standard_normal(size), *[raw] * size, *strict]).float()
+    x = torch.tensor(rng.standard_normal((3, size))).float()
+    log_p, gradient = measured(likelihood, eta.expand(3, -1), x)
+    with mpmath.workdps(70):
+        at = [mpf(value) for value in eta.tolist()]
+
+        def law(row, parameters):
+            values = [mpf(value) for value in row.tolist()]
+            return multivariate_normal(values, parameters, size, likelihood.min_scale)
+
+        exact = np.array([float(law(row, at)) for row in x])
+        np.testing.assert_allclose(log_p.numpy(), exact, rtol=1e-12, atol=NATS)
+        for index in range(len(at)):
+            step = mpf(10) ** -25 * max(1, abs(at[index]))
+            up, down = (
+                law(x[0], [*at[:index], at[index] + s, *at[index + 1 :]]) for s in (step, -step)
+            )
+            with np.errstate(over="ignore"):  # float32 has no number for the steepest
+                slope = float(np.float32((up - down) / (2 * step)))
+            assert float(gradient[0, index]) == pytest.approx(slope, rel=1e-4, abs=1e-6)

@@ -1,0 +1,113 @@
+"""Passes over the training data: the batches of an epoch, and the step that each of them makes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from pyro_vae.inference.inputs import Inputs, count, run_program, take
+from pyro_vae.inference.training.non_finite import non_finite
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from pyro.infer import ELBO
+    from torch import Tensor
+
+__all__ = ["Loss", "Steps", "epoch_seed"]
+
+
+class Loss(nn.Module):
+    """Minus the objective, summed over a batch, as a module: what Fabric wraps."""
+
+    def __init__(self, program: nn.Module, objective: ELBO) -> None:
+        super().__init__()
+        self.program = program
+        self.objective = objective
+
+    def forward(self, x: Inputs) -> Tensor:
+        """A scalar in nats, with its gradient where gradients are on."""
+        model, guide = self.program.model, self.program.guide
+        if torch.is_grad_enabled():
+            return run_program(partial(self.objective.differentiable_loss, model, guide), x)
+        # Some objectives refuse to make a differentiable loss that has no gradient.
+        return torch.tensor(run_program(partial(self.objective.loss, model, guide), x))
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What makes an epoch's steps: loss and optimiser as Fabric wrapped them."""
+
+    program: nn.Module
+    loss: Any
+    optimiser: Any
+    fabric: Fabric
+    batch_size: int
+    clip_norm: float | None
+    seed: int
+
+    def epoch(self, x: Inputs, epoch: int, rate: float) -> float:
+        """Run through the data once; the mean of the bound over it, in nats per datum.
+
+        Parameters
+        ----------
+        x
+            The training data.
+        epoch
+            Its number, from 0.
+        rate
+            Learning rate.
+
+        Raises
+        ------
+        NonFiniteLossError
+            If a loss is NaN or infinite; no step is made with it.
+        """
+        self.program.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        size = count(x)
+        batches = self.batches(size, epoch)
+        total = 0.0
+        for index, batch in enumerate(batches):
+            part = take(x, batch[rank::world])
+            # The mean over processes that Fabric takes of the gradients is then the batch's.
+            loss = self.loss(part) * (world / len(batch))
+            value = loss.item()
+            if not math.isfinite(value):
+                step = epoch * len(batches) + index
+                raise non_finite(self.program, part, epoch, step, value)
+            total += value * len(batch)
+            self.step(loss)
+        if world > 1:
+            total = self.fabric.all_reduce(torch.tensor(total), reduce_op="mean").item()  # type: ignore[union-attr]
+        return -total / size
+
+    def batches(self, size: int, epoch: int) -> tuple[Tensor, ...]:
+        """Rows of every batch of an epoch; the generator is seeded for the draws of its steps."""
+        # Every epoch has its own seed, so that a resumed run draws what it would have drawn.
+        torch.manual_seed(epoch_seed(self.seed, epoch, self.fabric.global_rank))
+        order = torch.randperm(
+            size, generator=torch.Generator().manual_seed(epoch_seed(self.seed, epoch, 0))
+        )
+        return order.to(self.fabric.device).split(self.batch_size)
+
+    def step(self, loss: Tensor) -> None:
+        """One step of the optimiser down a loss per datum; none where it has no gradient."""
+        if not loss.requires_grad:
+            return
+        self.fabric.backward(loss)
+        if self.clip_norm is not None:
+            self.fabric.clip_gradients(self.loss, self.optimiser, max_norm=self.clip_norm)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+
+
+def epoch_seed(seed: int, epoch: int, rank: int) -> int:
+    """Seed of the draws of a process in an epoch; that of rank 0 is of the order of data, too."""
+    return (seed * 1_000_003 + epoch) * 1_009 + rank

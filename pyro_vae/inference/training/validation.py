@@ -1,0 +1,43 @@
+"""The bound on the validation data, which the best weights are chosen by."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pyro_vae.inference.inputs import Inputs, count, take
+from pyro_vae.isolation import isolated
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from torch import nn
+
+__all__ = ["Validation"]
+
+#: Data that are measured at once.
+_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What measures a model on the validation data x, of which there may be none."""
+
+    program: nn.Module
+    loss: Any
+    x: Inputs
+    fabric: Fabric
+    seed: int
+
+    def bound(self) -> float:
+        """The bound in nats per datum, with the same draws every time; NaN without data."""
+        size = count(self.x)
+        if size == 0:
+            return math.nan
+        self.program.eval()
+        with torch.no_grad(), isolated(self.seed), self.fabric.autocast():
+            parts = (take(self.x, slice(k, k + _ROWS)) for k in range(0, size, _ROWS))
+            total = sum(self.loss(part).item() for part in parts)
+        return -total / size
