@@ -112,7 +112,6 @@ MAY_IMPORT = {
 FILES = sorted(ROOT.rglob("*.py"))
 #: A function fits on a screen: lines of its body, at most.
 LONGEST_BODY = 60
-CUT_IN_PARTS = [path for path in FILES if path.relative_to(ROOT).parts[0] != "inference"]
 
 
 def imported_parts(path):
@@ -141,7 +140,7 @@ def body_lines(function):
     return body[-1].end_lineno - body[0].lineno + 1 if body else 0
 
 
-@pytest.mark.parametrize("path", CUT_IN_PARTS, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_functions_fit_on_a_screen(path):
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, functions)]

@@ -92,7 +92,7 @@ Activation = Annotated[
     str, typer.Option(help="Activation of the networks: relu, tanh, elu, silu, softplus.")
 ]
 Epochs = Annotated[int, typer.Option(help="Passes over the data.")]
-BatchSize = Annotated[int, typer.Option(help="Data per step.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Data per step.")]
 LearningRate = Annotated[float, typer.Option(help="Step size of Adam.")]
 Schedule = Annotated[str, typer.Option(help=f"Learning rate over time: {', '.join(SCHEDULES)}.")]
 Patience = Annotated[

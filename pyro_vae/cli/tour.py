@@ -13,6 +13,7 @@ from rich.table import Table
 from pyro_vae import data as datasets
 from pyro_vae import plots
 from pyro_vae.cli.options import (
+    BatchSize,
     DataName,
     DataOptions,
     DataRoot,
@@ -86,7 +87,7 @@ def tour(
         int | None,
         typer.Option(min=1, help="Passes over the data. Default: about 2,000 steps, at least 8."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Data per step.")] = 64,
+    batch_size: BatchSize = 64,
     learning_rate: LearningRate = Optimisation.learning_rate,
     particles: Annotated[
         int, typer.Option(min=2, help="Draws from the guide per datum, for log p(x).")
