@@ -2,11 +2,18 @@
 
 import sys
 
-from benchmarks import evidence_scaling, evidence_throughput, likelihood_step, svi_step
+from benchmarks import (
+    evidence_scaling,
+    evidence_throughput,
+    likelihood_step,
+    start_up,
+    svi_step,
+)
 
 
 def main() -> None:
     met = [
+        start_up.report(),
         svi_step.report(),
         likelihood_step.report(),
         evidence_throughput.report(),

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from pyro_vae.on_demand import without_trace
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,12 +31,14 @@ _TURN = threading.RLock()
 def isolated(seed: int | None = None) -> Iterator[None]:
     """Keep PyTorch's, NumPy's and Python's generators and PyTorch's number of threads.
 
+    Warning filters stay too, though a library is imported inside.
+
     Parameters
     ----------
     seed
         Seed of PyTorch's generators inside; they go on as they are unless given.
     """
-    with _TURN:
+    with _TURN, without_trace():
         python, numpy, threads = random.getstate(), np.random.get_state(), torch.get_num_threads()
         try:
             with _torch_generators_kept():

@@ -1,9 +1,7 @@
 """Imports that wait until what they bring is used, and leave no trace in the process.
 
 A library that few calls need is imported by the call (``library``), and a file of verbs when one
-of its names is asked for (``names_on_demand``, after PEP 562). Libraries add warning filters
-while they are imported, and Rich draws from Python's generator; here both stay as they were.
-PyTorch's and NumPy's generators are not touched by any library that this package has.
+of its names is asked for (``names_on_demand``, after PEP 562).
 """
 
 from __future__ import annotations
@@ -25,12 +23,18 @@ __all__ = ["library", "names_on_demand", "without_trace"]
 
 @contextmanager
 def without_trace() -> Iterator[None]:
-    """Keep the warning filters and Python's generator while libraries are imported."""
-    generator = random.getstate()
-    with warnings.catch_warnings():
-        try:
-            yield
-        finally:
+    """Keep the warning filters and Python's generator where something is imported inside.
+
+    Most libraries add filters of their own, PyTorch even when a function of it is first called;
+    Rich draws from the generator. PyTorch's and NumPy's are not touched by any of ours.
+    """
+    generator, filters, loaded = random.getstate(), list(warnings.filters), len(sys.modules)
+    try:
+        yield
+    finally:
+        # Otherwise the filters are left alone: they belong to all threads.
+        if len(sys.modules) > loaded:
+            warnings.filters = filters
             random.setstate(generator)
 
 
@@ -44,7 +48,7 @@ def library(name: str) -> Any:
     """
     if name in sys.modules:
         return importlib.import_module(name)  # which waits for a thread that is at it
-    with without_trace():
+    with without_trace(), warnings.catch_warnings():
         # ArviZ announces its own next major version.
         warnings.simplefilter("ignore", FutureWarning)
         return importlib.import_module(name)

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "spelling": {"errors"},
     "plugins": {"errors"},
     "files": {"errors"},
-    "isolation": set(),
+    "isolation": {"on_demand"},
     "on_demand": set(),
     "schema": {"errors"},
     "sealed": {"errors", "files", "schema"},
