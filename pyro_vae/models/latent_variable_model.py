@@ -15,6 +15,7 @@ from pyro_vae.conversion import takes_data
 from pyro_vae.isolation import isolated
 from pyro_vae.models.component import settings_of
 from pyro_vae.models.likelihoods.positive import PositiveParameter
+from pyro_vae.on_demand import library
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,10 +167,8 @@ class LatentVariableModel(nn.Module):
         Explanation
             Shown as formulas in a notebook, as text when printed.
         """
-        # A model may import nothing that measures: the package finds the verb of that name.
-        import pyro_vae
-
-        return pyro_vae.explain(self, x, **settings)
+        # A model may import nothing that measures: the package has the verb by its name.
+        return library("pyro_vae").explain(self, x, **settings)
 
     def _units(self, quantity: str = "log p(x)") -> str:
         """The line of ``description`` on units."""
