@@ -1,4 +1,4 @@
-"""Coverage of the 95 % intervals that are given, over the zoo of ``tests/inference/zoo.py``.
+"""Coverage of the 95 % intervals that are given, over ``tests/inference/evidence/zoo.py``.
 
     python -m benchmarks.interval_coverage --runs 2000 --out docs/figures/interval-coverage.png
 
@@ -17,7 +17,7 @@ import torch
 from matplotlib.figure import Figure
 
 from pyro_vae.plots.style import BLUE, VERMILION, styled
-from tests.inference.zoo import OUT_OF_REACH, ZOO, covered, given, replications
+from tests.inference.evidence.zoo import OUT_OF_REACH, ZOO, covered, given, replications
 
 PARTICLES = (100, 1000, 10_000)
 
@@ -83,7 +83,7 @@ def coverage_figure(table: dict[tuple[str, int], dict[str, float]]) -> Figure:
     for axes, of, title in zip(panels, ("log_evidence", "gap"), ("log p(x)", "gap"), strict=True):
         for share, column, colour, mark, label in (
             ("khat given", f"{of} khat", VERMILION, "x", "let through by k-hat alone"),
-            (f"{of} given", f"{of} covered", BLUE, "o", "given by inference.trust"),
+            (f"{of} given", f"{of} covered", BLUE, "o", "given by evidence.trust"),
         ):
             cells = [row for row in seen.values() if row[share] >= GIVEN]
             axes.plot(

@@ -31,11 +31,11 @@ import torch
 from torch import Tensor
 
 from pyro_vae import VAE, data, fit, plots
-from pyro_vae.gallery import interpolate
 from pyro_vae.inference import reconstruct
 from pyro_vae.models import Autoencoder, PoorMansVAE
 from pyro_vae.models.likelihoods import Normal
-from pyro_vae.report import save_figure
+from pyro_vae.pages.report import save_figure
+from pyro_vae.pictures.decoded import interpolate
 
 LATENT_DIM = 2
 #: Minus the log-density of this normal is the summed squared error, up to a constant.

@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from pyro_vae import inference as inference
     from pyro_vae import models as models
     from pyro_vae.explaining import explain as explain
-    from pyro_vae.inference.evaluate import evaluate as evaluate
-    from pyro_vae.inference.evaluate import summary as summary
-    from pyro_vae.inference.evidence import log_evidence as log_evidence
-    from pyro_vae.inference.fit import fit as fit
-    from pyro_vae.inference.gap import gap as gap
-    from pyro_vae.inference.weights import log_weights as log_weights
-    from pyro_vae.loading import load_data as load_data
-    from pyro_vae.loading import load_model as load_model
+    from pyro_vae.inference.engine.weights import log_weights as log_weights
+    from pyro_vae.inference.evidence.evaluate import evaluate as evaluate
+    from pyro_vae.inference.evidence.evaluate import summary as summary
+    from pyro_vae.inference.evidence.gap import gap as gap
+    from pyro_vae.inference.evidence.importance import log_evidence as log_evidence
+    from pyro_vae.inference.training.fit import fit as fit
     from pyro_vae.models import VAE as VAE
     from pyro_vae.models import MixtureModel as MixtureModel
+    from pyro_vae.stored.loading import load_data as load_data
+    from pyro_vae.stored.loading import load_model as load_model
 
 __version__ = version("pyro-vae")
 
@@ -27,15 +27,15 @@ __version__ = version("pyro-vae")
 _NAMES = {
     "VAE": "pyro_vae.models",
     "MixtureModel": "pyro_vae.models",
-    "evaluate": "pyro_vae.inference.evaluate",
+    "evaluate": "pyro_vae.inference.evidence.evaluate",
     "explain": "pyro_vae.explaining",
-    "fit": "pyro_vae.inference.fit",
-    "gap": "pyro_vae.inference.gap",
-    "load_data": "pyro_vae.loading",
-    "load_model": "pyro_vae.loading",
+    "fit": "pyro_vae.inference.training.fit",
+    "gap": "pyro_vae.inference.evidence.gap",
+    "load_data": "pyro_vae.stored.loading",
+    "load_model": "pyro_vae.stored.loading",
     "log_evidence": "pyro_vae.inference.evidence",
-    "log_weights": "pyro_vae.inference.weights",
-    "summary": "pyro_vae.inference.evaluate",
+    "log_weights": "pyro_vae.inference.engine.weights",
+    "summary": "pyro_vae.inference.evidence.evaluate",
 }
 
 _ROOMS = ("data", "inference", "models")

@@ -49,7 +49,7 @@ def parts_of_a_model():
 
 
 def verbs():
-    import pyro_vae.inference.fit
+    import pyro_vae.inference.training.fit
 
     # A file of that name does not take the verb's place.
     assert callable(pyro_vae.inference.fit)

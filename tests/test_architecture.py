@@ -1,6 +1,12 @@
-"""Who may import whom, and what no module may be called."""
+"""Who may import whom: rooms, the wings of inference, files; and what no module may be called.
+
+Imports for type checkers alone are arrows too.
+"""
 
 import ast
+import graphlib
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,130 +14,216 @@ import pytest
 import pyro_vae
 
 ROOT = Path(pyro_vae.__file__).parent
-EVERYTHING = {
-    "cli",
-    "conversion",
-    "data",
-    "errors",
-    "explaining",
-    "explorer",
-    "figures",
-    "files",
-    "formulas",
-    "gallery",
-    "held_out",
-    "inference",
-    "isolation",
-    "latent_paths",
-    "loading",
-    "models",
-    "networks",
-    "on_demand",
-    "plots",
-    "plugins",
-    "report",
-    "schema",
-    "sealed",
-    "settings",
-    "spelling",
-    "tour",
-    "verbs",
-}
+FILES = sorted(ROOT.rglob("*.py"))
+#: A function fits on a screen: lines of its body, at most.
+LONGEST_BODY = 60
+
+#: What each room, a folder or a file at the root of the package, may import.
 MAY_IMPORT = {
     "errors": set(),
     "formulas": set(),
-    "latent_paths": {"errors"},
-    "spelling": {"errors"},
-    "plugins": {"errors"},
-    "files": {"errors"},
     "isolation": {"on_demand"},
     "on_demand": set(),
-    "schema": {"errors"},
-    "sealed": {"errors", "files", "schema"},
     "settings": {"errors"},
+    "plots": {"on_demand"},
+    "spelling": {"errors"},
     "verbs": {"isolation", "settings"},
-    "networks": {"errors", "on_demand", "schema"},
     # What a person holds is made into tensors at one door, by whatever is given it.
     "conversion": {"errors"},
+    "disk": {"errors", "spelling"},
+    "data": {"conversion", "errors", "on_demand", "spelling", "verbs"},
+    "networks": {"disk", "errors", "on_demand"},
     "models": {
         "conversion",
+        "disk",
         "errors",
         "formulas",
         "isolation",
         "networks",
         "on_demand",
-        "schema",
         "settings",
         "spelling",
     },
-    "data": {"conversion", "errors", "on_demand", "spelling", "verbs"},
     # Never a concrete model: inference serves any pair.
     "inference": {
         "conversion",
         "data",
+        "disk",
         "errors",
-        "files",
         "formulas",
         "isolation",
         "on_demand",
-        "schema",
-        "sealed",
+        "settings",
         "spelling",
         "verbs",
     },
-    "plots": {"errors", "on_demand"},
-    "loading": {"data", "errors", "inference", "models", "verbs"},
-    "held_out": {"data", "errors", "inference", "loading", "models", "sealed"},
+    "explaining": {
+        "conversion",
+        "errors",
+        "inference",
+        "isolation",
+        "models",
+        "on_demand",
+        "verbs",
+    },
+    "pictures": {"conversion", "data", "errors", "inference", "isolation", "models"},
+    "stored": {"data", "disk", "errors", "inference", "models", "verbs"},
     "explorer": {
         "data",
+        "disk",
         "errors",
-        "files",
         "inference",
         "isolation",
         "models",
         "networks",
         "plots",
     },
-    # Its page saves figures as the report does; no other module of it looks up there.
-    "explaining": {
-        "conversion",
+    "pages": {"disk", "explaining"},
+    "figures": {
+        "data",
+        "disk",
         "errors",
-        "files",
+        "explaining",
+        "formulas",
+        "inference",
+        "isolation",
+        "models",
+        "pictures",
+        "plots",
+        "stored",
+    },
+    "tour": {
+        "data",
+        "disk",
+        "errors",
         "inference",
         "models",
-        "on_demand",
-        "report",
-        "verbs",
+        "pictures",
+        "plots",
+        "stored",
     },
-    "figures": EVERYTHING - {"cli"},
-    "gallery": EVERYTHING - {"cli"},
-    "report": EVERYTHING - {"cli"},
-    "tour": EVERYTHING - {"cli"},
-    "cli": EVERYTHING,
+    "cli": {
+        "data",
+        "disk",
+        "errors",
+        "explaining",
+        "explorer",
+        "figures",
+        "formulas",
+        "inference",
+        "models",
+        "networks",
+        "on_demand",
+        "pages",
+        "pictures",
+        "plots",
+        "settings",
+        "spelling",
+        "stored",
+        "tour",
+    },
 }
-FILES = sorted(ROOT.rglob("*.py"))
-#: A function fits on a screen: lines of its body, at most.
-LONGEST_BODY = 60
+
+#: Each wing of inference imports only those before it.
+WINGS = ("engine", "training", "evidence", "checking", "latents")
+
+#: What the engine rests on; ArviZ smooths weights.
+BELOW_THE_ENGINE = {"arviz", "numpy", "pyro", "torch"}
+
+#: Parts of models that are swapped for each other: none knows of another kind, or of a model.
+PARTS = ("guides", "likelihoods", "priors")
+BELOW_THE_PARTS = {
+    "autoregressive",
+    "cholesky",
+    "component",
+    "densities",
+    "log_gamma",
+    "softplus",
+}
 
 
-def imported_parts(path):
+def name_of(path):
+    names = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(names[:-1] if names[-1] == "__init__" else names)
+
+
+MODULES = {name_of(path): path for path in FILES}
+
+
+def imported(path):
+    """Names of the modules that a file imports, of other packages too, wherever it does."""
     for node in ast.walk(ast.parse(path.read_text())):
-        names = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            if name.startswith("pyro_vae."):
-                yield name.split(".")[1]
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are written from the package's root"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else node.module
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_arrows(path):
-    part = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    if part in ("__init__", "__main__"):
-        return
-    assert set(imported_parts(path)) <= MAY_IMPORT[part] | {part}
+ARROWS = {
+    name: {found for found in imported(path) if found.split(".")[0] == "pyro_vae"}
+    for name, path in MODULES.items()
+}
+
+
+def rooms(folder):
+    """Arrows between what lies in a folder of the package: by name, the names it imports."""
+    found = {}
+    for name, arrows in ARROWS.items():
+        if not name.startswith(f"{folder}."):
+            continue
+        room = name.removeprefix(f"{folder}.").split(".")[0]
+        inside = {a.removeprefix(folder).split(".", 2)[1] for a in arrows if f"{folder}." in a}
+        found.setdefault(room, set()).update(inside - {room})
+        # A folder's __init__ is its face, for those outside of it.
+        assert folder not in arrows, f"{name} imports {folder} itself, in which it lies"
+    return found
+
+
+def test_every_room_imports_what_lies_below_it():
+    found = rooms("pyro_vae")
+    assert found.pop("__main__") == {"cli"}
+    assert found.keys() == MAY_IMPORT.keys()
+    above = {room: found[room] - MAY_IMPORT[room] for room in found}
+    assert {room: names for room, names in above.items() if names} == {}
+
+
+def test_rooms_are_on_floors():
+    graphlib.TopologicalSorter(MAY_IMPORT).prepare()
+
+
+def test_every_wing_imports_those_before_it():
+    found = rooms("pyro_vae.inference")
+    assert found.keys() == set(WINGS)
+    for place, wing in enumerate(WINGS):
+        assert found[wing] <= set(WINGS[:place]), wing
+
+
+def test_the_engine_rests_on_pyro_alone():
+    for name, path in MODULES.items():
+        if name.startswith("pyro_vae.inference.engine"):
+            others = {found.split(".")[0] for found in imported(path)}
+            others -= {"pyro_vae", *sys.stdlib_module_names}
+            assert others <= BELOW_THE_ENGINE, name
+
+
+def test_parts_know_no_other_kind_of_part():
+    found = rooms("pyro_vae.models")
+    for part in PARTS:
+        assert found[part] <= BELOW_THE_PARTS, part
+
+
+def test_no_file_is_in_a_circle():
+    graphlib.TopologicalSorter(ARROWS).prepare()
+
+
+@pytest.mark.parametrize(
+    "folder", sorted({path.parent for path in FILES}), ids=lambda p: name_of(p / "__init__.py")
+)
+def test_a_room_says_what_is_in_it(folder):
+    assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
 
 
 def body_lines(function):
@@ -140,7 +232,7 @@ def body_lines(function):
     return body[-1].end_lineno - body[0].lineno + 1 if body else 0
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_functions_fit_on_a_screen(path):
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, functions)]
@@ -149,7 +241,7 @@ def test_functions_fit_on_a_screen(path):
 
 
 def test_no_drawer_for_odds_and_ends():
-    names = {part for path in FILES for part in (path.stem, *path.parts)}
+    names = {part for name in MODULES for part in name.split(".")}
     assert not names & {"utils", "helpers", "common", "misc", "util"}
 
 
@@ -159,3 +251,14 @@ def test_links_at_the_root_of_the_repository():
         if not link.is_symlink():
             pytest.skip("not a checkout")
         assert link.resolve() == (ROOT / name).resolve()
+
+
+def test_a_contributor_is_told_of_every_room_and_sent_to_files_that_are_there():
+    page = ROOT.parent / "CONTRIBUTING.md"
+    if not page.is_file():
+        pytest.skip("not a checkout")
+    text = page.read_text()
+    for room in [*MAY_IMPORT, *WINGS]:
+        assert re.search(rf"`{room}(/|\.py)?`", text), room
+    for named in re.findall(r"`((?:pyro_vae|tests|docs|examples|benchmarks)/[\w./-]+)`", text):
+        assert (ROOT.parent / named).exists(), named

@@ -17,10 +17,10 @@ from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from pyro_vae.cli.plugins import import_entry_points, import_parts
 from pyro_vae.cli.spread import spread
 from pyro_vae.errors import ProgramError, PyroVAEError, SettingError, UnknownNameError
 from pyro_vae.on_demand import without_trace
-from pyro_vae.plugins import import_entry_points, import_parts
 
 __all__ = ["COMMANDS", "app", "main"]
 

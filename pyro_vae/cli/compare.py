@@ -15,9 +15,9 @@ from rich.text import Text
 from pyro_vae import plots
 from pyro_vae.cli.options import DataRoot, Json, Limit, Particles, Seed
 from pyro_vae.cli.output import measuring, print_json, with_error
-from pyro_vae.held_out import measured_run
 from pyro_vae.inference import Run, compare_results
-from pyro_vae.report import save_figure
+from pyro_vae.pages.report import save_figure
+from pyro_vae.stored.measured import measured_run
 
 if TYPE_CHECKING:
     from pyro_vae.inference import Comparison

@@ -26,18 +26,18 @@ from pyro_vae.explaining import (
     terms,
     verdict,
 )
-from pyro_vae.explaining.page import Chapter, write_derivation
+from pyro_vae.explaining.derivation_lines import require_lines
+from pyro_vae.explaining.em_view import e_step_view, em_view, joint_view
 from pyro_vae.figures.of_runs import e_step_bars, e_step_curve
 from pyro_vae.figures.of_toy import TOY_SIZE, toy_data, training_bars
-from pyro_vae.inference.conjugate import ConjugateNormal
-from pyro_vae.inference.derivation_lines import require_lines
-from pyro_vae.inference.em_view import e_step_view, em_view, joint_view
-from pyro_vae.loading import load_data, load_model
+from pyro_vae.inference.engine.conjugate import ConjugateNormal
+from pyro_vae.pages.derivation import Chapter, write_derivation
+from pyro_vae.stored.loading import load_data, load_model
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pyro_vae.inference.derivation_lines import Derivation
+    from pyro_vae.explaining.derivation_lines import Derivation
 
 __all__ = ["derive"]
 

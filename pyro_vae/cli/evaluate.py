@@ -12,7 +12,10 @@ from pyro_vae import inference
 from pyro_vae.cli.options import DataRoot, Json, Limit, MemoryMB, Particles, RunFolder, Seed
 from pyro_vae.cli.output import measuring, print_json, print_summary
 from pyro_vae.errors import UnknownNameError
-from pyro_vae.held_out import (
+from pyro_vae.inference.evidence.certify import ESTIMATORS
+from pyro_vae.inference.evidence.trust import withheld_note
+from pyro_vae.spelling import split_list
+from pyro_vae.stored.measured import (
     certify_run,
     gap_of_run,
     gap_sentence,
@@ -21,9 +24,6 @@ from pyro_vae.held_out import (
     measure_summary,
     require_gap_parts,
 )
-from pyro_vae.inference.certify import ESTIMATORS
-from pyro_vae.inference.trust import withheld_note
-from pyro_vae.spelling import split_list
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,11 +10,11 @@ import typer
 from rich.console import Console
 
 from pyro_vae.cli.options import DataRoot
+from pyro_vae.disk.files import make_folder
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import SettingError
 from pyro_vae.explorer import describe_run, serve_page, write_page
-from pyro_vae.files import make_folder
-from pyro_vae.inference.runs import Run
-from pyro_vae.loading import load_data, load_model
+from pyro_vae.stored.loading import load_data, load_model
 
 __all__ = ["explore"]
 

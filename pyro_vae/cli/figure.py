@@ -14,10 +14,10 @@ from rich.table import Table
 
 from pyro_vae.cli.options import DataRoot, Json, Seed
 from pyro_vae.cli.output import print_json
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import PyroVAEError, SettingError, UnknownNameError
 from pyro_vae.figures import FIGURES, Fitted, RegisteredFigure
-from pyro_vae.inference.runs import Run
-from pyro_vae.report import save_figures
+from pyro_vae.pages.report import save_figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

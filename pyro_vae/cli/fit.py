@@ -22,14 +22,14 @@ from pyro_vae.cli.options import (
 from pyro_vae.cli.output import print_json, training_line, training_summary
 from pyro_vae.cli.recipe import Recipe
 from pyro_vae.errors import RunError
-from pyro_vae.inference.devices import is_first_process
-from pyro_vae.inference.objectives import objective_of
-from pyro_vae.loading import load_data, make_model
+from pyro_vae.inference.training.devices import is_first_process
+from pyro_vae.inference.training.objectives import objective_of
 from pyro_vae.spelling import command_line
+from pyro_vae.stored.loading import load_data, make_model
 
 if TYPE_CHECKING:
     from pyro_vae.data import Dataset
-    from pyro_vae.inference.fit import FitResult
+    from pyro_vae.inference.training.fit import FitResult
     from pyro_vae.models import LatentVariableModel
 
 __all__ = ["fit"]

@@ -31,12 +31,12 @@ from pyro_vae.cli.options import (
 )
 from pyro_vae.cli.output import measuring, print_json
 from pyro_vae.cli.recipe import Recipe
+from pyro_vae.disk.files import write_whole
 from pyro_vae.errors import PyroVAEError, RunError, WriteError
-from pyro_vae.files import write_whole
-from pyro_vae.held_out import measured_run
-from pyro_vae.inference.sweep import claimed_folder, fit_in
-from pyro_vae.report import save_figure
+from pyro_vae.inference.training.sweep import claimed_folder, fit_in
+from pyro_vae.pages.report import save_figure
 from pyro_vae.spelling import split_list
+from pyro_vae.stored.measured import measured_run
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pyro_vae.formulas import described
-from pyro_vae.inference.objectives import objective_of
+from pyro_vae.inference.training.objectives import objective_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from pyro_vae.inference.fit import FitResult
+    from pyro_vae.inference.training.fit import FitResult
     from pyro_vae.models import LatentVariableModel
 
 __all__ = [

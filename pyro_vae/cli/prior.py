@@ -21,9 +21,9 @@ from pyro_vae.cli.options import (
 )
 from pyro_vae.cli.output import print_json, training_line, training_summary
 from pyro_vae.errors import RunError
-from pyro_vae.loading import load_data, load_model
 from pyro_vae.models import VQVAE, AutoregressiveCodes
 from pyro_vae.spelling import command_line
+from pyro_vae.stored.loading import load_data, load_model
 
 __all__ = ["prior"]
 

@@ -12,7 +12,7 @@ import typer
 
 from pyro_vae.cli.options import Activation, Hidden, LatentDim, widths
 from pyro_vae.errors import SettingError, UnknownNameError
-from pyro_vae.inference.objectives import OBJECTIVES, objective_named
+from pyro_vae.inference.training.objectives import OBJECTIVES, objective_named
 from pyro_vae.models import (
     PCA,
     VAE,

@@ -11,16 +11,16 @@ from rich.console import Console
 
 from pyro_vae.cli.options import DataRoot, Json, RunFolder
 from pyro_vae.cli.output import print_json, with_error
+from pyro_vae.disk.runs import Run
 from pyro_vae.figures import FIGURES, Fitted, report_figures
-from pyro_vae.held_out import (
+from pyro_vae.pages.report import Section, save_figure, write_report
+from pyro_vae.stored.loading import load_data, load_model
+from pyro_vae.stored.measured import (
     further_results,
     measure_notes,
     measure_reconstruction,
     measure_summary,
 )
-from pyro_vae.inference.runs import Run
-from pyro_vae.loading import load_data, load_model
-from pyro_vae.report import Section, save_figure, write_report
 
 if TYPE_CHECKING:
     import xarray as xr

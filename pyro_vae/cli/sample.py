@@ -15,11 +15,11 @@ from rich.console import Console
 from pyro_vae import plots
 from pyro_vae.cli.options import DataRoot, Json, RunFolder, Seed
 from pyro_vae.cli.output import print_json
-from pyro_vae.files import write_whole
-from pyro_vae.gallery import draw_samples
-from pyro_vae.inference.runs import Run
-from pyro_vae.loading import load_data, load_model
-from pyro_vae.report import save_figure
+from pyro_vae.disk.files import write_whole
+from pyro_vae.disk.runs import Run
+from pyro_vae.pages.report import save_figure
+from pyro_vae.pictures.decoded import draw_samples
+from pyro_vae.stored.loading import load_data, load_model
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -27,12 +27,12 @@ from pyro_vae.cli.options import (
 )
 from pyro_vae.cli.output import measuring, print_json
 from pyro_vae.cli.report import provenance
+from pyro_vae.disk.files import write_whole
 from pyro_vae.errors import UnknownNameError
-from pyro_vae.files import write_whole
-from pyro_vae.held_out import hole_reference
-from pyro_vae.inference.sweep import claimed_folder
-from pyro_vae.report import Section, save_figure, write_report
+from pyro_vae.inference.training.sweep import claimed_folder
+from pyro_vae.pages.report import Section, save_figure, write_report
 from pyro_vae.spelling import split_list
+from pyro_vae.stored.measured import hole_reference
 from pyro_vae.tour import (
     STOPS,
     Plan,

@@ -4,7 +4,8 @@ from pyro_vae.on_demand import without_trace
 
 with without_trace():
     from pyro_vae.data.catalogue import Entry, catalogue, load
-    from pyro_vae.data.dataset import Dataset, Kind
+    from pyro_vae.data.dataset import Dataset
+    from pyro_vae.data.kind import Kind
     from pyro_vae.data.moon_phases import moon
     from pyro_vae.data.sprites import SPRITE_FACTORS
 

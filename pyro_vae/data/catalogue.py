@@ -22,7 +22,7 @@ from pyro_vae.verbs import verb
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pyro_vae.data.dataset import Kind
+    from pyro_vae.data.kind import Kind
     from pyro_vae.data.sources import Source
 
 __all__ = ["Entry", "catalogue", "load"]

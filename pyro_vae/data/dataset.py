@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 
@@ -14,6 +14,7 @@ from pyro_vae.conversion.rounding import keeps_digits
 from pyro_vae.data.affine import Affine
 from pyro_vae.data.binarisation import check_binarisation, draw, stream
 from pyro_vae.data.grey_levels import check_values
+from pyro_vae.data.kind import Kind
 from pyro_vae.data.side_information import (
     checked_covariates,
     checked_exposure,
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["SPLITS", "Dataset", "Kind"]
+__all__ = ["SPLITS", "Dataset"]
 
-Kind = Literal["binary", "unit-interval", "counts", "real"]
 
 SPLITS = ("train", "validation", "test")
 

@@ -13,7 +13,7 @@ from pyro_vae.errors import UnknownNameError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pyro_vae.data.dataset import Kind
+    from pyro_vae.data.kind import Kind
 
 __all__ = ["Preprocessed", "Values", "check_values", "preprocess"]
 

@@ -16,7 +16,7 @@ from pyro_vae.errors import MissingDataError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pyro_vae.data.dataset import Kind
+    from pyro_vae.data.kind import Kind
 
 __all__ = ["RawData", "Source", "resolve_data_root", "split_by_seed"]
 

@@ -22,8 +22,8 @@ from pyro_vae.verbs import verb
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pyro_vae.inference.derivation_lines import Derivation
-    from pyro_vae.inference.inputs import Inputs
+    from pyro_vae.explaining.derivation_lines import Derivation
+    from pyro_vae.inference.engine.inputs import Inputs
 
 __all__ = ["Explanation", "explain"]
 

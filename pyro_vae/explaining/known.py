@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.inference.derivation import derive
-from pyro_vae.inference.inputs import count, encoder_side, run_program, take
-from pyro_vae.inference.local import fit_guide
+from pyro_vae.explaining.derivation import derive
+from pyro_vae.inference.engine.inputs import count, encoder_side, run_program, take
+from pyro_vae.inference.training.local import fit_guide
 from pyro_vae.models import LatentVariableModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pyro_vae.inference.derivation_lines import Derivation
-    from pyro_vae.inference.inputs import Inputs
+    from pyro_vae.explaining.derivation_lines import Derivation
+    from pyro_vae.inference.engine.inputs import Inputs
 
 __all__ = ["derivation_of", "in_double", "known_of", "one_datum"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pyro_vae.inference.derivation_lines import Step, Term
+    from pyro_vae.explaining.derivation_lines import Step, Term
 
 __all__ = ["aligned", "aligned_numbers", "numbers", "terms", "verdict", "written_out"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pyro_vae.files import write_whole
+from pyro_vae.disk.files import write_whole
 from pyro_vae.plots.style import BLUE, CLASS_COLOURS, GREEN, PURPLE, VERMILION
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ import torch
 
 from pyro_vae.data.sprites import SPRITE_FACTORS, Sprites
 from pyro_vae.errors import ProgramError, PyroVAEError, RunError
-from pyro_vae.inference.disentanglement import marginals_of
-from pyro_vae.inference.inputs import encoder_side, run_program
-from pyro_vae.inference.traces import is_point_mass, latent_sites, trace_of
+from pyro_vae.inference.engine.inputs import encoder_side, run_program
+from pyro_vae.inference.engine.traces import is_point_mass, latent_sites, trace_of
+from pyro_vae.inference.latents.disentanglement import marginals_of
 from pyro_vae.isolation import isolated
-from pyro_vae.loading import load_data, load_model
 from pyro_vae.models import VQVAE, MixtureModel
+from pyro_vae.stored.loading import load_data, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_vae.data import Dataset
-    from pyro_vae.inference.runs import Run
+    from pyro_vae.disk.runs import Run
 
 __all__ = [
     "CODEBOOK",

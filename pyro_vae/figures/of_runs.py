@@ -8,35 +8,34 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pyro_vae import inference, plots
+from pyro_vae.data.representatives import different_pairs, one_of_each
 from pyro_vae.errors import DataError
 from pyro_vae.explaining import derivation_of, in_double, known_of, one_datum
+from pyro_vae.explaining.em_view import e_step_view
 from pyro_vae.figures import fitted as needs
 from pyro_vae.figures.registry import figure
 from pyro_vae.formulas import described
-from pyro_vae.gallery import (
+from pyro_vae.inference.engine.inputs import take
+from pyro_vae.inference.latents.reconstruction import reconstruct
+from pyro_vae.inference.training.objectives import objective_named
+from pyro_vae.models import MixtureModel
+from pyro_vae.models.priors import StandardNormal
+from pyro_vae.pictures.decoded import (
     WITHOUT_PRIOR,
     decoded_draws,
-    different_pairs,
     draw_samples,
     interpolate,
     manifold,
     morph,
-    one_of_each,
     traverse,
 )
-from pyro_vae.held_out import hole_reference, measure_holes
-from pyro_vae.inference.em_view import e_step_view
-from pyro_vae.inference.inputs import take
-from pyro_vae.inference.objectives import objective_named
-from pyro_vae.inference.reconstruction import reconstruct
-from pyro_vae.models import MixtureModel
-from pyro_vae.models.priors import StandardNormal
+from pyro_vae.stored.measured import hole_reference, measure_holes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from pyro_vae.explaining.em_view import GuideView
     from pyro_vae.figures.fitted import Fitted
-    from pyro_vae.inference.em_view import GuideView
 
 __all__ = ["e_step_bars", "e_step_curve"]
 

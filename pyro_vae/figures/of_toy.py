@@ -12,15 +12,15 @@ from pyro import distributions as dist
 
 from pyro_vae import inference, plots
 from pyro_vae.explaining import derivation_of
+from pyro_vae.explaining.em_view import em_view, joint_view
 from pyro_vae.figures.registry import toy_figure
-from pyro_vae.inference.conjugate import ConjugateNormal
-from pyro_vae.inference.em_view import em_view, joint_view
+from pyro_vae.inference.engine.conjugate import ConjugateNormal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-    from pyro_vae.inference.derivation_lines import Derivation
+    from pyro_vae.explaining.derivation_lines import Derivation
 
 __all__ = ["TOY_SIZE", "toy_data", "training_bars"]
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from torch import nn
 
+from pyro_vae.disk.schema import arguments_of, named_settings
 from pyro_vae.errors import SettingError, UnknownNameError
-from pyro_vae.schema import arguments_of, named_settings
 from pyro_vae.spelling import parse_call
 
 if TYPE_CHECKING:

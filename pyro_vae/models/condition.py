@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from pyro_vae.disk.schema import named_settings
 from pyro_vae.errors import DataError
-from pyro_vae.schema import named_settings
 
 __all__ = ["Condition", "Covariates", "Labels"]
 

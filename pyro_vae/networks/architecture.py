@@ -14,10 +14,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final, runtime_checkable
 
+from pyro_vae.disk.schema import named_settings
 from pyro_vae.networks.layers import check_layers
 from pyro_vae.networks.mlp import MLP
 from pyro_vae.networks.table import FreeParameters
-from pyro_vae.schema import named_settings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

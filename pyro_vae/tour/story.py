@@ -8,10 +8,11 @@ import pandas as pd
 import torch
 
 from pyro_vae import inference, plots
-from pyro_vae.gallery import decoded_draws, different_pairs, interpolate
-from pyro_vae.held_out import measure_summary
-from pyro_vae.inference.holes import hole_summary
+from pyro_vae.data.representatives import different_pairs
+from pyro_vae.inference.latents.holes import hole_summary
 from pyro_vae.models import MixtureModel
+from pyro_vae.pictures.decoded import decoded_draws, interpolate
+from pyro_vae.stored.measured import measure_summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

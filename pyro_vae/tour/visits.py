@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyro_vae.held_out import measure_holes, measure_reconstruction, measured_run
-from pyro_vae.inference.sweep import fit_in
-from pyro_vae.loading import load_model
+from pyro_vae.inference.training.sweep import fit_in
 from pyro_vae.models import VQVAE, AutoregressiveCodes, LinearVAE, MixtureModel
+from pyro_vae.stored.loading import load_model
+from pyro_vae.stored.measured import measure_holes, measure_reconstruction, measured_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pyro_vae.data import Dataset
-    from pyro_vae.inference.reference import ReferenceDensity
-    from pyro_vae.inference.runs import Run
+    from pyro_vae.disk.runs import Run
+    from pyro_vae.inference.latents.reference import ReferenceDensity
     from pyro_vae.models import LatentVariableModel
     from pyro_vae.tour.stops import Plan, Stop
 
@@ -38,9 +38,9 @@ class Visit:
         Mean squared error per feature on the unit interval, and its standard error; None where
         there is no code to decode.
     results
-        What ``held_out.measured_run`` gave; None without log p(x).
+        What ``stored.measured.measured_run`` gave; None without log p(x).
     holes
-        What ``inference.holes.hole_test`` gave; None where there is no code to decode.
+        What ``inference.hole_test`` gave; None where there is no code to decode.
     """
 
     stop: Stop

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from pyro_vae.cli import derive as command
 from pyro_vae.cli.app import app
-from pyro_vae.inference.conjugate import ConjugateNormal
+from pyro_vae.inference.engine.conjugate import ConjugateNormal
 from tests.cli.test_commands import run
 
 SHORT = ("--epochs", 20, "--particles", 500)

@@ -10,10 +10,11 @@ import torch
 import xarray as xr
 
 import pyro_vae
-from pyro_vae import gallery, inference, models
+from pyro_vae import explaining, inference, models
 from pyro_vae.conversion import as_inputs
 from pyro_vae.data import Dataset
 from pyro_vae.models.likelihoods import Normal
+from pyro_vae.pictures import decoded
 from tests.conversion.kinds import KINDS, ROWS, plain
 
 
@@ -91,7 +92,9 @@ CASES = {
     "compare": lambda x: inference.compare(
         {"one": vae(), "two": linear()}, x, num_particles=5
     ).table.drop(columns="seconds"),
-    "derive": lambda x: str(inference.derive(linear().model, linear().guide, x, num_particles=20)),
+    "derive": lambda x: str(
+        explaining.derive(linear().model, linear().guide, x, num_particles=20)
+    ),
     "describe_data": lambda x: inference.describe_data(x, x)["fingerprint"],
     "elbo": pair("elbo", 3),
     "elbo_surgery": pair("elbo_surgery", 3),
@@ -149,9 +152,9 @@ CASES = {
         vae().model, vae().guide, x, 3, samples=samples()
     )["observed_data"],
     "explain": lambda x: str(pyro_vae.explain(linear(), x, num_particles=20)),
-    "interpolate": lambda x: gallery.interpolate(vae(), x, 2),
-    "traverse": lambda x: gallery.traverse(vae(), x),
-    "manifold": lambda x: gallery.manifold(vae(), 2, x=x),
+    "interpolate": lambda x: decoded.interpolate(vae(), x, 2),
+    "traverse": lambda x: decoded.traverse(vae(), x),
+    "manifold": lambda x: decoded.manifold(vae(), 2, x=x),
     "VAE.code": lambda x: vae().code(x),
     "VAE.posterior": lambda x: vae().posterior(x).mean,
     "VAE.initialise": lambda x: (lambda m: (m.initialise(x), m.decode(torch.zeros(1, 2)))[1])(

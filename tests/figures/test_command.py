@@ -69,7 +69,7 @@ def test_refusals_come_before_any_work(folder, tmp_path, monkeypatch):
 def test_a_failure_leaves_no_half_of_a_pair(tmp_path, monkeypatch):
     from matplotlib.figure import Figure
 
-    from pyro_vae.report import save_figures
+    from pyro_vae.pages.report import save_figures
 
     (tmp_path / "one.pdf").write_text("before")
     figure, save = Figure(), Figure.savefig

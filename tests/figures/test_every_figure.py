@@ -13,18 +13,19 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from scipy import stats
 
-from pyro_vae import data, fit, inference, plots, report
+from pyro_vae import data, fit, inference, plots
 from pyro_vae.errors import ProgramError, RunError, UnknownNameError
 from pyro_vae.figures import FIGURES, Fitted, figure_named, of_runs, of_toy, report_figures
-from pyro_vae.held_out import measure_run
 from pyro_vae.inference import Run
-from pyro_vae.latent_paths import grid_of_quantiles, spherical, straight
 from pyro_vae.models import VAE, VQVAE, Autoencoder, MixtureModel
 from pyro_vae.models.condition import Labels
 from pyro_vae.models.guides import MixtureOfNormals
 from pyro_vae.models.likelihoods import Binomial
 from pyro_vae.networks import Unamortised
-from pyro_vae.report import save_figures
+from pyro_vae.pages import report
+from pyro_vae.pages.report import save_figures
+from pyro_vae.pictures.paths import grid_of_quantiles, spherical, straight
+from pyro_vae.stored.measured import measure_run
 from tests.tolerances import STANDARD_ERRORS
 
 

@@ -11,10 +11,8 @@ from scipy.linalg import subspace_angles
 from sklearn import decomposition
 
 from pyro_vae.errors import ProgramError, UnknownNameError
-from pyro_vae.gallery import draw_samples
-from pyro_vae.held_out import measure_split
 from pyro_vae.inference import evaluate, fit, objective_named, reconstruct, reconstruction
-from pyro_vae.inference.weights import log_weights
+from pyro_vae.inference.engine.weights import log_weights
 from pyro_vae.models import (
     PCA,
     VAE,
@@ -31,6 +29,8 @@ from pyro_vae.models.autoencoders import (
 )
 from pyro_vae.models.likelihoods import Bernoulli, Binomial, Normal, Poisson
 from pyro_vae.networks import Convolutional, Dense
+from pyro_vae.pictures.decoded import draw_samples
+from pyro_vae.stored.measured import measure_split
 from tests.tolerances import STANDARD_ERRORS
 
 

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA, FactorAnalysis
 
 from pyro_vae.errors import DataError
 from pyro_vae.inference import evaluate, fit
-from pyro_vae.inference.diagnostics import active_directions, active_units
+from pyro_vae.inference.engine.diagnostics import active_directions, active_units
 from pyro_vae.models import LinearVAE, model_from_config
 from pyro_vae.models.guides import FullCovarianceNormal, LowRankNormal, MeanFieldNormal
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pyro_vae.inference.objectives import objective_named
+from pyro_vae.inference.training.objectives import objective_named
 from pyro_vae.models import VAE
 from pyro_vae.networks import Convolutional, Dense
 

@@ -18,10 +18,10 @@ from matplotlib.text import Text
 
 from pyro_vae import load_data, load_model
 from pyro_vae.errors import PyroVAEError
-from pyro_vae.held_out import further_results
 from pyro_vae.inference import Run
-from pyro_vae.inference.checkpoint import Checkpoint
+from pyro_vae.inference.evidence.checkpoint import Checkpoint
 from pyro_vae.inference.training.folder import TrainingFolder
+from pyro_vae.stored.measured import further_results
 from tests.robustness.children import command
 
 _SMALL = ("--limit", 4, "--particles", 20)

@@ -15,7 +15,7 @@ from unittest import mock
 import torch
 
 from pyro_vae.cli import main
-from pyro_vae.inference.checkpoint import Checkpoint
+from pyro_vae.inference.evidence.checkpoint import Checkpoint
 
 PLACES = ("half", "before", "after")
 

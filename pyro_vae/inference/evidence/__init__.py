@@ -1,8 +1,6 @@
-"""Estimates of log p(x), one method a file, one form of result."""
+"""log p(x), and what is made of it: bounds, the gap, comparisons, plans.
 
-from pyro_vae.inference.evidence.ais import ais, bdmc
-from pyro_vae.inference.evidence.importance import log_evidence
-from pyro_vae.inference.evidence.quadrature import quadrature
-from pyro_vae.inference.evidence.result import evidence_result
-
-__all__ = ["ais", "bdmc", "evidence_result", "log_evidence", "quadrature"]
+Estimators, one method a file and one form of result (``result``): ``importance``, ``ais``,
+``quadrature``. What reduces, judges and compares their numbers is here too: ``evaluate``,
+``trust``, ``certify``, ``gap``, ``compare``, ``planner``.
+"""

@@ -20,11 +20,11 @@ import xarray as xr
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import UnknownNameError
-from pyro_vae.inference.bounds import log_evidence_of
-from pyro_vae.inference.diagnostics import effective_sample_size
+from pyro_vae.inference.engine.bounds import log_evidence_of
+from pyro_vae.inference.engine.diagnostics import effective_sample_size
+from pyro_vae.inference.engine.inputs import count, take
+from pyro_vae.inference.evidence.latent_space import LatentSpace
 from pyro_vae.inference.evidence.result import evidence_result
-from pyro_vae.inference.inputs import count, take
-from pyro_vae.inference.latent_space import LatentSpace
 from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from pyro_vae.inference.inputs import Inputs
-    from pyro_vae.inference.traces import Program
+    from pyro_vae.inference.engine.inputs import Inputs
+    from pyro_vae.inference.engine.traces import Program
 
 __all__ = ["ais", "bdmc"]
 

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyro_vae.conversion import takes_data
-from pyro_vae.inference.bounds import jackknife_of, log_evidence_of
-from pyro_vae.inference.diagnostics import effective_sample_size, pareto_khat, pareto_smoothed
-from pyro_vae.inference.evaluate import reduce_weights
+from pyro_vae.inference.engine.bounds import jackknife_of, log_evidence_of
+from pyro_vae.inference.engine.diagnostics import (
+    effective_sample_size,
+    pareto_khat,
+    pareto_smoothed,
+)
+from pyro_vae.inference.engine.proposals import propose
+from pyro_vae.inference.engine.sampling import Sampling
+from pyro_vae.inference.evidence.evaluate import reduce_weights
 from pyro_vae.inference.evidence.result import evidence_result
-from pyro_vae.inference.proposals import propose
-from pyro_vae.inference.sampling import Sampling
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -26,14 +30,14 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from pyro_vae.inference.bounds import Estimate
-    from pyro_vae.inference.checkpoint import Checkpoint
-    from pyro_vae.inference.evaluate import Judge
-    from pyro_vae.inference.inputs import Inputs
-    from pyro_vae.inference.proposals import Proposal
-    from pyro_vae.inference.sampling import SamplingSettings
-    from pyro_vae.inference.traces import Program
-    from pyro_vae.inference.weights import LogWeights
+    from pyro_vae.inference.engine.bounds import Estimate
+    from pyro_vae.inference.engine.inputs import Inputs
+    from pyro_vae.inference.engine.proposals import Proposal
+    from pyro_vae.inference.engine.sampling import SamplingSettings
+    from pyro_vae.inference.engine.traces import Program
+    from pyro_vae.inference.engine.weights import LogWeights
+    from pyro_vae.inference.evidence.checkpoint import Checkpoint
+    from pyro_vae.inference.evidence.evaluate import Judge
 
 __all__ = ["MAX_PARTICLES", "log_evidence"]
 

@@ -16,9 +16,9 @@ import torch
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
+from pyro_vae.inference.engine.inputs import count, take
+from pyro_vae.inference.evidence.latent_space import LatentSpace
 from pyro_vae.inference.evidence.result import evidence_result
-from pyro_vae.inference.inputs import count, take
-from pyro_vae.inference.latent_space import LatentSpace
 from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from torch import Tensor
 
-    from pyro_vae.inference.inputs import Inputs
-    from pyro_vae.inference.traces import Program
+    from pyro_vae.inference.engine.inputs import Inputs
+    from pyro_vae.inference.engine.traces import Program
 
 __all__ = ["GridIntegrals", "grid_integrals", "quadrature"]
 

@@ -1,7 +1,6 @@
-"""The parts of ``fit``, in the order in which they act.
+"""Objectives, one a file, and the SVI loop that raises any of them.
 
-``settings`` what is asked, ``program`` what is trained, ``splits`` the data it is given,
-``folder`` the run that it is kept in, ``epochs`` the loop, ``steps`` the passes over the data,
-``validation`` the bound that the best weights are chosen by, ``state`` those weights and when to
-stop, ``progress`` the bar.
+``fit`` trains a pair and keeps it in a run, ``sweep`` fits one run of many, ``local`` a guide with
+parameters of its own for each datum; ``gradients`` compares objectives by the noise of their
+gradients.
 """

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import RunError, WriteError
-from pyro_vae.inference.devices import is_first_process
-from pyro_vae.inference.runs import Run
+from pyro_vae.inference.training.devices import is_first_process
 from pyro_vae.inference.training.state import TrainingState
 
 if TYPE_CHECKING:

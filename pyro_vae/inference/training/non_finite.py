@@ -9,7 +9,7 @@ import torch
 from pyro import poutine
 
 from pyro_vae.errors import NonFiniteLossError
-from pyro_vae.inference.inputs import Inputs, run_program
+from pyro_vae.inference.engine.inputs import Inputs, run_program
 
 if TYPE_CHECKING:
     from torch import nn

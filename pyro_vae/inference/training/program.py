@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.inference.inputs import run_program, take
+from pyro_vae.inference.engine.inputs import run_program, take
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pyro_vae.inference.inputs import Inputs
+    from pyro_vae.inference.engine.inputs import Inputs
     from pyro_vae.inference.training.splits import Splits
 
 __all__ = [

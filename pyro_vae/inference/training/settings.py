@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from pyro_vae.disk.sealed import checksum
 from pyro_vae.errors import UnknownNameError
-from pyro_vae.sealed import checksum
 
 if TYPE_CHECKING:
     from pyro.infer import ELBO
 
-from pyro_vae.inference.objectives import objective_name
+from pyro_vae.inference.training.objectives import objective_name
 
 __all__ = ["SCHEDULES", "Schedule", "TrainingSettings", "multiplier_of", "schedule_name"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_vae.conversion import as_inputs, own_dtype
 from pyro_vae.data import Dataset
-from pyro_vae.inference.inputs import Inputs, take
+from pyro_vae.inference.engine.inputs import Inputs, take
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from pyro_vae.inference.inputs import Inputs, count, run_program, take
+from pyro_vae.inference.engine.inputs import Inputs, count, run_program, take
 from pyro_vae.inference.training.non_finite import non_finite
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pyro_vae.inference.inputs import Inputs, count, take
+from pyro_vae.inference.engine.inputs import Inputs, count, take
 from pyro_vae.isolation import isolated
 
 if TYPE_CHECKING:

@@ -1,0 +1,123 @@
+"""Posterior, predictions and data of a pair as one ArviZ ``InferenceData``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import xarray as xr
+
+from pyro_vae.conversion import takes_data
+from pyro_vae.inference.checking.posterior import Method, named_axes, posterior_samples
+from pyro_vae.inference.checking.predictive import (
+    log_likelihood,
+    posterior_predictive,
+    prior_draws,
+)
+from pyro_vae.inference.engine.inputs import count, take
+from pyro_vae.inference.engine.traces import observed_sites, structure_of, trace_of, values_of
+from pyro_vae.isolation import isolated
+from pyro_vae.on_demand import library
+from pyro_vae.verbs import verb
+
+if TYPE_CHECKING:
+    import arviz as az
+
+    from pyro_vae.inference.engine.inputs import Inputs
+    from pyro_vae.inference.engine.traces import Program
+
+__all__ = ["to_inference_data"]
+
+_NOT_A_CHAIN = (
+    "independent draws, not a Markov chain: R-hat and the effective sample size of a chain do not "
+    "apply; see ess and khat, of the weights, in sample_stats"
+)
+
+
+@verb
+@takes_data("x")
+def to_inference_data(
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    num_samples: int = 1000,
+    method: Method = "importance",
+    *,
+    samples: xr.Dataset | None = None,
+    seed: int = 0,
+    data_plate: str | None = None,
+    **settings: Any,
+) -> az.InferenceData:
+    """Everything that ArviZ draws and tabulates, with named dimensions.
+
+    Parameters
+    ----------
+    model, guide, x, num_samples, method, seed, data_plate
+        As for ``posterior_samples``.
+    samples
+        What ``posterior_samples`` returned, where it has been called already.
+    **settings
+        Other arguments of ``posterior_samples``.
+
+    Returns
+    -------
+    InferenceData
+        Groups ``posterior``, ``posterior_predictive``, ``log_likelihood`` (nats per datum),
+        ``sample_stats``, ``prior``, ``prior_predictive``, ``observed_data`` and, for inputs
+        that are not observed, ``constant_data``. Dimensions ``(chain, draw, datum, latent)``
+        and ``(..., features)`` where there is one vector; else named by site. For draws that
+        are no Markov chain, ``sample_stats`` holds their ``log_weights``, ``log_guide``,
+        ``lp`` = log p(x, z), ``ess`` and ``khat``, and no diagnostic of MCMC.
+    """
+    if samples is None:
+        samples = posterior_samples(
+            model, guide, x, num_samples, method, seed=seed, data_plate=data_plate, **settings
+        )
+    latent = list(samples.attrs["latent_sites"])
+    posterior = samples[latent]
+    stats = samples.drop_vars(latent)
+    if samples.attrs["method"] != "hmc":
+        note = {"method": samples.attrs["method"], "mcmc_diagnostics": _NOT_A_CHAIN}
+        posterior, stats = posterior.assign_attrs(note), stats.assign_attrs(note)
+    prior, prior_predictive = prior_draws(
+        model, guide, x, samples.sizes["draw"], seed=seed, data_plate=data_plate
+    )
+    groups: dict[str, Any] = {
+        "posterior": posterior,
+        "posterior_predictive": posterior_predictive(
+            model, guide, x, samples, seed=seed, data_plate=data_plate
+        ),
+        "log_likelihood": log_likelihood(model, guide, x, samples, data_plate=data_plate),
+        "sample_stats": stats,
+        "prior": prior,
+        "prior_predictive": prior_predictive,
+        **_data(model, guide, x, data_plate),
+    }
+    return library("arviz").InferenceData(**groups)
+
+
+def _data(
+    model: Program, guide: Program, x: Inputs, data_plate: str | None
+) -> dict[str, xr.Dataset]:
+    """What is observed, as the sites hold it, and what else was given."""
+    with torch.no_grad(), isolated():
+        structure = structure_of(model, guide, take(x, slice(1)), True, data_plate)
+        sites = observed_sites(trace_of(model, x))
+    values = values_of(sites, structure, 1, count(x))
+    groups = {"observed_data": {name: value[0] for name, value in values.items()}}
+    if not isinstance(x, torch.Tensor):
+        given = {name: part for name, part in x.items() if name not in values}
+        if given:
+            groups["constant_data"] = given
+    return {
+        group: xr.Dataset(
+            {
+                name: (
+                    ("datum", *named_axes(name, part.dim() - 1, "features", len(parts) == 1)),
+                    part.detach().cpu().numpy(),
+                )
+                for name, part in parts.items()
+            }
+        )
+        for group, parts in groups.items()
+    }

@@ -1,0 +1,143 @@
+"""Results so far of a long measurement, kept on disk so that it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from pyro_vae.disk.files import make_folder
+from pyro_vae.disk.sealed import read_netcdf, write_netcdf
+from pyro_vae.errors import RunError
+from pyro_vae.inference.engine.inputs import Inputs, count, take
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["ONLY_COST", "Checkpoint", "in_blocks", "key_of"]
+
+#: Settings that decide time, memory or place, and no number.
+ONLY_COST = frozenset({"checkpoint", "chunk_size", "data_root", "memory_limit", "progress"})
+
+
+def key_of(*functions: Callable[..., Any], **given: object) -> str:
+    """What decides the numbers of a measurement, as text: every setting but ``ONLY_COST``.
+
+    Parameters
+    ----------
+    *functions
+        The functions that the settings pass through, the outermost first, for their defaults.
+    **given
+        The settings that were given, and whatever else tells one measurement from another.
+    """
+    settings: dict[str, Any] = {}
+    for function in reversed(functions):
+        parameters = inspect.signature(function).parameters.values()
+        settings |= {p.name: p.default for p in parameters if p.default is not p.empty}
+    settings |= given
+    named = {name: value for name, value in settings.items() if name not in ONLY_COST}
+    return json.dumps(named, sort_keys=True, default=repr)
+
+
+class Checkpoint:
+    """A file with the first rows of what is being measured.
+
+    Parameters
+    ----------
+    path
+        The netCDF file.
+    key
+        What decides the numbers, as text; a file with another key is of another measurement,
+        and is not read.
+    interval
+        Seconds between two writings.
+    """
+
+    def __init__(self, path: Path, key: str, *, interval: float = 20.0) -> None:
+        self.path = path
+        self.key = key
+        self.interval = interval
+        self._written = time.monotonic()
+
+    def load(self) -> dict[str, list[np.ndarray]]:
+        """Arrays per datum by name; empty if there is nothing to go on from."""
+        if not self.path.is_file():
+            return {}
+        try:
+            found = read_netcdf(self.path, remedy="measure anew")
+        except RunError:
+            return {}  # broken: the measurement starts anew, and writes it whole
+        if found.attrs.get("key") != self.key:
+            return {}
+        return {str(name): list(part.values) for name, part in found.data_vars.items()}
+
+    def save(self, rows: dict[str, list[np.ndarray]], *, now: bool = False) -> None:
+        """Write the rows, if it is time to."""
+        if not rows or (not now and time.monotonic() - self._written < self.interval):
+            return
+        variables = {}
+        for name, parts in rows.items():
+            stacked = np.stack([np.asarray(part) for part in parts])
+            dims = ["datum", *(f"{name}_{axis}" for axis in range(1, stacked.ndim))]
+            variables[name] = (dims, stacked)
+        make_folder(self.path.parent)
+        write_netcdf(self.path, xr.Dataset(variables, attrs={"key": self.key}))
+        self._written = time.monotonic()
+
+    def clear(self) -> None:
+        """Remove the file: the measurement is complete."""
+        self.path.unlink(missing_ok=True)
+
+
+def in_blocks(
+    measure: Callable[[Inputs], xr.Dataset],
+    x: Inputs,
+    checkpoint: Checkpoint,
+    *,
+    size: int = 50,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """Measure data a block at a time, each block kept on disk as soon as it is done.
+
+    Parameters
+    ----------
+    measure
+        Results over ``datum`` for a block of data.
+    x
+        All the data.
+    checkpoint
+        Where the blocks are kept; it is cleared by whoever has kept the whole.
+    size
+        Data per block.
+    progress
+        Called with the number of data done and their total.
+
+    Returns
+    -------
+    Dataset
+        The blocks joined, with the attributes of the last; ``seconds`` is the sum over the
+        blocks that were measured now.
+    """
+    rows, seconds, total = checkpoint.load(), 0.0, count(x)
+    done = len(next(iter(rows.values()), []))
+    # What was complete when it was stopped has its last block again, for the attributes.
+    first = min(done // size, (total - 1) // size) * size
+    attributes: dict[str, Any] = {}
+    for start in range(first, total, size):
+        found = measure(take(x, slice(start, start + size)))
+        for name, part in found.data_vars.items():
+            rows[str(name)] = [*rows.get(str(name), [])[:start], *part.values]
+        checkpoint.save(rows, now=True)
+        attributes = dict(found.attrs)
+        seconds += float(attributes.get("seconds", 0.0))
+        if progress is not None:
+            progress(min(start + size, total), total)
+    joined = xr.Dataset({name: ("datum", np.asarray(parts)) for name, parts in rows.items()})
+    joined = joined.assign_coords(datum=np.arange(total))
+    joined.attrs.update(attributes | {"seconds": seconds})
+    return joined

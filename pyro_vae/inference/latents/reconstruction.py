@@ -1,0 +1,87 @@
+"""How well data come back from their codes: a number that every model with a code has.
+
+It is no log p(x), and a better reconstruction is no better model of the data: a wider code
+always reconstructs more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+import xarray as xr
+
+from pyro_vae.conversion import takes_data
+from pyro_vae.inference.engine.inputs import count, encoder_side, run_program, take
+from pyro_vae.verbs import verb
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pyro_vae.inference.engine.inputs import Inputs
+
+__all__ = ["Coder", "reconstruct", "reconstruction"]
+
+
+class Coder(Protocol):
+    """A module whose data have codes that can be decoded."""
+
+    def code(self, x: Tensor) -> Tensor:
+        """Code of each datum, ``(B, L)``."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Mean of p(x | z), ``(B, *event_shape)``."""
+
+
+@verb
+@takes_data("x", supported=False)
+def reconstruct(model: Coder, x: Inputs) -> Tensor:
+    """Data decoded from their own codes, ``(n, *event_shape)``; no gradient.
+
+    Parameters
+    ----------
+    model
+        Module with ``code`` and ``decode``.
+    x
+        Data, or named tensors of such: the code hears all but an exposure.
+    """
+    given = {} if isinstance(x, torch.Tensor) else {k: v for k, v in x.items() if k != "x"}
+    with torch.no_grad():
+        return model.decode(run_program(model.code, encoder_side(x)), **given)
+
+
+@verb
+@takes_data("x", supported=False)
+def reconstruction(
+    model: Coder, x: Inputs, *, scale: float = 1.0, chunk_size: int = 1024
+) -> xr.Dataset:
+    """Squared error of ``decode(code(x))`` per datum.
+
+    Parameters
+    ----------
+    model
+        Module with ``code`` and ``decode``, such as an autoencoder, a VAE or PCA.
+    x
+        Data ``(n, *event_shape)``, or named tensors of such.
+    scale
+        What x is multiplied by first: 1/16 brings counts up to 16 to the unit interval.
+    chunk_size
+        Data at a time; no effect on the result.
+
+    Returns
+    -------
+    Dataset
+        ``squared_error``, the mean over the D features of (scale (x_d - xhat_d))^2, dimension
+        ``datum``.
+    """
+    errors = []
+    for start in range(0, count(x), chunk_size):
+        part = take(x, slice(start, start + chunk_size))
+        data = part if isinstance(part, torch.Tensor) else part["x"]
+        difference = scale * (data - reconstruct(model, part)).double()
+        errors.append(difference.flatten(1).square().mean(1).cpu().numpy())
+    results = xr.Dataset({"squared_error": ("datum", np.concatenate(errors))})
+    results["squared_error"].attrs["units"] = "squared units of scale * x, mean over features"
+    results.attrs["scale"] = scale
+    return results

@@ -1,0 +1,397 @@
+"""A model of the package measured on the held-out part of its data, ready to be compared."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from pyro_vae import inference
+from pyro_vae.disk.sealed import checksum_of_arrays
+from pyro_vae.errors import DataError, ProgramError, RunError
+from pyro_vae.inference.engine.inputs import count, take, tensors
+from pyro_vae.inference.engine.sampling import Sampling, SamplingSettings
+from pyro_vae.inference.evidence.certify import ESTIMATORS
+from pyro_vae.inference.evidence.checkpoint import Checkpoint, in_blocks, key_of
+from pyro_vae.inference.evidence.compare import attach, describe_data
+from pyro_vae.inference.evidence.evaluate import reduce_weights
+from pyro_vae.stored.loading import load_data, load_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from typing import Unpack
+
+    import pandas as pd
+    import xarray as xr
+
+    from pyro_vae.data import Dataset
+    from pyro_vae.inference import Run
+    from pyro_vae.inference.latents.reference import ReferenceDensity
+    from pyro_vae.models import LatentVariableModel
+
+__all__ = [
+    "certify_run",
+    "further_results",
+    "gap_of_run",
+    "gap_sentence",
+    "hole_reference",
+    "measure_holes",
+    "measure_notes",
+    "measure_reconstruction",
+    "measure_run",
+    "measure_split",
+    "measure_summary",
+    "measured_run",
+    "require_gap_parts",
+]
+
+#: Pictures that the reference density of the hole test is fitted to, at most.
+_REFERENCE_ROWS = 10_000
+
+#: Data at which it is seen whether a setting bounds a parameter of p(x | z).
+_BOUND_ROWS = 500
+
+
+class MeasureSettings(SamplingSettings, total=False):
+    """What ``measure_split`` takes beside the model and the data."""
+
+    num_particles: int
+    iwae: Sequence[int]
+    progress: Callable[[int, int], None] | None
+
+
+class EstimateSettings(TypedDict, total=False):
+    """The numbers that ``inference.estimate`` takes."""
+
+    num_particles: int
+    num_temperatures: int
+    num_chains: int
+    seed: int
+
+
+def measure_run(
+    run: Run,
+    *,
+    data_root: Path | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    **settings: Unpack[MeasureSettings],
+) -> xr.Dataset:
+    """Measure a run on its own data, and keep the results in it.
+
+    Parameters
+    ----------
+    run
+        A run that was trained.
+    data_root
+        Folder with the data sets; see ``data.load``.
+    split, limit
+        Part of the data, and how many of it.
+    **settings
+        Other arguments of ``measure_split``.
+    """
+    with run.locked():
+        model, data = load_model(run), load_data(run, data_root=data_root)
+        asked, weights = _asked(split=split, limit=limit, **settings), run.weights_seal()
+        trained = float(run.metrics()["seconds"].iloc[-1])
+        checkpoint = Checkpoint(run.path / "evidence.partial.nc", f"{asked} {weights}")
+        if model.has_evidence:
+            held_out = _held_out(model.measured_as, data, split, limit)
+            checkpoint.key += f" {_seal_of_data(held_out)}"
+        results = measure_split(
+            model, data, split=split, limit=limit, checkpoint=checkpoint, **settings
+        )
+        results.attrs.update(seconds=trained, asked=asked)
+        run.write_results(results)
+        checkpoint.clear()
+    return results
+
+
+def certify_run(
+    run: Run,
+    estimators: Sequence[str],
+    *,
+    data_root: Path | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **numbers: Unpack[EstimateSettings],
+) -> inference.Certificate:
+    """Estimates of log p(x) of a run by several methods, kept in it as ``evidence-NAME.nc``.
+
+    Parameters
+    ----------
+    run, data_root, split, limit
+        As for ``measure_run``.
+    estimators
+        Names out of ``inference.evidence.certify.ESTIMATORS``.
+    progress
+        Called with the number of data done, over all the estimators, and their total.
+    **numbers
+        Particles, temperatures, chains and seed, as for ``inference.estimate``.
+    """
+    found, left_out = {}, {}
+    with run.locked():
+        model, data = load_model(run).measured_as, load_data(run, data_root=data_root)
+        x = _held_out(model, data, split, limit)
+        what = f"{run.weights_seal()} {_seal_of_data(x)}"
+        for index, name in enumerate(estimators):
+            asked = key_of(
+                in_blocks, inference.estimate, name=name, split=split, limit=limit, **numbers
+            )
+            checkpoint = Checkpoint(run.path / f"evidence-{name}.partial.nc", f"{asked} {what}")
+
+            def tell(done: int, total: int, index: int = index) -> None:
+                if progress is not None:
+                    progress(index * total + done, len(estimators) * total)
+
+            def block(part: Any, name: str = name) -> xr.Dataset:
+                return inference.estimate(name, model, part, **numbers)
+
+            try:
+                found[name] = in_blocks(block, x, checkpoint, progress=tell)
+            except ProgramError as error:
+                left_out[name] = str(error)
+                continue
+            found[name].attrs["asked"] = asked
+            run.write_results(found[name], f"evidence-{name}.nc")
+            checkpoint.clear()
+    return inference.Certificate(found, left_out)
+
+
+def gap_of_run(
+    run: Run,
+    *,
+    data_root: Path | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    num_particles: int = 5000,
+    steps: int = 1000,
+    progress: Callable[[int, int], None] | None = None,
+    **sampling: Unpack[SamplingSettings],
+) -> xr.Dataset:
+    """The gap of a run in its parts, kept in it as ``gap.nc``; see ``inference.gap_parts``."""
+    with run.locked():
+        model, data = require_gap_parts(run), load_data(run, data_root=data_root)
+        x = _held_out(model, data, split, limit)
+        parts = inference.gap_parts(
+            model, x, num_particles, steps=steps, progress=progress, **sampling
+        )
+        parts.attrs["asked"] = key_of(
+            inference.gap_parts,
+            inference.evaluate,
+            reduce_weights,
+            Sampling,
+            split=split,
+            limit=limit,
+            num_particles=num_particles,
+            steps=steps,
+            **sampling,
+        )
+        run.write_results(parts, "gap.nc")
+    return parts
+
+
+def require_gap_parts(run: Run) -> Any:
+    """The model of a run whose gap can be taken apart.
+
+    Raises
+    ------
+    ProgramError
+        If its guide cannot be given to one datum alone.
+    """
+    model = load_model(run).measured_as
+    if not hasattr(model, "unamortised"):
+        raise ProgramError(
+            f"--gap is not for {run.path.name}: a {type(model).__name__} has no form of its guide "
+            "with parameters of one datum, against which the encoder's share would be measured; "
+            "leave --gap out"
+        )
+    return model
+
+
+def further_results(run: Run) -> str:
+    """What else a run holds beside ``evidence.nc``: other estimates, and the gap taken apart."""
+    found = {}
+    for name in ESTIMATORS:
+        if (run.path / f"evidence-{name}.nc").is_file():
+            found[name] = run.results(f"evidence-{name}.nc")
+    lines = [str(inference.Certificate(found, {}))] if found else []
+    if (run.path / "gap.nc").is_file():
+        lines.append(gap_sentence(run.results("gap.nc")))
+    return "\n".join(lines)
+
+
+def gap_sentence(parts: xr.Dataset) -> str:
+    """The parts of the gap in words."""
+    whole, family, encoder = (
+        float(parts[name].mean()) for name in ("gap", "approximation_gap", "amortisation_gap")
+    )
+    return (
+        f"gap {whole:.3f} = approximation gap {family:.3f} (the family of the guide) + "
+        f"amortisation gap {encoder:.3f} (the encoder), nats per datum, at the best guide of each "
+        f"datum{'' if parts.attrs['converged'] else ', which has NOT converged'}"
+    )
+
+
+def _held_out(model: LatentVariableModel, data: Dataset, split: str, limit: int | None) -> Any:
+    """What a model takes of a split, its first so many rows."""
+    x: Any = getattr(data, split)
+    if model.inputs:
+        x = data.inputs(split, model.inputs)
+    x = take(x, slice(limit))
+    if count(x) == 0:
+        raise DataError(f"the {split} split of {data.name} is empty: choose another")
+    return x
+
+
+def measured_run(
+    run: Run,
+    *,
+    data_root: Path | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    **settings: Unpack[MeasureSettings],
+) -> xr.Dataset:
+    """Results of ``measure_run`` with these settings: those that the run has, or else new ones."""
+    try:
+        results = run.results()
+        if results.attrs.get("asked") == _asked(split=split, limit=limit, **settings):
+            return results
+    except RunError:
+        pass
+    return measure_run(run, data_root=data_root, split=split, limit=limit, **settings)
+
+
+def _asked(**settings: object) -> str:
+    """What decides the numbers of ``measure_run`` on one run, as text."""
+    return key_of(
+        measure_run,
+        measure_split,
+        inference.measure,
+        inference.evaluate,
+        reduce_weights,
+        Sampling,
+        **settings,
+    )
+
+
+def _seal_of_data(x: Any) -> str:
+    """Checksum of the data that are measured."""
+    return checksum_of_arrays(part.cpu().numpy() for part in tensors(x))
+
+
+def measure_split(
+    model: LatentVariableModel,
+    data: Dataset,
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    checkpoint: Checkpoint | None = None,
+    **settings: Unpack[MeasureSettings],
+) -> xr.Dataset:
+    """``inference.measure`` on a split, with what a comparison needs to know of the data.
+
+    Parameters
+    ----------
+    model, data
+        A model and its data set.
+    split
+        ``"train"``, ``"validation"`` or ``"test"``.
+    limit
+        Use the first so many data.
+    checkpoint
+        Where to keep what is done, and to go on from.
+    **settings
+        Other arguments of ``inference.measure``.
+
+    Raises
+    ------
+    DataError
+        If the split is empty.
+    """
+    if not model.has_evidence:
+        raise ProgramError(
+            f"{type(model).__name__} has no prior, so that log p(x) is not defined: `pyro-vae "
+            "report` shows its reconstructions; `pyro-vae tour` compares it with models that "
+            "have one"
+        )
+    model = model.measured_as
+    x = _held_out(model, data, split, limit)
+    results = attach(
+        inference.measure(model, x, checkpoint=checkpoint, **settings), describe_data(data, x)
+    )
+    results.attrs.update(data=data.name, split=str(split))
+    reached = getattr(model, "bounds_reached", None)
+    if reached is not None and model.amortised:
+        results.attrs["at_bounds"] = json.dumps(reached(take(x, slice(_BOUND_ROWS))))
+    return results
+
+
+def measure_reconstruction(
+    model: LatentVariableModel, data: Dataset, *, split: str = "test", limit: int | None = None
+) -> xr.Dataset:
+    """``inference.reconstruction`` on a split, counts brought to the unit interval.
+
+    Parameters
+    ----------
+    model, data, split, limit
+        As for ``measure_split``.
+    """
+    x = _held_out(model, data, split, limit)
+    return inference.reconstruction(model, x, scale=data.unit_scale)  # type: ignore[arg-type]
+
+
+def hole_reference(data: Dataset, *, seed: int = 0) -> ReferenceDensity:
+    """A density of the training pictures, on the unit interval, for ``measure_holes``."""
+    rows = data.epoch_train(0)[:_REFERENCE_ROWS]
+    return inference.fit_reference(data.unit_scale * rows, seed=seed)
+
+
+def measure_holes(
+    model: LatentVariableModel, data: Dataset, reference: ReferenceDensity, *, seed: int = 0
+) -> xr.Dataset:
+    """``inference.hole_test`` of a model of pictures alone, on the test split.
+
+    Parameters
+    ----------
+    model, data
+        A model with codes, and its data set.
+    reference
+        What ``hole_reference`` gave.
+    seed
+        Seed of pairs and draws.
+    """
+    return inference.hole_test(
+        model,  # type: ignore[arg-type]
+        data.epoch_train(0),
+        data.test,
+        reference=reference,
+        labels=None if data.labels is None else data.labels["test"],
+        scale=data.unit_scale,
+        seed=seed,
+    )
+
+
+def measure_notes(results: xr.Dataset) -> list[str]:
+    """Sentences on the units of the bounds, and on what is decided by a setting."""
+    notes = []
+    shift = float(results.attrs.get("log_jacobian", 0.0))
+    if shift:
+        notes.append(
+            f"log p(x) is the density of the data as they were fitted; in their original units "
+            f"every bound is {shift:+.3f} nats from these."
+        )
+    return notes + json.loads(results.attrs.get("at_bounds", "[]"))
+
+
+def measure_summary(results: xr.Dataset) -> pd.DataFrame:
+    """``inference.summary``, with bits per dimension where x is discrete."""
+    table = inference.summary(results)
+    if results.attrs["base_measure"] == "counting":
+        # A mass of 2^-b per feature: b = -log p(x) / (D log 2).
+        per_bit = results.attrs["num_features"] * math.log(2)
+        row = table.loc["log_evidence"] / per_bit
+        table.loc["bits_per_dim"] = [-row["mean"], row["mc_se"], row["sampling_se"]]
+    return table

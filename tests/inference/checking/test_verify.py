@@ -1,0 +1,109 @@
+"""The checks catch every planted fault by name, and pass what is right."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
+from scipy import integrate, stats
+
+from pyro_vae.inference import IWAE, log_evidence, verify
+from pyro_vae.inference.checking.known_models import known_models
+from tests.inference.checking import mutants
+
+KNOWN = {known.name: known for known in known_models(discrete=True)}
+
+
+@pytest.mark.parametrize("name", mutants.OBJECTIVES)
+def test_faulty_objective_is_caught_by_name(name):
+    make, check = mutants.OBJECTIVES[name]
+    report = verify(make(), seed=1)
+    assert check in {failed.name for failed in report.failed}
+    assert "FAILED" in str(report)
+
+
+@pytest.mark.parametrize("name", mutants.ESTIMATORS)
+def test_faulty_estimator_is_caught_by_name(name):
+    estimator, check = mutants.ESTIMATORS[name]
+    assert check in {failed.name for failed in verify(estimator, seed=1).failed}
+
+
+def test_fault_of_the_scale_alone_fails_that_check_alone():
+    """A precise name: an objective whose only fault is its scale fails nothing else."""
+    report = verify(mutants.tempered_by_the_plate(), seed=2)
+    assert [failed.name for failed in report.failed] == ["scale outside the logarithm"]
+
+
+@pytest.mark.parametrize(
+    "objective", [Trace_ELBO(), IWAE(5), TraceMeanField_ELBO()], ids=lambda o: type(o).__name__
+)
+def test_right_objectives_pass(objective):
+    report = verify(objective)
+    assert report.passed, str(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "subject", [Trace_ELBO(), IWAE(5), mutants.right_estimator], ids=["elbo", "iwae", "evidence"]
+)
+def test_what_is_right_never_fails(subject):
+    for seed in range(20):
+        report = verify(subject, seed=seed)
+        assert report.passed, str(report)
+
+
+def test_our_estimate_of_log_px_passes():
+    def ours(model, guide, x, num_particles):
+        results = log_evidence(model, guide, x, num_particles)
+        return torch.as_tensor(results["log_evidence"].values)
+
+    report = verify(ours)
+    assert report.passed, str(report)
+    assert "34 of 34 checks passed (seed 0" in str(report)
+
+
+def test_known_models_are_known_by_another_route():
+    x = KNOWN["conjugate normal"].x.numpy()
+    np.testing.assert_allclose(
+        KNOWN["conjugate normal"].log_px, stats.norm(0, math.sqrt(2)).logpdf(x), atol=1e-10
+    )
+    # E_q[log p(x, z)] + H(q), q = N(m, t^2): all normal integrals.
+    m, t = 0.3 * x, 0.9
+    expected = -0.5 * (2 * math.log(2 * math.pi) + m**2 + t**2 + (x - m) ** 2 + t**2)
+    expected += 0.5 * math.log(2 * math.pi * math.e * t**2)
+    np.testing.assert_allclose(KNOWN["conjugate normal"].elbo, expected, atol=1e-10)
+    mixed = 0.3 * stats.norm(-1.5, math.hypot(0.6, 1)).pdf(x)
+    mixed += 0.7 * stats.norm(1.0, math.hypot(0.8, 1)).pdf(x)
+    np.testing.assert_allclose(KNOWN["mixture of normals"].log_px, np.log(mixed), atol=1e-10)
+    # All eight values of x: their probabilities sum to one.
+    assert float(KNOWN["Bernoulli"].log_px.exp().sum()) == pytest.approx(1.0, abs=1e-10)
+    binary = KNOWN["binary latents"]
+    assert (binary.elbo < binary.log_px).all()
+    parts = [
+        (np.prod(np.where(z, [0.5, 0.3, 0.8], [0.5, 0.7, 0.2])), np.dot(z, [1.0, -2.0, 0.5]))
+        for z in np.ndindex(2, 2, 2)
+    ]
+    density = sum(share * stats.norm(mean, 1).pdf(x) for share, mean in parts)
+    np.testing.assert_allclose(binary.log_px, np.log(density), atol=1e-10)
+
+
+def test_linear_gaussian_elbo_by_integration():
+    known = KNOWN["linear-Gaussian"]
+    axis = torch.linspace(-8, 8, 401, dtype=torch.double)
+    z = torch.cartesian_prod(axis, axis).unsqueeze(1)
+    log_joint = known.prior.log_prob(z) + known.likelihood(z).log_prob(known.x)
+    log_q = known.posterior(known.x).log_prob(z)
+    terms = {"log_px": log_joint.exp(), "elbo": log_q.exp() * (log_joint - log_q)}
+    for name, density in terms.items():
+        grid = density.reshape(401, 401, -1).numpy()
+        total = integrate.simpson(integrate.simpson(grid, x=axis, axis=0), x=axis, axis=0)
+        got = np.log(total) if name == "log_px" else total
+        np.testing.assert_allclose(getattr(known, name), got, atol=1e-6)
+
+
+def test_what_is_neither_is_refused():
+    with pytest.raises(TypeError, match="subject got int"):
+        verify(3)
+    with pytest.raises(ValueError, match="num_particles got 1"):
+        verify(Trace_ELBO(), num_particles=1)
