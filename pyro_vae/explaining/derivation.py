@@ -28,6 +28,7 @@ from pyro_vae.inference.engine.bounds import log_evidence_of
 from pyro_vae.inference.engine.closed_kl import closed_kl, closed_kl_to_prior, sites_of_pair
 from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT, pareto_khat
 from pyro_vae.inference.engine.inputs import count, tensors
+from pyro_vae.inference.engine.sampling import Sampling, SamplingSettings
 from pyro_vae.inference.engine.traces import is_point_mass
 from pyro_vae.inference.engine.weights import stream_draws
 from pyro_vae.inference.evidence.importance import log_evidence
@@ -108,12 +109,12 @@ def derive(
         raise DataError(f"x has {count(x)} rows: a derivation is of one datum, as in x[:1]")
     if num_particles < 2:
         raise ValueError(f"num_particles got {num_particles}: an error needs 2 draws or more")
-    settings: dict[str, Any] = {
+    settings: SamplingSettings = {
         "enumerate_discrete": enumerate_discrete,
         "data_plate": data_plate,
         "seed": seed,
     }
-    draws = next(iter(stream_draws(model, guide, x, num_particles, **settings)))
+    draws = next(iter(stream_draws(model, guide, x, num_particles, Sampling(**settings))))
     pair = sites_of_pair(model, guide, x, enumerate_discrete, data_plate)
     if not draws.values:
         return _without_guide(pair, draws, log_px, seed)
@@ -138,7 +139,7 @@ class _Writer:
         draws: Draws,
         log_px: float | None,
         posterior: Any,
-        settings: dict[str, Any],
+        settings: SamplingSettings,
     ) -> None:
         self.model, self.guide, self.x, self.pair = model, guide, x, pair
         self.settings, self.posterior, self.draws = settings, posterior, draws
@@ -192,7 +193,13 @@ class _Writer:
             return self._term("evidence", float(log_px), 0.0, "closed form", *roles)
         try:
             self.grid = grid_integrals(
-                self.model, self.guide, self.x, tolerance=_GRID_TOLERANCE, **self.settings
+                self.model,
+                self.guide,
+                self.x,
+                tolerance=_GRID_TOLERANCE,
+                seed=self.settings["seed"],
+                enumerate_discrete=self.settings["enumerate_discrete"],
+                data_plate=self.settings["data_plate"],
             )
         except ProgramError as error:
             self.notes.append(f"No quadrature: {error}.")
@@ -203,7 +210,7 @@ class _Writer:
 
     def _sampled_evidence(self, roles: tuple[str, ...]) -> Term:
         """Importance-sampled log p(x), from other draws and, if it can be, a wider proposal."""
-        settings = {**self.settings, "seed": self.settings["seed"] + 1}
+        settings: SamplingSettings = {**self.settings, "seed": self.settings["seed"] + 1}
         size = 4 * len(self.log_q)
         for proposal in ("widened", "defensive"):
             try:
