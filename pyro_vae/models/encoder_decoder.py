@@ -79,7 +79,8 @@ class EncoderDecoder(LatentVariableModel):
         self, z: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
     ) -> TorchDistribution:
         """Likelihood p(x | z) for z of shape ``(..., L)``: event shape ``event_shape``."""
-        eta = self.decoder(self._join(z, condition))
+        # MCMC moves z in the type of log p(x | z), which is float64 for networks in float32.
+        eta = self.decoder(self._join(z.to(self.dtype), condition))
         return self.likelihood(eta) if exposure is None else self.likelihood(eta, exposure)
 
     def decode(

@@ -167,7 +167,8 @@ class HierarchicalVAE(LatentVariableModel):
             z = self.prior.sample(f"z{top}")
             for t in range(top - 1, 0, -1):
                 # decoders[t] maps z_{t+1} to the parameters of p(z_t | z_{t+1}).
-                z = pyro.sample(f"z{t}", self.layer_priors[t - 1](self.decoders[t](z)))
+                eta = self.decoders[t](z.to(self.dtype))
+                z = pyro.sample(f"z{t}", self.layer_priors[t - 1](eta))
             return pyro.sample("x", self.observation(z), obs=x)
 
     def guide(self, x: Tensor, num_data: int = 1) -> Tensor:
@@ -183,7 +184,7 @@ class HierarchicalVAE(LatentVariableModel):
 
     def observation(self, z: Tensor) -> TorchDistribution:
         """Likelihood p(x | z_1) for z_1 of shape ``(..., L_1)``."""
-        return self.likelihood(self.decoders[0](z))
+        return self.likelihood(self.decoders[0](z.to(self.dtype)))
 
     @takes_data("x", gradients=True)
     def codes(self, x: Tensor) -> list[Tensor]:

@@ -14,6 +14,7 @@ import torch
 import xarray as xr
 from pyro.infer import MCMC, NUTS
 from pyro.infer.autoguide.initialization import init_to_sample
+from pyro.poutine.messenger import Messenger
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError, UnknownNameError
@@ -189,7 +190,7 @@ def _nuts(
     for chain in range(num_chains):
         with isolated(sampling.seed * num_chains + chain):
             kernel = NUTS(
-                model,
+                _typed(model, {site["name"]: site["value"].dtype for site in sites}),
                 max_plate_nesting=structure.max_plate_nesting,
                 init_strategy=init_to_sample(),
             )
@@ -212,6 +213,29 @@ def _nuts(
         results[f"{name}_ess"] = arviz.ess(results[[name]])[name]
     results["diverging"] = (("chain", "draw"), diverging)
     return results
+
+
+class _Cast(Messenger):
+    """Gives a program its draws in the types that they would have had.
+
+    NUTS moves in the type of the log-density, which is float64 for networks in float32.
+    """
+
+    def __init__(self, types: dict[str, torch.dtype]) -> None:
+        super().__init__()
+        self.types = types
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        if msg["name"] in self.types:
+            msg["value"] = msg["value"].to(self.types[msg["name"]])
+
+
+def _typed(program: Program, types: dict[str, torch.dtype]) -> Program:
+    def typed(*args: Any, **kwargs: Any) -> Any:
+        with _Cast(types):
+            return program(*args, **kwargs)
+
+    return typed
 
 
 def _pad(value: Tensor, site: dict[str, Any], structure: Any) -> Tensor:

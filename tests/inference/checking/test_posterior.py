@@ -8,7 +8,9 @@ import pyro.distributions as dist
 import pytest
 import torch
 import xarray as xr
+from pyro.infer import MCMC, NUTS
 from scipy import stats
+from torch import nn
 
 from pyro_vae import plots
 from pyro_vae.errors import DataError, ProgramError, UnknownNameError
@@ -25,6 +27,7 @@ from pyro_vae.inference import (
 )
 from pyro_vae.inference.checking.calibration import uniformity
 from pyro_vae.models import VAE, HierarchicalVAE
+from pyro_vae.models.likelihoods import Bernoulli
 from tests.oracles import LinearGaussian
 from tests.tolerances import STANDARD_ERRORS
 
@@ -92,6 +95,49 @@ def test_nuts_has_the_posteriors_moments():
     assert np.abs(z_scores).max() < STANDARD_ERRORS
     pooled = (samples["z"].values - MEAN[:3]).reshape(-1, 2)
     assert np.abs(np.cov(pooled.T) - ORACLE.posterior_cov).max() < 0.06
+
+
+class Float32Pair(nn.Module):
+    """A user's network in float32 under a likelihood of ours, whose log p(x | z) is float64."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.network = nn.Linear(2, 3)
+        self.likelihood = Bernoulli()
+        self.likelihood.build((3,))
+
+    def model(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            pyro.sample("x", self.likelihood(self.network(z)), obs=x)
+
+    def guide(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: VAE((3,), 2, encoder=(4,), decoder=(4,)),
+        lambda: HierarchicalVAE((3,), (2, 2), hidden=((4,), (4,))),
+        Float32Pair,
+    ],
+)
+def test_nuts_runs_on_networks_in_float32(make):
+    pair = make()
+    x = torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]])
+    settings = {"num_chains": 1, "warmup_steps": 5}
+    samples = posterior_samples(pair.model, pair.guide, x, 5, "hmc", **settings)
+    assert all(np.isfinite(samples[name].values).all() for name in samples.attrs["latent_sites"])
+
+
+def test_pyros_own_nuts_runs_on_a_vae_in_float32():
+    vae = VAE((3,), 2, encoder=(4,), decoder=(4,))
+    mcmc = MCMC(NUTS(vae.model), 3, 2, disable_progbar=True)
+    mcmc.run(torch.ones(2, 3))
+    assert mcmc.get_samples()["z"].shape == (3, 2, 2)
 
 
 def plated_model(k, x):
