@@ -33,7 +33,7 @@ _NAMES = {
     "gap": "pyro_vae.inference.evidence.gap",
     "load_data": "pyro_vae.stored.loading",
     "load_model": "pyro_vae.stored.loading",
-    "log_evidence": "pyro_vae.inference.evidence",
+    "log_evidence": "pyro_vae.inference.evidence.importance",
     "log_weights": "pyro_vae.inference.engine.weights",
     "summary": "pyro_vae.inference.evidence.evaluate",
 }
