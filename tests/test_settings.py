@@ -25,7 +25,7 @@ def small_fit(**settings):
 
 
 def small_evaluate(**settings):
-    return inference.evaluate(PAIR.model, PAIR.guide, X, **{"num_particles": 30, **settings})
+    return inference.evaluate((PAIR.model, PAIR.guide), X, **{"num_particles": 30, **settings})
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def images():
 
 
 def results():
-    return inference.evaluate(PAIR.model, PAIR.guide, X, 50)
+    return inference.evaluate((PAIR.model, PAIR.guide), X, 50)
 
 
 def drawn_log_weights():
@@ -116,7 +116,6 @@ CALLS = {
     "log_evidence": pair("log_evidence", num_particles=30),
     "log_likelihood": lambda: inference.log_likelihood(PAIR.model, PAIR.guide, X, samples()),
     "log_weights": drawn_log_weights,
-    "measure": lambda: inference.measure(small(), TABLE, 30),
     "moon": lambda: data.moon(0.5),
     "mutual_information_gap": lambda: inference.mutual_information_gap(
         small(), TABLE, {"species": torch.arange(len(TABLE)) % 3}
@@ -263,7 +262,7 @@ def _float64():
 def test_a_default_of_float64_is_no_obstacle():
     vae = small()
     fit(vae, TABLE, epochs=2, batch_size=8, progress=False)
-    found = inference.evaluate(vae.model, vae.guide, TABLE, 30)
+    found = inference.evaluate((vae.model, vae.guide), TABLE, 30)
     assert np.isfinite(found["log_evidence"].values).all()
     named = Dataset.from_tensors(TABLE.double())
     fit(MixtureModel(2, likelihood=Normal()), named, epochs=2, batch_size=8, progress=False)
@@ -272,5 +271,5 @@ def test_a_default_of_float64_is_no_obstacle():
 def test_training_in_float64_can_be_measured():
     vae = small()
     fit(vae, TABLE, epochs=2, batch_size=8, precision="64-true", progress=False)
-    found = inference.evaluate(vae.model, vae.guide, TABLE, 30)
+    found = inference.evaluate((vae.model, vae.guide), TABLE, 30)
     assert np.isfinite(found["log_evidence"].values).all()

@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from pyro_vae.inference.evidence.gap import gap_parts as gap_parts
     from pyro_vae.inference.evidence.importance import log_evidence as log_evidence
     from pyro_vae.inference.evidence.ladder import ladder as ladder
-    from pyro_vae.inference.evidence.measure import measure as measure
     from pyro_vae.inference.evidence.planner import ParticlePlan as ParticlePlan
     from pyro_vae.inference.evidence.planner import interval as interval
     from pyro_vae.inference.evidence.planner import plan_particles as plan_particles
@@ -121,7 +120,6 @@ _NAMES = {
     "log_evidence": "pyro_vae.inference.evidence.importance",
     "log_likelihood": "pyro_vae.inference.checking.predictive",
     "log_weights": "pyro_vae.inference.engine.weights",
-    "measure": "pyro_vae.inference.evidence.measure",
     "mutual_information_gap": "pyro_vae.inference.latents.disentanglement",
     "objective_named": "pyro_vae.inference.training.objectives",
     "pareto_khat": "pyro_vae.inference.engine.diagnostics",

@@ -14,7 +14,7 @@ from pyro_vae.inference.engine.sampling import Sampling, SamplingSettings
 from pyro_vae.inference.evidence.certify import ESTIMATORS
 from pyro_vae.inference.evidence.checkpoint import Checkpoint, in_blocks, key_of
 from pyro_vae.inference.evidence.compare import attach, describe_data
-from pyro_vae.inference.evidence.evaluate import reduce_weights
+from pyro_vae.inference.evidence.reductions import reduce_weights
 from pyro_vae.stored.loading import load_data, load_model
 
 if TYPE_CHECKING:
@@ -269,7 +269,6 @@ def _asked(**settings: object) -> str:
     return key_of(
         measure_run,
         measure_split,
-        inference.measure,
         inference.evaluate,
         reduce_weights,
         Sampling,
@@ -291,7 +290,7 @@ def measure_split(
     checkpoint: Checkpoint | None = None,
     **settings: Unpack[MeasureSettings],
 ) -> xr.Dataset:
-    """``inference.measure`` on a split, with what a comparison needs to know of the data.
+    """``inference.evaluate`` on a split, with what a comparison needs to know of the data.
 
     Parameters
     ----------
@@ -304,7 +303,7 @@ def measure_split(
     checkpoint
         Where to keep what is done, and to go on from.
     **settings
-        Other arguments of ``inference.measure``.
+        Other arguments of ``inference.evaluate``.
 
     Raises
     ------
@@ -320,7 +319,7 @@ def measure_split(
     model = model.measured_as
     x = _held_out(model, data, split, limit)
     results = attach(
-        inference.measure(model, x, checkpoint=checkpoint, **settings), describe_data(data, x)
+        inference.evaluate(model, x, checkpoint=checkpoint, **settings), describe_data(data, x)
     )
     results.attrs.update(data=data.name, split=str(split))
     reached = getattr(model, "bounds_reached", None)

@@ -103,7 +103,7 @@ def visit(
     seed
         Seed of draws and pairs.
     progress
-        As for ``inference.measure``.
+        As for ``inference.evaluate``.
     """
     model = load_model(run)
     coded = not isinstance(model, MixtureModel)

@@ -99,7 +99,10 @@ CASES = {
     "elbo": pair("elbo", 3),
     "elbo_surgery": pair("elbo_surgery", 3),
     "estimate": lambda x: inference.estimate("importance", vae(), x, num_particles=5),
-    "evaluate": pair("evaluate", 5, iwae=(1, 2)),
+    "evaluate": of_model("evaluate", 5, iwae=(1, 2)),
+    "evaluate, of a pair": lambda x: inference.evaluate(
+        (vae().model, vae().guide), x, 5, iwae=(1, 2)
+    ),
     "fit": fitted,
     "fit_guide": lambda x: (
         inference.fit_guide(vae().unamortised(x), x, steps=2, num_particles=2).elbo
@@ -121,7 +124,6 @@ CASES = {
     "log_evidence": pair("log_evidence", 5),
     "log_likelihood": lambda x: inference.log_likelihood(vae().model, vae().guide, x, samples()),
     "log_weights": pair("log_weights", 3),
-    "measure": of_model("measure", 5, iwae=(1, 2)),
     "mutual_information_gap": lambda x: inference.mutual_information_gap(
         vae(), x, {"v": [0, 1, 0, 1, 0, 1]}, num_draws=2
     ),

@@ -8,13 +8,12 @@ from pyro_vae import inference
 from pyro_vae.inference import Run
 from pyro_vae.inference.engine.sampling import Sampling
 from pyro_vae.inference.evidence.checkpoint import ONLY_COST, Checkpoint, in_blocks, key_of
-from pyro_vae.inference.evidence.evaluate import reduce_weights
+from pyro_vae.inference.evidence.reductions import reduce_weights
 from pyro_vae.stored import measured
 
 MEASURING = (
     measured.measure_run,
     measured.measure_split,
-    inference.measure,
     inference.evaluate,
     reduce_weights,
     Sampling,

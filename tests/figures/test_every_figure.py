@@ -297,7 +297,7 @@ def arguments_of(monkeypatch, plot, draw):
 def test_bars_and_steps_of_a_datum_are_in_their_order(fitted, monkeypatch):
     """L_b of the encoder's guide by 4,000 draws of the model in float32; 50 in the figure."""
     seen = fitted["vae"]
-    before = inference.evaluate(seen.model.model, seen.model.guide, seen.x[:1], 4000)
+    before = inference.evaluate((seen.model.model, seen.model.guide), seen.x[:1], 4000)
     spread = float(before["elbo_se"][0]) * math.sqrt(4000 / 50 + 1)
     draw = FIGURES["e-step-bars"].draw
     bars, _ = arguments_of(monkeypatch, "evidence_bars", lambda: draw(seen))

@@ -73,7 +73,7 @@ def test_intervals_through_the_engine():
     for results in (
         log_evidence(ORACLE.model, ORACLE.guide, x, 400),
         log_evidence(ORACLE.model, ORACLE.guide, x, 400, jackknife=True),
-        evaluate(ORACLE.model, ORACLE.guide, x, 400),
+        evaluate((ORACLE.model, ORACLE.guide), x, 400),
     ):
         found = interval(results)
         covered = int(((found["lower"] <= exact) & (exact <= found["upper"])).sum())
