@@ -97,7 +97,6 @@ CALLS = {
     "effective_sample_size": lambda: inference.effective_sample_size(drawn_log_weights()),
     "elbo": pair("elbo", num_particles=5),
     "elbo_surgery": pair("elbo_surgery", num_particles=5),
-    "estimate": lambda: inference.estimate("importance", small(), TABLE[:3]),
     "evaluate": results,
     "explain": lambda: pyro_vae.explain(small(), TABLE[:1], num_particles=50),
     "fit": lambda: fit(small(), TABLE, epochs=2, batch_size=8, progress=False),

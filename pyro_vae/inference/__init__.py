@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from pyro_vae.inference.evidence.ais import bdmc as bdmc
     from pyro_vae.inference.evidence.certify import Certificate as Certificate
     from pyro_vae.inference.evidence.certify import certify as certify
-    from pyro_vae.inference.evidence.certify import estimate as estimate
     from pyro_vae.inference.evidence.compare import Comparison as Comparison
     from pyro_vae.inference.evidence.compare import compare as compare
     from pyro_vae.inference.evidence.compare import compare_results as compare_results
@@ -103,7 +102,6 @@ _NAMES = {
     "effective_sample_size": "pyro_vae.inference.engine.diagnostics",
     "elbo": "pyro_vae.inference.evidence.evaluate",
     "elbo_surgery": "pyro_vae.inference.latents.surgery",
-    "estimate": "pyro_vae.inference.evidence.certify",
     "evaluate": "pyro_vae.inference.evidence.evaluate",
     "fit": "pyro_vae.inference.training.fit",
     "fit_guide": "pyro_vae.inference.training.local",

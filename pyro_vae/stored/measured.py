@@ -11,7 +11,7 @@ from pyro_vae.disk.sealed import checksum_of_arrays
 from pyro_vae.errors import DataError, ProgramError, RunError
 from pyro_vae.inference.engine.inputs import count, take, tensors
 from pyro_vae.inference.engine.sampling import Sampling, SamplingSettings
-from pyro_vae.inference.evidence.certify import ESTIMATORS
+from pyro_vae.inference.evidence.certify import ESTIMATORS, estimate
 from pyro_vae.inference.evidence.checkpoint import Checkpoint, in_blocks, key_of
 from pyro_vae.inference.evidence.compare import attach, describe_data
 from pyro_vae.inference.evidence.reductions import reduce_weights
@@ -62,7 +62,7 @@ class MeasureSettings(SamplingSettings, total=False):
 
 
 class EstimateSettings(TypedDict, total=False):
-    """The numbers that ``inference.estimate`` takes."""
+    """The numbers that ``inference.certify`` takes."""
 
     num_particles: int
     num_temperatures: int
@@ -129,7 +129,7 @@ def certify_run(
     progress
         Called with the number of data done, over all the estimators, and their total.
     **numbers
-        Particles, temperatures, chains and seed, as for ``inference.estimate``.
+        Particles, temperatures, chains and seed, as for ``inference.certify``.
     """
     found, left_out = {}, {}
     with run.locked():
@@ -138,7 +138,7 @@ def certify_run(
         what = f"{run.weights_seal()} {_seal_of_data(x)}"
         for index, name in enumerate(estimators):
             asked = key_of(
-                in_blocks, inference.estimate, name=name, split=split, limit=limit, **numbers
+                in_blocks, estimate, name=name, split=split, limit=limit, **numbers
             )
             checkpoint = Checkpoint(run.path / f"evidence-{name}.partial.nc", f"{asked} {what}")
 
@@ -147,7 +147,7 @@ def certify_run(
                     progress(index * total + done, len(estimators) * total)
 
             def block(part: Any, name: str = name) -> xr.Dataset:
-                return inference.estimate(name, model, part, **numbers)
+                return estimate(name, model, part, **numbers)
 
             try:
                 found[name] = in_blocks(block, x, checkpoint, progress=tell)

@@ -98,7 +98,6 @@ CASES = {
     "describe_data": lambda x: inference.describe_data(x, x)["fingerprint"],
     "elbo": pair("elbo", 3),
     "elbo_surgery": pair("elbo_surgery", 3),
-    "estimate": lambda x: inference.estimate("importance", vae(), x, num_particles=5),
     "evaluate": of_model("evaluate", 5, iwae=(1, 2)),
     "evaluate, of a pair": lambda x: inference.evaluate(
         (vae().model, vae().guide), x, 5, iwae=(1, 2)

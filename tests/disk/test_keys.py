@@ -8,6 +8,7 @@ from pyro_vae import inference
 from pyro_vae.inference import Run
 from pyro_vae.inference.engine.sampling import Sampling
 from pyro_vae.inference.evidence.checkpoint import ONLY_COST, Checkpoint, in_blocks, key_of
+from pyro_vae.inference.evidence.certify import estimate
 from pyro_vae.inference.evidence.reductions import reduce_weights
 from pyro_vae.stored import measured
 
@@ -62,7 +63,7 @@ def test_a_setting_that_is_added_later_is_in_the_key():
     assert key_of(measure) == key_of(measure, progress=print)
 
 
-@pytest.mark.parametrize("function", [inference.estimate, inference.gap_parts, in_blocks])
+@pytest.mark.parametrize("function", [estimate, inference.gap_parts, in_blocks])
 def test_every_number_of_the_other_measurements_is_in_their_keys(function):
     for entry in inspect.signature(function).parameters.values():
         if entry.default is inspect.Parameter.empty or entry.name in ONLY_COST:
