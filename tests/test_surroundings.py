@@ -132,7 +132,7 @@ CALLS = {
     "quadrature": pair("quadrature"),
     "reach": pair("reach", pilot=50),
     "reconstruct": lambda: inference.reconstruct(small(), TABLE),
-    "reconstruction": lambda: inference.reconstruction(small(), TABLE),
+    "reconstruction_error": lambda: inference.reconstruction_error(small(), TABLE),
     "sbc_ranks": lambda: inference.sbc_ranks(small().model, small().guide, 20, 9),
     "simulator": pair("simulator"),
     "stream_log_weights": lambda: list(

@@ -208,7 +208,7 @@ def _run(
     """A run's derivation, what its training has kept, and the E-step of the datum."""
     run = inference.Run.open(folder)
     fitted, data = load_model(run), load_data(run, data_root=data_root)
-    model = fitted.measured_as
+    model = fitted.evidence_model
     measured = (
         ""
         if model is fitted

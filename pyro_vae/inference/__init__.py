@@ -63,7 +63,9 @@ if TYPE_CHECKING:
     from pyro_vae.inference.latents.holes import hole_summary as hole_summary
     from pyro_vae.inference.latents.holes import hole_test as hole_test
     from pyro_vae.inference.latents.reconstruction import reconstruct as reconstruct
-    from pyro_vae.inference.latents.reconstruction import reconstruction as reconstruction
+    from pyro_vae.inference.latents.reconstruction import (
+        reconstruction_error as reconstruction_error,
+    )
     from pyro_vae.inference.latents.reference import ReferenceDensity as ReferenceDensity
     from pyro_vae.inference.latents.reference import fit_reference as fit_reference
     from pyro_vae.inference.latents.surgery import elbo_surgery as elbo_surgery
@@ -130,7 +132,7 @@ _NAMES = {
     "quadrature": "pyro_vae.inference.evidence.quadrature",
     "reach": "pyro_vae.inference.evidence.planner",
     "reconstruct": "pyro_vae.inference.latents.reconstruction",
-    "reconstruction": "pyro_vae.inference.latents.reconstruction",
+    "reconstruction_error": "pyro_vae.inference.latents.reconstruction",
     "sample_log_weights": "pyro_vae.inference.engine.weights",
     "sbc_ranks": "pyro_vae.inference.checking.calibration",
     "simulator": "pyro_vae.inference.checking.predictive",

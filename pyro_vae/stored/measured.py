@@ -42,8 +42,8 @@ __all__ = [
     "measure_run",
     "measure_split",
     "measure_summary",
-    "measured_run",
     "require_gap_parts",
+    "results_of_run",
 ]
 
 #: Pictures that the reference density of the hole test is fitted to, at most.
@@ -97,7 +97,7 @@ def measure_run(
         trained = float(run.metrics()["seconds"].iloc[-1])
         checkpoint = Checkpoint(run.path / "evidence.partial.nc", f"{asked} {weights}")
         if model.has_evidence:
-            held_out = _held_out(model.measured_as, data, split, limit)
+            held_out = _held_out(model.evidence_model, data, split, limit)
             checkpoint.key += f" {_seal_of_data(held_out)}"
         results = measure_split(
             model, data, split=split, limit=limit, checkpoint=checkpoint, **settings
@@ -133,13 +133,11 @@ def certify_run(
     """
     found, left_out = {}, {}
     with run.locked():
-        model, data = load_model(run).measured_as, load_data(run, data_root=data_root)
+        model, data = load_model(run).evidence_model, load_data(run, data_root=data_root)
         x = _held_out(model, data, split, limit)
         what = f"{run.weights_seal()} {_seal_of_data(x)}"
         for index, name in enumerate(estimators):
-            asked = key_of(
-                in_blocks, estimate, name=name, split=split, limit=limit, **numbers
-            )
+            asked = key_of(in_blocks, estimate, name=name, split=split, limit=limit, **numbers)
             checkpoint = Checkpoint(run.path / f"evidence-{name}.partial.nc", f"{asked} {what}")
 
             def tell(done: int, total: int, index: int = index) -> None:
@@ -201,7 +199,7 @@ def require_gap_parts(run: Run) -> Any:
     ProgramError
         If its guide cannot be given to one datum alone.
     """
-    model = load_model(run).measured_as
+    model = load_model(run).evidence_model
     if not hasattr(model, "unamortised"):
         raise ProgramError(
             f"--gap is not for {run.path.name}: a {type(model).__name__} has no form of its guide "
@@ -246,7 +244,7 @@ def _held_out(model: LatentVariableModel, data: Dataset, split: str, limit: int 
     return x
 
 
-def measured_run(
+def results_of_run(
     run: Run,
     *,
     data_root: Path | None = None,
@@ -316,7 +314,7 @@ def measure_split(
             "report` shows its reconstructions; `pyro-vae tour` compares it with models that "
             "have one"
         )
-    model = model.measured_as
+    model = model.evidence_model
     x = _held_out(model, data, split, limit)
     results = attach(
         inference.evaluate(model, x, checkpoint=checkpoint, **settings), describe_data(data, x)
@@ -331,7 +329,7 @@ def measure_split(
 def measure_reconstruction(
     model: LatentVariableModel, data: Dataset, *, split: str = "test", limit: int | None = None
 ) -> xr.Dataset:
-    """``inference.reconstruction`` on a split, counts brought to the unit interval.
+    """``inference.reconstruction_error`` on a split, counts brought to the unit interval.
 
     Parameters
     ----------
@@ -339,7 +337,7 @@ def measure_reconstruction(
         As for ``measure_split``.
     """
     x = _held_out(model, data, split, limit)
-    return inference.reconstruction(model, x, scale=data.unit_scale)  # type: ignore[arg-type]
+    return inference.reconstruction_error(model, x, scale=data.unit_scale)  # type: ignore[arg-type]
 
 
 def hole_reference(data: Dataset, *, seed: int = 0) -> ReferenceDensity:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pyro_vae.inference.training.sweep import fit_in
 from pyro_vae.models import VQVAE, AutoregressiveCodes, LinearVAE, MixtureModel
 from pyro_vae.stored.loading import load_model
-from pyro_vae.stored.measured import measure_holes, measure_reconstruction, measured_run
+from pyro_vae.stored.measured import measure_holes, measure_reconstruction, results_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ class Visit:
         Mean squared error per feature on the unit interval, and its standard error; None where
         there is no code to decode.
     results
-        What ``stored.measured.measured_run`` gave; None without log p(x).
+        What ``stored.measured.results_of_run`` gave; None without log p(x).
     holes
         What ``inference.hole_test`` gave; None where there is no code to decode.
     """
@@ -113,7 +113,7 @@ def visit(
         error = float(errors.mean()), float(errors.std(ddof=1) / math.sqrt(len(errors)))
         holes = measure_holes(model, data, reference, seed=seed)
     if model.has_evidence:
-        results = measured_run(
+        results = results_of_run(
             run,
             data_root=data_root,
             limit=limit,

@@ -137,7 +137,7 @@ CASES = {
     "quadrature": pair("quadrature", model=linear, tolerance=0.1),
     "reach": pair("reach", 50.0, pilot=25),
     "reconstruct": of_model("reconstruct"),
-    "reconstruction": of_model("reconstruction"),
+    "reconstruction_error": of_model("reconstruction_error"),
     "sample_log_weights": lambda x: (
         torch.manual_seed(0),
         inference.sample_log_weights(vae().model, vae().guide, x, 2)[0],

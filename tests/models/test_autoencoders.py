@@ -11,7 +11,7 @@ from scipy.linalg import subspace_angles
 from sklearn import decomposition
 
 from pyro_vae.errors import ProgramError, UnknownNameError
-from pyro_vae.inference import evaluate, fit, objective_named, reconstruct, reconstruction
+from pyro_vae.inference import evaluate, fit, objective_named, reconstruct, reconstruction_error
 from pyro_vae.inference.engine.weights import log_weights
 from pyro_vae.models import (
     PCA,
@@ -99,7 +99,7 @@ def test_linear_autoencoder_spans_the_principal_subspace():
     pca = decomposition.PCA(2).fit(x.numpy())
     weight = linear.decoder.output.weight.detach().numpy()
     assert np.degrees(subspace_angles(weight, pca.components_.T)).max() < 1.5
-    ours = float(reconstruction(linear, x)["squared_error"].mean())
+    ours = float(reconstruction_error(linear, x)["squared_error"].mean())
     best = np.square(x.numpy() - pca.inverse_transform(pca.transform(x.numpy()))).mean()
     assert best <= ours < 1.01 * best
 
@@ -395,7 +395,7 @@ def test_reconstruction_error_is_on_the_scale_that_was_asked_for():
     with torch.no_grad():
         by_hand = ((x - model.decode(model.code(x))) / 16).square().mean(1).numpy()
     for chunk_size in (3, 100):
-        results = reconstruction(model, x, scale=1 / 16, chunk_size=chunk_size)
+        results = reconstruction_error(model, x, scale=1 / 16, chunk_size=chunk_size)
         np.testing.assert_allclose(results["squared_error"].values, by_hand, rtol=1e-5)
 
 
@@ -406,6 +406,6 @@ def test_reconstructions_hear_an_exposure_in_the_decoder_alone():
         back = model.decode(model.code(x), exposure=exposure)
     given = {"x": x, "exposure": exposure}
     torch.testing.assert_close(reconstruct(model, given), back)
-    results = reconstruction(model, given, chunk_size=2)
+    results = reconstruction_error(model, given, chunk_size=2)
     by_hand = (x - back).square().mean(1)
     np.testing.assert_allclose(results["squared_error"].values, by_hand, rtol=1e-5)
