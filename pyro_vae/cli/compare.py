@@ -15,12 +15,13 @@ from rich.text import Text
 from pyro_vae import plots
 from pyro_vae.cli.options import DataRoot, Json, Limit, Particles, Seed
 from pyro_vae.cli.output import measuring, print_json, with_error
-from pyro_vae.inference import Run, compare_results
+from pyro_vae.disk.runs import Run
+from pyro_vae.inference.evidence import compare_results
 from pyro_vae.pages.report import save_figure
 from pyro_vae.stored.measured import results_of_run
 
 if TYPE_CHECKING:
-    from pyro_vae.inference import Comparison
+    from pyro_vae.inference.evidence import Comparison
 
 __all__ = ["compare", "print_comparison"]
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pyro_vae.data import Dataset
-    from pyro_vae.inference import Comparison
+    from pyro_vae.inference.evidence import Comparison
 
 __all__ = ["grid"]
 
@@ -191,7 +191,9 @@ def _by_measure(results: dict[str, xr.Dataset]) -> dict[str, Comparison]:
     groups: dict[str, dict[str, xr.Dataset]] = {}
     for name, result in results.items():
         groups.setdefault(str(result.attrs["base_measure"]), {})[name] = result
-    return {measure: inference.compare_results(group) for measure, group in groups.items()}
+    return {
+        measure: inference.evidence.compare_results(group) for measure, group in groups.items()
+    }
 
 
 def _conclude(

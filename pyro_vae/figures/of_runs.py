@@ -311,7 +311,7 @@ def _holes(fitted: Fitted) -> Figure:
     in_report=True,
 )
 def _mutual_information(fitted: Fitted) -> Figure:
-    found = inference.mutual_information_gap(
+    found = inference.latents.mutual_information_gap(
         fitted.model, fitted.data.epoch_train(0), fitted.factors, seed=fitted.seed
     )
     return plots.mutual_information_matrix(found)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pyro_vae.data import Dataset
-    from pyro_vae.inference import Run
+    from pyro_vae.disk.runs import Run
     from pyro_vae.inference.latents.reference import ReferenceDensity
     from pyro_vae.models import LatentVariableModel
 
@@ -117,7 +117,7 @@ def certify_run(
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     **numbers: Unpack[EstimateSettings],
-) -> inference.Certificate:
+) -> inference.evidence.Certificate:
     """Estimates of log p(x) of a run by several methods, kept in it as ``evidence-NAME.nc``.
 
     Parameters
@@ -155,7 +155,7 @@ def certify_run(
             found[name].attrs["asked"] = asked
             run.write_results(found[name], f"evidence-{name}.nc")
             checkpoint.clear()
-    return inference.Certificate(found, left_out)
+    return inference.evidence.Certificate(found, left_out)
 
 
 def gap_of_run(
@@ -215,7 +215,7 @@ def further_results(run: Run) -> str:
     for name in ESTIMATORS:
         if (run.path / f"evidence-{name}.nc").is_file():
             found[name] = run.results(f"evidence-{name}.nc")
-    lines = [str(inference.Certificate(found, {}))] if found else []
+    lines = [str(inference.evidence.Certificate(found, {}))] if found else []
     if (run.path / "gap.nc").is_file():
         lines.append(gap_sentence(run.results("gap.nc")))
     return "\n".join(lines)
@@ -329,7 +329,7 @@ def measure_split(
 def measure_reconstruction(
     model: LatentVariableModel, data: Dataset, *, split: str = "test", limit: int | None = None
 ) -> xr.Dataset:
-    """``inference.reconstruction_error`` on a split, counts brought to the unit interval.
+    """``inference.latents.reconstruction_error`` on a split, counts brought to the unit interval.
 
     Parameters
     ----------
@@ -337,19 +337,19 @@ def measure_reconstruction(
         As for ``measure_split``.
     """
     x = _held_out(model, data, split, limit)
-    return inference.reconstruction_error(model, x, scale=data.unit_scale)  # type: ignore[arg-type]
+    return inference.latents.reconstruction_error(model, x, scale=data.unit_scale)  # type: ignore[arg-type]
 
 
 def hole_reference(data: Dataset, *, seed: int = 0) -> ReferenceDensity:
     """A density of the training pictures, on the unit interval, for ``measure_holes``."""
     rows = data.epoch_train(0)[:_REFERENCE_ROWS]
-    return inference.fit_reference(data.unit_scale * rows, seed=seed)
+    return inference.latents.fit_reference(data.unit_scale * rows, seed=seed)
 
 
 def measure_holes(
     model: LatentVariableModel, data: Dataset, reference: ReferenceDensity, *, seed: int = 0
 ) -> xr.Dataset:
-    """``inference.hole_test`` of a model of pictures alone, on the test split.
+    """``inference.latents.hole_test`` of a model of pictures alone, on the test split.
 
     Parameters
     ----------
@@ -360,7 +360,7 @@ def measure_holes(
     seed
         Seed of pairs and draws.
     """
-    return inference.hole_test(
+    return inference.latents.hole_test(
         model,  # type: ignore[arg-type]
         data.epoch_train(0),
         data.test,

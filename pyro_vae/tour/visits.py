@@ -40,7 +40,7 @@ class Visit:
     results
         What ``stored.measured.results_of_run`` gave; None without log p(x).
     holes
-        What ``inference.hole_test`` gave; None where there is no code to decode.
+        What ``inference.latents.hole_test`` gave; None where there is no code to decode.
     """
 
     stop: Stop

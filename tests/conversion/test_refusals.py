@@ -231,7 +231,7 @@ def test_every_row_is_checked_against_the_support_before_the_work():
     for call in (
         lambda: inference.elbo(vae.model, vae.guide, x, 3),
         lambda: inference.evaluate(vae, x, 3),
-        lambda: inference.ais(vae.model, vae.guide, x, num_temperatures=3, num_chains=2),
+        lambda: inference.evidence.ais(vae.model, vae.guide, x, num_temperatures=3, num_chains=2),
         lambda: inference.quadrature(vae.model, vae.guide, x),
         lambda: pyro_vae.explain(vae, x),
     ):

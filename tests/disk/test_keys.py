@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from pyro_vae import inference
-from pyro_vae.inference import Run
+from pyro_vae.disk.runs import Run
 from pyro_vae.inference.engine.sampling import Sampling
 from pyro_vae.inference.evidence.certify import estimate
 from pyro_vae.inference.evidence.checkpoint import ONLY_COST, Checkpoint, in_blocks, key_of

@@ -11,9 +11,9 @@ import torch
 import xarray as xr
 
 from pyro_vae.disk import schema
+from pyro_vae.disk.runs import Run
 from pyro_vae.disk.sealed import read_json, read_tensors, write_json, write_tensors
 from pyro_vae.errors import PyroVAEError, RunError, SettingError
-from pyro_vae.inference import Run
 from pyro_vae.models import VAE, model_from_config
 from pyro_vae.stored.loading import load_data, load_model
 from pyro_vae.stored.measured import further_results, results_of_run

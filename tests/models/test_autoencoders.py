@@ -11,8 +11,10 @@ from scipy.linalg import subspace_angles
 from sklearn import decomposition
 
 from pyro_vae.errors import ProgramError, UnknownNameError
-from pyro_vae.inference import evaluate, fit, objective_named, reconstruct, reconstruction_error
+from pyro_vae.inference import evaluate, fit, reconstruct
 from pyro_vae.inference.engine.weights import log_weights
+from pyro_vae.inference.latents import reconstruction_error
+from pyro_vae.inference.training import objective_named
 from pyro_vae.models import (
     PCA,
     VAE,

@@ -12,6 +12,7 @@ from pyro.infer import SVI, Predictive, Trace_ELBO
 
 import pyro_vae
 from pyro_vae import data
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference import evaluate, fit, summary
 from pyro_vae.models import VQVAE, AutoregressiveCodes, model_from_config
@@ -191,7 +192,7 @@ def test_an_interrupted_run_resumes_to_the_bit(tmp_path):
         return vq, fit(vq, X, epochs=epochs, batch_size=16, run=folder, **how, progress=False)
 
     straight, _ = whole(tmp_path / "a", 6)
-    tensors = pyro_vae.inference.Run.open(tmp_path / "a").tensors("checkpoint.safetensors")[0]
+    tensors = Run.open(tmp_path / "a").tensors("checkpoint.safetensors")[0]
 
     vq = make(revive_below=0.9, decay=0.7)
     steps, update = 0, vq.codebook.update
@@ -210,7 +211,7 @@ def test_an_interrupted_run_resumes_to_the_bit(tmp_path):
     torch.testing.assert_close(
         dict(resumed.state_dict()), dict(straight.state_dict()), rtol=0, atol=0
     )
-    again = pyro_vae.inference.Run.open(tmp_path / "b").tensors("checkpoint.safetensors")[0]
+    again = Run.open(tmp_path / "b").tensors("checkpoint.safetensors")[0]
     torch.testing.assert_close(again, tensors, rtol=0, atol=0)
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 
 from pyro_vae.conversion import as_inputs, takes_data
 from pyro_vae.data import Dataset
@@ -23,6 +22,7 @@ from pyro_vae.errors import ComparisonError
 from pyro_vae.inference.engine.inputs import Inputs, take, tensors
 from pyro_vae.inference.evidence.evaluate import evaluate
 from pyro_vae.inference.evidence.trust import error_of_mean, trusted, withheld_note
+from pyro_vae.on_demand import library
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -330,7 +330,9 @@ def paired_difference(difference: np.ndarray, *errors: np.ndarray) -> Difference
         return Difference(mean, math.nan, mc, math.nan, math.nan)
     total = float(difference.std(ddof=1)) / math.sqrt(count)
     p_value = (
-        float(2 * stats.t.sf(abs(mean) / total, count - 1)) if total > 0 else float(mean == 0)
+        float(2 * library("scipy.stats").t.sf(abs(mean) / total, count - 1))
+        if total > 0
+        else float(mean == 0)
     )
     return Difference(mean, total, mc, _rest(total, mc), p_value)
 

@@ -13,8 +13,9 @@ from pyro.infer import RenyiELBO, Trace_ELBO
 from scipy import integrate, stats
 
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.inference import evaluate, iwae_bound, log_evidence, log_weights, summary
+from pyro_vae.inference import evaluate, log_evidence, log_weights, summary
 from pyro_vae.inference.engine.weights import sample_log_weights, stream_log_weights
+from pyro_vae.inference.evidence import iwae_bound
 from pyro_vae.inference.evidence.checkpoint import Checkpoint
 from pyro_vae.models import VAE, MixtureModel
 from pyro_vae.models.likelihoods import Bernoulli, Normal

@@ -12,7 +12,8 @@ from torch import nn
 
 from pyro_vae.data import Dataset
 from pyro_vae.errors import ComparisonError
-from pyro_vae.inference import active_directions, active_units, compare, evaluate
+from pyro_vae.inference import compare, evaluate
+from pyro_vae.inference.engine import active_directions, active_units
 from pyro_vae.inference.evidence.compare import (
     compare_results,
     describe_data,

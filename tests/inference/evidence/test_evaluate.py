@@ -6,7 +6,8 @@ import torch
 from scipy import stats
 
 from pyro_vae.errors import ProgramError
-from pyro_vae.inference import evaluate, fit_guide
+from pyro_vae.inference import evaluate
+from pyro_vae.inference.training import fit_guide
 from pyro_vae.models import PCA, VAE, LinearVAE, MixtureModel
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.networks import Unamortised

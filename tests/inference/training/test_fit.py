@@ -14,6 +14,7 @@ from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from safetensors.torch import load_file
 
 from pyro_vae.data import Dataset, load
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import (
     NonFiniteLossError,
     ProgramError,
@@ -21,7 +22,7 @@ from pyro_vae.errors import (
     SupportError,
     UnknownNameError,
 )
-from pyro_vae.inference import Run, evaluate, fit, summary
+from pyro_vae.inference import evaluate, fit, summary
 from pyro_vae.models import VAE, MixtureModel
 from pyro_vae.models.likelihoods import Bernoulli, Normal
 from pyro_vae.stored.loading import load_data, load_model

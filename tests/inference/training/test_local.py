@@ -8,7 +8,8 @@ import torch
 
 from pyro_vae.data import Dataset
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.inference import evaluate, fit, fit_guide
+from pyro_vae.inference import evaluate, fit
+from pyro_vae.inference.training import fit_guide
 from pyro_vae.models import PCA, VAE, Labels, model_from_config
 from pyro_vae.models.guides import FullCovarianceNormal, LowRankNormal, MeanFieldNormal
 from pyro_vae.models.likelihoods import Normal
