@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from pyro_vae import VAE, data, inference, load_data, load_model
+from pyro_vae.disk.runs import Run
 
 STAGES = [3**i for i in range(8)]
 
@@ -29,7 +30,7 @@ def paper_schedule() -> Callable[[float], float]:
     return multiplier
 
 
-def train(objective: str, options: argparse.Namespace) -> inference.Run:
+def train(objective: str, options: argparse.Namespace) -> Run:
     """Fit one model, or go on with its run, or find it done."""
     dataset = data.load(options.data, binarisation="dynamic", data_root=options.data_root)
     vae = VAE(
@@ -46,7 +47,7 @@ def train(objective: str, options: argparse.Namespace) -> inference.Run:
         run=folder,
         resume=(folder / "config.json").is_file(),
     )
-    return inference.Run.open(folder)
+    return Run.open(folder)
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-from pyro_vae import VAE, data, fit, gap, summary
+from pyro_vae import VAE, data, fit, summary
+from pyro_vae.inference import gap
 from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.priors import Prior
 

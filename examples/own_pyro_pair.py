@@ -7,7 +7,8 @@ import pyro
 import pyro.distributions as dist
 import torch
 
-from pyro_vae import gap, log_weights, summary
+from pyro_vae import summary
+from pyro_vae.inference import gap, log_weights
 
 
 def model(x: torch.Tensor) -> None:

@@ -8,7 +8,7 @@ def main() -> None:
     vae = VAE(digits.event_shape, latent_dim=8)
     vae.describe()
     fit(vae, digits, epochs=60, batch_size=32, schedule="cosine", seed=0)
-    results = evaluate(vae.model, vae.guide, digits.test, num_particles=2000)
+    results = evaluate(vae, digits.test, num_particles=2000)
     print(summary(results).round(3))
     print(results["gap"].to_series().describe().round(3))
 

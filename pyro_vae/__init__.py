@@ -10,11 +10,9 @@ if TYPE_CHECKING:
     from pyro_vae import inference as inference
     from pyro_vae import models as models
     from pyro_vae.explaining import explain as explain
-    from pyro_vae.inference.engine.weights import log_weights as log_weights
+    from pyro_vae.inference.evidence.compare import compare as compare
     from pyro_vae.inference.evidence.evaluate import evaluate as evaluate
     from pyro_vae.inference.evidence.evaluate import summary as summary
-    from pyro_vae.inference.evidence.gap import gap as gap
-    from pyro_vae.inference.evidence.importance import log_evidence as log_evidence
     from pyro_vae.inference.training.fit import fit as fit
     from pyro_vae.models import VAE as VAE
     from pyro_vae.models import MixtureModel as MixtureModel
@@ -27,14 +25,12 @@ __version__ = version("pyro-vae")
 _NAMES = {
     "VAE": "pyro_vae.models",
     "MixtureModel": "pyro_vae.models",
+    "compare": "pyro_vae.inference.evidence.compare",
     "evaluate": "pyro_vae.inference.evidence.evaluate",
     "explain": "pyro_vae.explaining",
     "fit": "pyro_vae.inference.training.fit",
-    "gap": "pyro_vae.inference.evidence.gap",
     "load_data": "pyro_vae.stored.loading",
     "load_model": "pyro_vae.stored.loading",
-    "log_evidence": "pyro_vae.inference.evidence",
-    "log_weights": "pyro_vae.inference.engine.weights",
     "summary": "pyro_vae.inference.evidence.evaluate",
 }
 

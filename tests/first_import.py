@@ -53,6 +53,7 @@ def verbs():
 
     # A file of that name does not take the verb's place.
     assert callable(pyro_vae.inference.fit)
+    assert callable(pyro_vae.inference.training.fit)
     for name in pyro_vae.__all__:
         getattr(pyro_vae, name)
     check_absent(*HEAVY)
@@ -62,7 +63,7 @@ def calls_that_need_more():
     import torch
 
     from pyro_vae import MixtureModel, data, fit
-    from pyro_vae.inference import pareto_khat
+    from pyro_vae.inference.engine import pareto_khat
     from pyro_vae.models import PCA
     from pyro_vae.models.likelihoods import StudentT
 

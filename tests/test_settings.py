@@ -9,7 +9,7 @@ import torch
 
 from pyro_vae import data, fit, inference
 from pyro_vae.errors import MissingDataError, SettingError
-from pyro_vae.inference import ConjugateNormal
+from pyro_vae.inference.engine import ConjugateNormal
 from pyro_vae.models import VAE, VQVAE, HierarchicalVAE, LinearVAE, MixtureModel
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.models.priors import StandardNormal
@@ -25,7 +25,7 @@ def small_fit(**settings):
 
 
 def small_evaluate(**settings):
-    return inference.evaluate(PAIR.model, PAIR.guide, X, **{"num_particles": 30, **settings})
+    return inference.evaluate((PAIR.model, PAIR.guide), X, **{"num_particles": 30, **settings})
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,18 @@ def test_in_a_process_of_its_own():
     subprocess.run([sys.executable, "-m", "tests.first_import"], check=True, cwd=root)
 
 
-@pytest.mark.parametrize("package", [pyro_vae, inference], ids=lambda package: package.__name__)
+WINGS = [getattr(inference, wing) for wing in inference._WINGS]
+
+
+@pytest.mark.parametrize(
+    "package", [pyro_vae, inference, *WINGS], ids=lambda package: package.__name__
+)
 def test_type_checkers_see_the_names_that_are_there(package):
     body = ast.parse(Path(package.__file__).read_text()).body
     (seen,) = (node.body for node in body if isinstance(node, ast.If))
     imported = {alias.asname: node.module for node in seen for alias in node.names}
-    where = dict.fromkeys(("data", "inference", "models"), package.__name__)
-    expected = {**(where if package is pyro_vae else {}), **package._NAMES}
+    inside = {pyro_vae: pyro_vae._ROOMS, inference: inference._WINGS}.get(package, ())
+    expected = {**dict.fromkeys(inside, package.__name__), **package._NAMES}
     assert imported == expected
     assert set(package.__all__) - {"__version__"} == set(expected)
 

@@ -17,7 +17,7 @@ from sklearn.datasets import load_iris
 import pyro_vae
 from pyro_vae import data, explaining, fit, inference
 from pyro_vae.data import Dataset
-from pyro_vae.inference import ConjugateNormal
+from pyro_vae.inference.engine import ConjugateNormal
 from pyro_vae.models import VAE, Autoencoder, HierarchicalVAE, LinearVAE, MixtureModel
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Normal
@@ -28,8 +28,12 @@ X = torch.linspace(-1, 1, 6, dtype=torch.double)
 TABLE = torch.tensor(load_iris().data[::10], dtype=torch.float32)
 
 
+WINGS = [getattr(inference, wing) for wing in inference._WINGS]
+
+
 def pair(name, **settings):
-    return lambda: getattr(inference, name)(PAIR.model, PAIR.guide, X, **settings)
+    (wing,) = (wing for wing in WINGS if name in wing.__all__)
+    return lambda: getattr(wing, name)(PAIR.model, PAIR.guide, X, **settings)
 
 
 def small(seed=0):
@@ -45,7 +49,7 @@ def images():
 
 
 def results():
-    return inference.evaluate(PAIR.model, PAIR.guide, X, 50)
+    return inference.evaluate((PAIR.model, PAIR.guide), X, 50)
 
 
 def drawn_log_weights():
@@ -53,13 +57,17 @@ def drawn_log_weights():
 
 
 def holes(model):
-    reference = inference.fit_reference(images(), num_components=(1,))
-    return inference.hole_test(model, images(), images(), reference=reference, num_draws=10)
+    reference = inference.latents.fit_reference(images(), num_components=(1,))
+    return inference.latents.hole_test(
+        model, images(), images(), reference=reference, num_draws=10
+    )
 
 
 def reversed_bdmc():
     latents = {"z": torch.zeros(6, dtype=torch.double)}
-    return inference.bdmc(PAIR.model, PAIR.guide, X, latents, num_temperatures=3, num_chains=2)
+    return inference.evidence.bdmc(
+        PAIR.model, PAIR.guide, X, latents, num_temperatures=3, num_chains=2
+    )
 
 
 def autoencoder():
@@ -67,8 +75,8 @@ def autoencoder():
 
 
 def checked_replicates():
-    replicates = inference.posterior_predictive(PAIR.model, PAIR.guide, X, samples())
-    return inference.predictive_p_values(X.numpy(), replicates["x"], {"mean": np.mean})
+    replicates = inference.checking.posterior_predictive(PAIR.model, PAIR.guide, X, samples())
+    return inference.checking.predictive_p_values(X.numpy(), replicates["x"], {"mean": np.mean})
 
 
 def snr():
@@ -78,54 +86,56 @@ def snr():
 
 
 CALLS = {
-    "active_directions": lambda: inference.active_directions(images()),
-    "active_units": lambda: inference.active_units(images()),
+    "active_directions": lambda: inference.engine.active_directions(images()),
+    "active_units": lambda: inference.engine.active_units(images()),
     "ais": pair("ais", num_temperatures=3, num_chains=2),
     "bdmc": reversed_bdmc,
-    "calibration_sentences": lambda: inference.calibration_sentences(
+    "calibration_sentences": lambda: inference.checking.calibration_sentences(
         inference.sbc_ranks(small().model, small().guide, 20, 9)
     ),
     "catalogue": data.catalogue,
     "certify": lambda: inference.certify(small(), TABLE[:3], estimators=["importance"]),
     "compare": lambda: inference.compare({"a": small(), "b": small(1)}, TABLE, num_particles=30),
-    "compare_holes": lambda: inference.compare_holes(holes(autoencoder()), holes(autoencoder())),
+    "compare_holes": lambda: inference.latents.compare_holes(
+        holes(autoencoder()), holes(autoencoder())
+    ),
     "compare_results": lambda: inference.compare(
         {"a": small(), "b": small(1)}, TABLE, num_particles=30
     ),
     "derive": lambda: explaining.derive(PAIR.model, PAIR.guide, X[:1], num_particles=50),
-    "describe_data": lambda: inference.describe_data(TABLE, TABLE),
-    "effective_sample_size": lambda: inference.effective_sample_size(drawn_log_weights()),
+    "describe_data": lambda: inference.evidence.describe_data(TABLE, TABLE),
+    "effective_sample_size": lambda: inference.engine.effective_sample_size(drawn_log_weights()),
     "elbo": pair("elbo", num_particles=5),
     "elbo_surgery": pair("elbo_surgery", num_particles=5),
-    "estimate": lambda: inference.estimate("importance", small(), TABLE[:3]),
     "evaluate": results,
     "explain": lambda: pyro_vae.explain(small(), TABLE[:1], num_particles=50),
     "fit": lambda: fit(small(), TABLE, epochs=2, batch_size=8, progress=False),
-    "fit_guide": lambda: inference.fit_guide(small().unamortised(TABLE), TABLE, steps=2),
-    "fit_reference": lambda: inference.fit_reference(images(), num_components=(1,)),
+    "fit_guide": lambda: inference.training.fit_guide(small().unamortised(TABLE), TABLE, steps=2),
+    "fit_reference": lambda: inference.latents.fit_reference(images(), num_components=(1,)),
     "gap": pair("gap", num_particles=30),
     "gap_parts": lambda: inference.gap_parts(small(), TABLE[:3], 30, steps=2),
     "gradient_snr": snr,
-    "hole_summary": lambda: inference.hole_summary(holes(autoencoder())),
+    "hole_summary": lambda: inference.latents.hole_summary(holes(autoencoder())),
     "hole_test": lambda: holes(autoencoder()),
-    "interval": lambda: inference.interval(results()),
+    "interval": lambda: inference.evidence.interval(results()),
     "iwae_bound": pair("iwae_bound", num_particles=(1, 5)),
     "ladder": pair("ladder", num_particles=20),
     "latent_report": pair("latent_report", num_particles=30),
     "load": lambda: data.load("digits", binarisation="stochastic"),
     "log_evidence": pair("log_evidence", num_particles=30),
-    "log_likelihood": lambda: inference.log_likelihood(PAIR.model, PAIR.guide, X, samples()),
+    "log_likelihood": lambda: inference.checking.log_likelihood(
+        PAIR.model, PAIR.guide, X, samples()
+    ),
     "log_weights": drawn_log_weights,
-    "measure": lambda: inference.measure(small(), TABLE, 30),
     "moon": lambda: data.moon(0.5),
-    "mutual_information_gap": lambda: inference.mutual_information_gap(
+    "mutual_information_gap": lambda: inference.latents.mutual_information_gap(
         small(), TABLE, {"species": torch.arange(len(TABLE)) % 3}
     ),
-    "objective_named": lambda: inference.objective_named("iwae-5"),
-    "pareto_khat": lambda: inference.pareto_khat(drawn_log_weights()),
-    "pareto_smoothed": lambda: inference.pareto_smoothed(drawn_log_weights()),
+    "objective_named": lambda: inference.training.objective_named("iwae-5"),
+    "pareto_khat": lambda: inference.engine.pareto_khat(drawn_log_weights()),
+    "pareto_smoothed": lambda: inference.engine.pareto_smoothed(drawn_log_weights()),
     "plan_particles": lambda: inference.plan_particles(drawn_log_weights()),
-    "posterior_predictive": lambda: inference.posterior_predictive(
+    "posterior_predictive": lambda: inference.checking.posterior_predictive(
         PAIR.model, PAIR.guide, X, samples()
     ),
     "posterior_samples": samples,
@@ -134,16 +144,16 @@ CALLS = {
     "quadrature": pair("quadrature"),
     "reach": pair("reach", pilot=50),
     "reconstruct": lambda: inference.reconstruct(small(), TABLE),
-    "reconstruction": lambda: inference.reconstruction(small(), TABLE),
+    "reconstruction_error": lambda: inference.latents.reconstruction_error(small(), TABLE),
     "sbc_ranks": lambda: inference.sbc_ranks(small().model, small().guide, 20, 9),
     "simulator": pair("simulator"),
     "stream_log_weights": lambda: list(
-        inference.stream_log_weights(PAIR.model, PAIR.guide, X, 20, prior_share=0.5)
+        inference.engine.stream_log_weights(PAIR.model, PAIR.guide, X, 20, prior_share=0.5)
     ),
     "summary": lambda: inference.summary(results()),
     "to_inference_data": pair("to_inference_data", num_samples=10, num_particles=50),
-    "verify": lambda: inference.verify(inference.IWAE(2), num_particles=2),
-    "widened": lambda: inference.widened(PAIR.guide),
+    "verify": lambda: inference.verify(inference.training.IWAE(2), num_particles=2),
+    "widened": lambda: inference.engine.widened(PAIR.guide),
 }
 
 #: They write to, or read from, a run; or draw from the current state, as their docstrings say.
@@ -197,7 +207,7 @@ def no_trace():
 
 def public_functions():
     found = {"derive": explaining.derive}
-    for module in (pyro_vae, inference, data):
+    for module in (pyro_vae, inference, *WINGS, data):
         for name in module.__all__:
             if inspect.isfunction(getattr(module, name)):
                 found[name] = getattr(module, name)
@@ -263,7 +273,7 @@ def _float64():
 def test_a_default_of_float64_is_no_obstacle():
     vae = small()
     fit(vae, TABLE, epochs=2, batch_size=8, progress=False)
-    found = inference.evaluate(vae.model, vae.guide, TABLE, 30)
+    found = inference.evaluate((vae.model, vae.guide), TABLE, 30)
     assert np.isfinite(found["log_evidence"].values).all()
     named = Dataset.from_tensors(TABLE.double())
     fit(MixtureModel(2, likelihood=Normal()), named, epochs=2, batch_size=8, progress=False)
@@ -272,5 +282,5 @@ def test_a_default_of_float64_is_no_obstacle():
 def test_training_in_float64_can_be_measured():
     vae = small()
     fit(vae, TABLE, epochs=2, batch_size=8, precision="64-true", progress=False)
-    found = inference.evaluate(vae.model, vae.guide, TABLE, 30)
+    found = inference.evaluate((vae.model, vae.guide), TABLE, 30)
     assert np.isfinite(found["log_evidence"].values).all()

@@ -15,12 +15,13 @@ from rich.text import Text
 from pyro_vae import plots
 from pyro_vae.cli.options import DataRoot, Json, Limit, Particles, Seed
 from pyro_vae.cli.output import measuring, print_json, with_error
-from pyro_vae.inference import Run, compare_results
+from pyro_vae.disk.runs import Run
+from pyro_vae.inference.evidence import compare_results
 from pyro_vae.pages.report import save_figure
-from pyro_vae.stored.measured import measured_run
+from pyro_vae.stored.measured import results_of_run
 
 if TYPE_CHECKING:
-    from pyro_vae.inference import Comparison
+    from pyro_vae.inference.evidence import Comparison
 
 __all__ = ["compare", "print_comparison"]
 
@@ -53,7 +54,7 @@ def compare(
     results = {}
     for name, run in zip(names, opened, strict=True):
         with measuring(f"measuring {name}", show=not as_json) as progress:
-            results[name] = measured_run(run, progress=progress, **settings)
+            results[name] = results_of_run(run, progress=progress, **settings)
     comparison = compare_results(results)
     if out is not None:
         save_figure(plots.model_comparison(comparison), out)

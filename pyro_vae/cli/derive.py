@@ -13,10 +13,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from pyro_vae import inference, plots
+from pyro_vae import plots
 from pyro_vae.cli.evaluate import Split
 from pyro_vae.cli.options import DataRoot, Json, Particles, Seed
 from pyro_vae.cli.output import print_json
+from pyro_vae.disk.runs import Run
 from pyro_vae.explaining import (
     derivation_of,
     in_double,
@@ -92,7 +93,7 @@ def derive(
         "versions": ", ".join(f"{n} {version(n)}" for n in ("pyro-vae", "pyro-ppl", "torch")),
         "Python": platform.python_version(),
     }
-    with nullcontext() if run is None or out is not None else inference.Run(run).locked():
+    with nullcontext() if run is None or out is not None else Run(run).locked():
         page, markdown = write_derivation(
             folder,
             title=title,
@@ -206,9 +207,9 @@ def _run(
     data_root: Path | None,
 ) -> tuple[str, Derivation, list[Chapter], Derivation | None, str]:
     """A run's derivation, what its training has kept, and the E-step of the datum."""
-    run = inference.Run.open(folder)
+    run = Run.open(folder)
     fitted, data = load_model(run), load_data(run, data_root=data_root)
-    model = fitted.measured_as
+    model = fitted.evidence_model
     measured = (
         ""
         if model is fitted

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
-from pyro_vae import inference
 from pyro_vae.cli.options import DataRoot, Json, Limit, MemoryMB, Particles, RunFolder, Seed
 from pyro_vae.cli.output import measuring, print_json, print_summary
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.inference.evidence.certify import ESTIMATORS
 from pyro_vae.inference.evidence.trust import withheld_note
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from pyro_vae.inference import Certificate
+    from pyro_vae.inference.evidence import Certificate
 
 __all__ = ["evaluate"]
 
@@ -76,7 +76,7 @@ def evaluate(
     for name in names:
         if name not in ESTIMATORS:
             raise UnknownNameError("estimator", name, ESTIMATORS)
-    opened = inference.Run.open(run)
+    opened = Run.open(run)
     if gap:
         require_gap_parts(opened)  # before the long work
     shared: dict[str, Any] = {

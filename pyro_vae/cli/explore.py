@@ -52,7 +52,7 @@ def explore(
     if run is not None:
         opened = Run.open(run)
         data = load_data(opened, data_root=data_root)
-        part = describe_run(load_model(opened).measured_as, data, name=run.resolve().name)
+        part = describe_run(load_model(opened).evidence_model, data, name=run.resolve().name)
         target = out or opened.path / "explore.html"
     make_folder(target.parent)
     with nullcontext() if run is None or out is not None else Run(run).locked():

@@ -21,6 +21,7 @@ from pyro_vae.cli.options import (
 )
 from pyro_vae.cli.output import print_json, training_line, training_summary
 from pyro_vae.cli.recipe import Recipe
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import RunError
 from pyro_vae.inference.training.devices import is_first_process
 from pyro_vae.inference.training.objectives import objective_of
@@ -118,7 +119,7 @@ def fit(
 
 def _plan_of(run: Path, data_root: Path | None) -> _Plan:
     """What a run was fitted by, with fresh weights."""
-    opened = inference.Run.open(run)
+    opened = Run.open(run)
     settings = opened.config()
     if settings["model"] is None:
         raise RunError(f"{run} holds a model made in Python: resume it there")

@@ -36,13 +36,13 @@ from pyro_vae.errors import PyroVAEError, RunError, WriteError
 from pyro_vae.inference.training.sweep import claimed_folder, fit_in
 from pyro_vae.pages.report import save_figure
 from pyro_vae.spelling import split_list
-from pyro_vae.stored.measured import measured_run
+from pyro_vae.stored.measured import results_of_run
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from pyro_vae.data import Dataset
-    from pyro_vae.inference import Comparison
+    from pyro_vae.inference.evidence import Comparison
 
 __all__ = ["grid"]
 
@@ -134,7 +134,7 @@ def grid(
                 console.print(f"failed {cell.name}: {error}", markup=False)
                 continue
             with measuring(f"measuring {cell.name}", show=not as_json) as progress:
-                results[cell.name] = measured_run(run, progress=progress, **measurement)
+                results[cell.name] = results_of_run(run, progress=progress, **measurement)
         _conclude(out, _by_measure(results), refused, as_json)
 
 
@@ -191,7 +191,9 @@ def _by_measure(results: dict[str, xr.Dataset]) -> dict[str, Comparison]:
     groups: dict[str, dict[str, xr.Dataset]] = {}
     for name, result in results.items():
         groups.setdefault(str(result.attrs["base_measure"]), {})[name] = result
-    return {measure: inference.compare_results(group) for measure, group in groups.items()}
+    return {
+        measure: inference.evidence.compare_results(group) for measure, group in groups.items()
+    }
 
 
 def _conclude(

@@ -122,7 +122,7 @@ def training_line(
     """
     goal = described(objective_of(model, objective))
     # A model measured as another is trained on something else than that one's ELBO.
-    has_elbo = model.has_evidence and model.measured_as is model
+    has_elbo = model.has_evidence and model.evidence_model is model
     trained = "ELBO" if has_elbo and goal.is_elbo else "objective"
     held_out = trained if goal.comparable or not has_elbo else "ELBO"
     text = (

@@ -20,6 +20,7 @@ from pyro_vae.cli.options import (
     overwrite_of,
 )
 from pyro_vae.cli.output import print_json, training_line, training_summary
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import RunError
 from pyro_vae.models import VQVAE, AutoregressiveCodes
 from pyro_vae.spelling import command_line
@@ -50,7 +51,7 @@ def prior(
 
     The new run holds the whole model: evaluate it and draw from it as from any other.
     """
-    opened = inference.Run.open(source)
+    opened = Run.open(source)
     first = load_model(opened)
     if not isinstance(first, VQVAE):
         family = opened.config()["model"]["model"]

@@ -130,7 +130,8 @@ def takes_data(
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Let arguments of a function be anything that can be converted: it is given tensors.
 
-    The argument ``model``, ``program`` or ``self`` says what the data are for. None stays.
+    The argument ``model``, ``program`` or ``self`` says what the data are for, of a pair
+    ``(model, guide)`` its first. None stays.
 
     Parameters
     ----------
@@ -158,6 +159,8 @@ def takes_data(
                 return function(*args, **kwargs)  # Python's own complaint
             given = bound.arguments
             program = next((given[n] for n in _PROGRAMS if n in given), None)
+            if isinstance(program, tuple):
+                program = program[0]  # of a pair (model, guide)
             outer = supported and "self" not in given
             for name in names:
                 if given.get(name) is None:

@@ -125,7 +125,7 @@ def explain(
     --------
     >>> import pyro_vae
     >>> import torch
-    >>> toy = pyro_vae.inference.ConjugateNormal()
+    >>> toy = pyro_vae.inference.engine.ConjugateNormal()
     >>> story = pyro_vae.explain(toy, torch.tensor([1.3], dtype=torch.double))
     >>> story.derivation.holds
     True

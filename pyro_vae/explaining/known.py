@@ -61,7 +61,7 @@ def derivation_of(
     """``derive`` with all that a module knows of itself filled in.
 
     The arguments are those of ``explain``, with one datum. A guide without amortisation is
-    first fitted to it; a model that is ``measured_as`` another is derived as that one.
+    first fitted to it; a model with another ``evidence_model`` is derived as that one.
     """
     settings: dict[str, Any] = {"num_particles": num_particles, "seed": seed}
     if guide is not None:
@@ -71,7 +71,7 @@ def derivation_of(
             "model got a program without a guide: give explain(model, x, guide=guide), or a "
             "module with both"
         )
-    model, x = in_double(getattr(model, "measured_as", model), x)
+    model, x = in_double(getattr(model, "evidence_model", model), x)
     if not getattr(model, "amortised", True):
         model = run_program(model.unamortised, encoder_side(x))
         fit_guide(model, x, seed=seed)

@@ -177,7 +177,7 @@ def _not_evaluated(fitted: Fitted) -> PyroVAEError | None:
 
 
 def _not_drawn(fitted: Fitted) -> str | None:
-    model = fitted.model.measured_as
+    model = fitted.model.evidence_model
     if isinstance(model, MixtureModel) or not model.has_evidence:
         return _kind(fitted)
     if not model.amortised:
@@ -191,7 +191,7 @@ def _sites(fitted: Fitted) -> list[Any]:
     """Distributions at the guide's sites, for one test datum."""
     one = {name: part[:1] for name, part in fitted.test.items()}
     with torch.no_grad(), isolated():
-        trace = trace_of(fitted.model.measured_as.guide, encoder_side(one))
+        trace = trace_of(fitted.model.evidence_model.guide, encoder_side(one))
     return [site["fn"] for site in latent_sites(trace)]
 
 
@@ -265,6 +265,6 @@ FACTORS = _need("known factors, normal posteriors", _no_factors)
 OWN_GUIDE = _need(
     "an encoder that a guide per datum can start from",
     lambda f: (
-        None if f.model.amortised and hasattr(f.model.measured_as, "unamortised") else _kind(f)
+        None if f.model.amortised and hasattr(f.model.evidence_model, "unamortised") else _kind(f)
     ),
 )

@@ -110,7 +110,7 @@ def _gap(fitted: Fitted) -> Figure:
     needs.DRAWN_GUIDE,
 )
 def _ladder(fitted: Fitted) -> Figure:
-    model = fitted.model.measured_as
+    model = fitted.model.evidence_model
     x = take(fitted.test, slice(_LADDER_DATA))
     bounds = inference.ladder(model.model, model.guide, x, _LADDER_PARTICLES, seed=fitted.seed)
     return plots.bound_ladder(bounds)
@@ -146,7 +146,7 @@ def _snr(fitted: Fitted) -> Figure:
     needs.NO_CONDITION,
 )
 def _calibration(fitted: Fitted) -> Figure:
-    model = fitted.model.measured_as
+    model = fitted.model.evidence_model
     ranks = inference.sbc_ranks(model.model, model.guide, _SIMULATIONS, seed=fitted.seed)
     return plots.sbc_histograms(ranks, max_latents=4)
 
@@ -311,7 +311,7 @@ def _holes(fitted: Fitted) -> Figure:
     in_report=True,
 )
 def _mutual_information(fitted: Fitted) -> Figure:
-    found = inference.mutual_information_gap(
+    found = inference.latents.mutual_information_gap(
         fitted.model, fitted.data.epoch_train(0), fitted.factors, seed=fitted.seed
     )
     return plots.mutual_information_matrix(found)
@@ -366,6 +366,6 @@ def e_step_bars(view: GuideView) -> Figure:
 def _guide_view(fitted: Fitted) -> GuideView:
     """The E-step of the first test datum, in float64."""
     one: Any = one_datum(fitted.test if fitted.model.inputs else fitted.x, 0)
-    model, one = in_double(fitted.model.measured_as, one)
+    model, one = in_double(fitted.model.evidence_model, one)
     before = derivation_of(model, one, num_particles=_E_STEP_PARTICLES, seed=fitted.seed)
     return e_step_view(model, one, before, steps=_E_STEPS, known=lambda: known_of(model, one))

@@ -1,6 +1,6 @@
 """Figures of a toy of which everything is known: z ~ N(0, 1), x | z ~ N(w z + b, s).
 
-They need no run. The toy is ``inference.ConjugateNormal`` on draws of x ~ Normal(-1, 2).
+They need no run. The toy is ``inference.engine.ConjugateNormal`` on draws of x ~ Normal(-1, 2).
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class LatentVariableModel(nn.Module):
         return True
 
     @property
-    def measured_as(self) -> LatentVariableModel:
+    def evidence_model(self) -> LatentVariableModel:
         """The model whose bounds and log p(x) stand for this one's: itself, as a rule."""
         return self
 

@@ -222,7 +222,7 @@ class VAE(EncoderDecoder):
         """The same model with free guide parameters for each of these data, no encoder.
 
         Prior, likelihood and decoder are shared, not copied. The parameters start at what the
-        encoder gives, or at zero where it has no row for a datum; ``inference.fit_guide``
+        encoder gives, or at zero where it has no row for a datum; ``inference.training.fit_guide``
         optimises them with the model held fixed.
 
         Parameters

@@ -66,7 +66,7 @@ def draw_samples(
         What a conditional model is given, by name; ``count`` rows each.
     """
     with torch.no_grad(), isolated(seed):
-        return model.measured_as.model(num_data=count, **(given or {}))
+        return model.evidence_model.model(num_data=count, **(given or {}))
 
 
 def decoded_draws(
@@ -90,7 +90,7 @@ def decoded_draws(
             images = model.decode(codes)  # type: ignore[operator]
         return images, WITHOUT_PRIOR
     with torch.no_grad(), isolated(seed):
-        trace = poutine.trace(model.measured_as.model).get_trace(num_data=count)
+        trace = poutine.trace(model.evidence_model.model).get_trace(num_data=count)
     return trace.nodes["x"]["fn"].mean, "Means of p(x | z) at z drawn from the prior."
 
 

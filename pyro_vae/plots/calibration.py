@@ -75,7 +75,7 @@ def posterior_predictive_checks(checks: xr.Dataset) -> Figure:
     Parameters
     ----------
     checks
-        What ``inference.predictive_p_values`` returned.
+        What ``inference.checking.predictive_p_values`` returned.
     """
     names = [str(name) for name in checks["statistic"].values]
     figure = Figure(figsize=(max(3.2, 2.4 * len(names)), 2.6))

@@ -22,7 +22,7 @@ def mutual_information_matrix(results: xr.Dataset) -> Figure:
     Parameters
     ----------
     results
-        What ``inference.mutual_information_gap`` returned.
+        What ``inference.latents.mutual_information_gap`` returned.
     """
     information = results["mutual_information"].transpose("latent", "factor").values
     entropy, gap = results["entropy"].values, results["gap"].values

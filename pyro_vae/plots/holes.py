@@ -34,7 +34,8 @@ def hole_scores(results: Mapping[str, xr.Dataset]) -> Figure:
     Parameters
     ----------
     results
-        What ``inference.hole_test`` returned for each model, by its name, on the same data.
+        What ``inference.latents.hole_test`` returned for each model, by its name, on the same
+        data.
     """
     names = list(results)
     rows = np.arange(len(names))

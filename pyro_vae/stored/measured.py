@@ -11,10 +11,10 @@ from pyro_vae.disk.sealed import checksum_of_arrays
 from pyro_vae.errors import DataError, ProgramError, RunError
 from pyro_vae.inference.engine.inputs import count, take, tensors
 from pyro_vae.inference.engine.sampling import Sampling, SamplingSettings
-from pyro_vae.inference.evidence.certify import ESTIMATORS
+from pyro_vae.inference.evidence.certify import ESTIMATORS, estimate
 from pyro_vae.inference.evidence.checkpoint import Checkpoint, in_blocks, key_of
 from pyro_vae.inference.evidence.compare import attach, describe_data
-from pyro_vae.inference.evidence.evaluate import reduce_weights
+from pyro_vae.inference.evidence.reductions import reduce_weights
 from pyro_vae.stored.loading import load_data, load_model
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pyro_vae.data import Dataset
-    from pyro_vae.inference import Run
+    from pyro_vae.disk.runs import Run
     from pyro_vae.inference.latents.reference import ReferenceDensity
     from pyro_vae.models import LatentVariableModel
 
@@ -42,8 +42,8 @@ __all__ = [
     "measure_run",
     "measure_split",
     "measure_summary",
-    "measured_run",
     "require_gap_parts",
+    "results_of_run",
 ]
 
 #: Pictures that the reference density of the hole test is fitted to, at most.
@@ -62,7 +62,7 @@ class MeasureSettings(SamplingSettings, total=False):
 
 
 class EstimateSettings(TypedDict, total=False):
-    """The numbers that ``inference.estimate`` takes."""
+    """The numbers that ``inference.certify`` takes."""
 
     num_particles: int
     num_temperatures: int
@@ -97,7 +97,7 @@ def measure_run(
         trained = float(run.metrics()["seconds"].iloc[-1])
         checkpoint = Checkpoint(run.path / "evidence.partial.nc", f"{asked} {weights}")
         if model.has_evidence:
-            held_out = _held_out(model.measured_as, data, split, limit)
+            held_out = _held_out(model.evidence_model, data, split, limit)
             checkpoint.key += f" {_seal_of_data(held_out)}"
         results = measure_split(
             model, data, split=split, limit=limit, checkpoint=checkpoint, **settings
@@ -117,7 +117,7 @@ def certify_run(
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     **numbers: Unpack[EstimateSettings],
-) -> inference.Certificate:
+) -> inference.evidence.Certificate:
     """Estimates of log p(x) of a run by several methods, kept in it as ``evidence-NAME.nc``.
 
     Parameters
@@ -129,17 +129,15 @@ def certify_run(
     progress
         Called with the number of data done, over all the estimators, and their total.
     **numbers
-        Particles, temperatures, chains and seed, as for ``inference.estimate``.
+        Particles, temperatures, chains and seed, as for ``inference.certify``.
     """
     found, left_out = {}, {}
     with run.locked():
-        model, data = load_model(run).measured_as, load_data(run, data_root=data_root)
+        model, data = load_model(run).evidence_model, load_data(run, data_root=data_root)
         x = _held_out(model, data, split, limit)
         what = f"{run.weights_seal()} {_seal_of_data(x)}"
         for index, name in enumerate(estimators):
-            asked = key_of(
-                in_blocks, inference.estimate, name=name, split=split, limit=limit, **numbers
-            )
+            asked = key_of(in_blocks, estimate, name=name, split=split, limit=limit, **numbers)
             checkpoint = Checkpoint(run.path / f"evidence-{name}.partial.nc", f"{asked} {what}")
 
             def tell(done: int, total: int, index: int = index) -> None:
@@ -147,7 +145,7 @@ def certify_run(
                     progress(index * total + done, len(estimators) * total)
 
             def block(part: Any, name: str = name) -> xr.Dataset:
-                return inference.estimate(name, model, part, **numbers)
+                return estimate(name, model, part, **numbers)
 
             try:
                 found[name] = in_blocks(block, x, checkpoint, progress=tell)
@@ -157,7 +155,7 @@ def certify_run(
             found[name].attrs["asked"] = asked
             run.write_results(found[name], f"evidence-{name}.nc")
             checkpoint.clear()
-    return inference.Certificate(found, left_out)
+    return inference.evidence.Certificate(found, left_out)
 
 
 def gap_of_run(
@@ -201,7 +199,7 @@ def require_gap_parts(run: Run) -> Any:
     ProgramError
         If its guide cannot be given to one datum alone.
     """
-    model = load_model(run).measured_as
+    model = load_model(run).evidence_model
     if not hasattr(model, "unamortised"):
         raise ProgramError(
             f"--gap is not for {run.path.name}: a {type(model).__name__} has no form of its guide "
@@ -217,7 +215,7 @@ def further_results(run: Run) -> str:
     for name in ESTIMATORS:
         if (run.path / f"evidence-{name}.nc").is_file():
             found[name] = run.results(f"evidence-{name}.nc")
-    lines = [str(inference.Certificate(found, {}))] if found else []
+    lines = [str(inference.evidence.Certificate(found, {}))] if found else []
     if (run.path / "gap.nc").is_file():
         lines.append(gap_sentence(run.results("gap.nc")))
     return "\n".join(lines)
@@ -246,7 +244,7 @@ def _held_out(model: LatentVariableModel, data: Dataset, split: str, limit: int 
     return x
 
 
-def measured_run(
+def results_of_run(
     run: Run,
     *,
     data_root: Path | None = None,
@@ -269,7 +267,6 @@ def _asked(**settings: object) -> str:
     return key_of(
         measure_run,
         measure_split,
-        inference.measure,
         inference.evaluate,
         reduce_weights,
         Sampling,
@@ -291,7 +288,7 @@ def measure_split(
     checkpoint: Checkpoint | None = None,
     **settings: Unpack[MeasureSettings],
 ) -> xr.Dataset:
-    """``inference.measure`` on a split, with what a comparison needs to know of the data.
+    """``inference.evaluate`` on a split, with what a comparison needs to know of the data.
 
     Parameters
     ----------
@@ -304,7 +301,7 @@ def measure_split(
     checkpoint
         Where to keep what is done, and to go on from.
     **settings
-        Other arguments of ``inference.measure``.
+        Other arguments of ``inference.evaluate``.
 
     Raises
     ------
@@ -317,10 +314,10 @@ def measure_split(
             "report` shows its reconstructions; `pyro-vae tour` compares it with models that "
             "have one"
         )
-    model = model.measured_as
+    model = model.evidence_model
     x = _held_out(model, data, split, limit)
     results = attach(
-        inference.measure(model, x, checkpoint=checkpoint, **settings), describe_data(data, x)
+        inference.evaluate(model, x, checkpoint=checkpoint, **settings), describe_data(data, x)
     )
     results.attrs.update(data=data.name, split=str(split))
     reached = getattr(model, "bounds_reached", None)
@@ -332,7 +329,7 @@ def measure_split(
 def measure_reconstruction(
     model: LatentVariableModel, data: Dataset, *, split: str = "test", limit: int | None = None
 ) -> xr.Dataset:
-    """``inference.reconstruction`` on a split, counts brought to the unit interval.
+    """``inference.latents.reconstruction_error`` on a split, counts brought to the unit interval.
 
     Parameters
     ----------
@@ -340,19 +337,19 @@ def measure_reconstruction(
         As for ``measure_split``.
     """
     x = _held_out(model, data, split, limit)
-    return inference.reconstruction(model, x, scale=data.unit_scale)  # type: ignore[arg-type]
+    return inference.latents.reconstruction_error(model, x, scale=data.unit_scale)  # type: ignore[arg-type]
 
 
 def hole_reference(data: Dataset, *, seed: int = 0) -> ReferenceDensity:
     """A density of the training pictures, on the unit interval, for ``measure_holes``."""
     rows = data.epoch_train(0)[:_REFERENCE_ROWS]
-    return inference.fit_reference(data.unit_scale * rows, seed=seed)
+    return inference.latents.fit_reference(data.unit_scale * rows, seed=seed)
 
 
 def measure_holes(
     model: LatentVariableModel, data: Dataset, reference: ReferenceDensity, *, seed: int = 0
 ) -> xr.Dataset:
-    """``inference.hole_test`` of a model of pictures alone, on the test split.
+    """``inference.latents.hole_test`` of a model of pictures alone, on the test split.
 
     Parameters
     ----------
@@ -363,7 +360,7 @@ def measure_holes(
     seed
         Seed of pairs and draws.
     """
-    return inference.hole_test(
+    return inference.latents.hole_test(
         model,  # type: ignore[arg-type]
         data.epoch_train(0),
         data.test,

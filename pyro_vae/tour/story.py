@@ -124,7 +124,7 @@ def _hole_sentence(by_name: Mapping[str, Visit]) -> list[str]:
     vae, deep = by_name.get("vae"), by_name.get("deep-autoencoder")
     if vae is None or deep is None or vae.holes is None or deep.holes is None:
         return []
-    found = inference.compare_holes(vae.holes, deep.holes)
+    found = inference.latents.compare_holes(vae.holes, deep.holes)
     lines = []
     for source, what in (("midpoint", "mid-points of codes"), ("draw", "draws around codes")):
         mean, error = found.loc[(source, "log_density")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pyro_vae.inference.training.sweep import fit_in
 from pyro_vae.models import VQVAE, AutoregressiveCodes, LinearVAE, MixtureModel
 from pyro_vae.stored.loading import load_model
-from pyro_vae.stored.measured import measure_holes, measure_reconstruction, measured_run
+from pyro_vae.stored.measured import measure_holes, measure_reconstruction, results_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,9 +38,9 @@ class Visit:
         Mean squared error per feature on the unit interval, and its standard error; None where
         there is no code to decode.
     results
-        What ``stored.measured.measured_run`` gave; None without log p(x).
+        What ``stored.measured.results_of_run`` gave; None without log p(x).
     holes
-        What ``inference.hole_test`` gave; None where there is no code to decode.
+        What ``inference.latents.hole_test`` gave; None where there is no code to decode.
     """
 
     stop: Stop
@@ -103,7 +103,7 @@ def visit(
     seed
         Seed of draws and pairs.
     progress
-        As for ``inference.measure``.
+        As for ``inference.evaluate``.
     """
     model = load_model(run)
     coded = not isinstance(model, MixtureModel)
@@ -113,7 +113,7 @@ def visit(
         error = float(errors.mean()), float(errors.std(ddof=1) / math.sqrt(len(errors)))
         holes = measure_holes(model, data, reference, seed=seed)
     if model.has_evidence:
-        results = measured_run(
+        results = results_of_run(
             run,
             data_root=data_root,
             limit=limit,

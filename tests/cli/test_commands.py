@@ -17,7 +17,7 @@ import pytest
 import xarray as xr
 
 from pyro_vae.cli import main
-from pyro_vae.inference import Run
+from pyro_vae.disk.runs import Run
 
 
 def run(*arguments, status=0):

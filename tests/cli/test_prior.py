@@ -5,7 +5,8 @@ import json
 import pytest
 
 from pyro_vae import data, load_model
-from pyro_vae.inference import Run, fit
+from pyro_vae.disk.runs import Run
+from pyro_vae.inference import fit
 from pyro_vae.models import VAE, VQVAE
 from pyro_vae.models.likelihoods import Binomial
 from tests.cli.test_commands import run

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pyro_vae.inference import Run
+from pyro_vae.disk.runs import Run
 from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.priors import Prior
 from tests.cli.test_commands import run

@@ -11,7 +11,8 @@ from sklearn.decomposition import PCA
 
 from pyro_vae import data
 from pyro_vae.cli import tour as tour_command
-from pyro_vae.inference import Run, fit_reference, hole_test
+from pyro_vae.disk.runs import Run
+from pyro_vae.inference.latents import fit_reference, hole_test
 from pyro_vae.stored.loading import load_model
 from pyro_vae.tour import STOPS
 from tests.cli.test_commands import run

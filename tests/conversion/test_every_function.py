@@ -53,7 +53,7 @@ def samples():
 @cache
 def replicates():
     model = vae()
-    return inference.posterior_predictive(model.model, model.guide, plain(), samples())
+    return inference.checking.posterior_predictive(model.model, model.guide, plain(), samples())
 
 
 def fitted(x):
@@ -63,27 +63,35 @@ def fitted(x):
     ]
 
 
+WINGS = [getattr(inference, wing) for wing in inference._WINGS]
+
+
+def verb(name):
+    (wing,) = (wing for wing in WINGS if name in wing.__all__)
+    return getattr(wing, name)
+
+
 def pair(name, *args, model=vae, **settings):
     """A case of a function of model, guide and x."""
 
     def call(x):
         made = model()
-        return getattr(inference, name)(made.model, made.guide, x, *args, **settings)
+        return verb(name)(made.model, made.guide, x, *args, **settings)
 
     return call
 
 
 def of_model(name, *args, model=vae, **settings):
-    return lambda x: getattr(inference, name)(model(), x, *args, **settings)
+    return lambda x: verb(name)(model(), x, *args, **settings)
 
 
 def reference(x):
-    return inference.fit_reference(x, num_leading=1, num_components=(1,))
+    return inference.latents.fit_reference(x, num_leading=1, num_components=(1,))
 
 
 CASES = {
     "ais": pair("ais", num_temperatures=3, num_chains=2),
-    "bdmc": lambda x: inference.bdmc(
+    "bdmc": lambda x: inference.evidence.bdmc(
         vae().model, vae().guide, x, {"z": torch.zeros(6, 2)}, num_temperatures=3, num_chains=2
     ),
     "certify": of_model(
@@ -95,60 +103,63 @@ CASES = {
     "derive": lambda x: str(
         explaining.derive(linear().model, linear().guide, x, num_particles=20)
     ),
-    "describe_data": lambda x: inference.describe_data(x, x)["fingerprint"],
+    "describe_data": lambda x: inference.evidence.describe_data(x, x)["fingerprint"],
     "elbo": pair("elbo", 3),
     "elbo_surgery": pair("elbo_surgery", 3),
-    "estimate": lambda x: inference.estimate("importance", vae(), x, num_particles=5),
-    "evaluate": pair("evaluate", 5, iwae=(1, 2)),
+    "evaluate": of_model("evaluate", 5, iwae=(1, 2)),
+    "evaluate, of a pair": lambda x: inference.evaluate(
+        (vae().model, vae().guide), x, 5, iwae=(1, 2)
+    ),
     "fit": fitted,
     "fit_guide": lambda x: (
-        inference.fit_guide(vae().unamortised(x), x, steps=2, num_particles=2).elbo
+        inference.training.fit_guide(vae().unamortised(x), x, steps=2, num_particles=2).elbo
     ),
     "fit_reference": lambda x: reference(x).log_density(x),
     "gap": pair("gap", 5),
-    "gap_parts": of_model("gap_parts", 5, steps=2, iwae=(1,)),
+    "gap_parts": of_model("gap_parts", 5, steps=2),
     "gradient_snr": lambda x: (
         lambda m: inference.gradient_snr(
             m, x, list(m.encoder.parameters()), num_particles=(1,), repeats=3
         )
     )(vae()),
-    "hole_test": lambda x: inference.hole_test(
+    "hole_test": lambda x: inference.latents.hole_test(
         vae(), x, x, reference=reference(plain(ROWS * 4)), num_draws=3, num_pairs=2
     ),
     "iwae_bound": pair("iwae_bound", (1, 2)),
     "ladder": pair("ladder", num_particles=6, ks=(1, 2)),
     "latent_report": pair("latent_report", 5),
     "log_evidence": pair("log_evidence", 5),
-    "log_likelihood": lambda x: inference.log_likelihood(vae().model, vae().guide, x, samples()),
+    "log_likelihood": lambda x: inference.checking.log_likelihood(
+        vae().model, vae().guide, x, samples()
+    ),
     "log_weights": pair("log_weights", 3),
-    "measure": of_model("measure", 5, iwae=(1, 2)),
-    "mutual_information_gap": lambda x: inference.mutual_information_gap(
+    "mutual_information_gap": lambda x: inference.latents.mutual_information_gap(
         vae(), x, {"v": [0, 1, 0, 1, 0, 1]}, num_draws=2
     ),
-    "posterior_predictive": lambda x: inference.posterior_predictive(
+    "posterior_predictive": lambda x: inference.checking.posterior_predictive(
         vae().model, vae().guide, x, samples()
     ),
     "posterior_samples": pair("posterior_samples", 3, num_particles=6),
-    "predictive_p_values": lambda x: inference.predictive_p_values(
+    "predictive_p_values": lambda x: inference.checking.predictive_p_values(
         x, replicates()["x"], {"mean": np.mean}
     ),
     "prior_draws": pair("prior_draws", 2),
     "quadrature": pair("quadrature", model=linear, tolerance=0.1),
     "reach": pair("reach", 50.0, pilot=25),
     "reconstruct": of_model("reconstruct"),
-    "reconstruction": of_model("reconstruction"),
+    "reconstruction_error": of_model("reconstruction_error"),
     "sample_log_weights": lambda x: (
         torch.manual_seed(0),
-        inference.sample_log_weights(vae().model, vae().guide, x, 2)[0],
+        inference.engine.sample_log_weights(vae().model, vae().guide, x, 2)[0],
     )[1],
     "simulator": lambda x: (
         torch.manual_seed(0),
         inference.simulator(vae().model, vae().guide, x)(3),
     )[1],
     "stream_log_weights": lambda x: list(
-        inference.stream_log_weights(vae().model, vae().guide, x, 2)
+        inference.engine.stream_log_weights(vae().model, vae().guide, x, 2)
     ),
-    "to_inference_data": lambda x: inference.to_inference_data(
+    "to_inference_data": lambda x: inference.checking.to_inference_data(
         vae().model, vae().guide, x, 3, samples=samples()
     )["observed_data"],
     "explain": lambda x: str(pyro_vae.explain(linear(), x, num_particles=20)),
@@ -199,7 +210,7 @@ def numbers(result):
     """Every number of a result, as arrays in order."""
     if isinstance(result, xr.Dataset):
         return [variable.values for variable in result.data_vars.values()]
-    if isinstance(result, inference.Certificate):
+    if isinstance(result, inference.evidence.Certificate):
         return [a for found in result.estimates.values() for a in numbers(found)]
     if isinstance(result, pd.DataFrame):
         return [result.to_numpy(dtype=float)]
@@ -264,8 +275,9 @@ def test_every_form_becomes_the_plain_tensor(kind):
 def test_no_function_is_left_out():
     known = {
         name
-        for name in inference.__all__
-        if inspect.isfunction(function := getattr(inference, name))
+        for wing in WINGS
+        for name in wing.__all__
+        if inspect.isfunction(function := getattr(wing, name))
         and {"x", "data", "images", "train"} & set(inspect.signature(function).parameters)
     }
     assert known <= set(CASES)

@@ -184,7 +184,7 @@ def test_infinity_too():
     x = torch.zeros(4, 2)
     x[3, 0] = -torch.inf
     for call in (
-        lambda: inference.evaluate(small().model, small().guide, x, 5),
+        lambda: inference.evaluate((small().model, small().guide), x, 5),
         lambda: inference.fit(small(), x),
         lambda: small().code(x),
     ):
@@ -230,8 +230,8 @@ def test_every_row_is_checked_against_the_support_before_the_work():
     vae = models.VAE((3,), 1, encoder=(4,), decoder=(4,))
     for call in (
         lambda: inference.elbo(vae.model, vae.guide, x, 3),
-        lambda: inference.measure(vae, x, 3),
-        lambda: inference.ais(vae.model, vae.guide, x, num_temperatures=3, num_chains=2),
+        lambda: inference.evaluate(vae, x, 3),
+        lambda: inference.evidence.ais(vae.model, vae.guide, x, num_temperatures=3, num_chains=2),
         lambda: inference.quadrature(vae.model, vae.guide, x),
         lambda: pyro_vae.explain(vae, x),
     ):

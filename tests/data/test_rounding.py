@@ -82,8 +82,8 @@ def test_rounding_that_matters_is_refused_wherever_it_would_happen(give):
     x = given.train if isinstance(given, Dataset) else given
     model = small(1)
     for call in (
-        lambda: inference.evaluate(model.model, model.guide, x, 5),
-        lambda: inference.measure(model, x, 5),
+        lambda: inference.evaluate((model.model, model.guide), x, 5),
+        lambda: inference.evaluate(model, x, 5),
         lambda: model.code(x),
     ):
         with pytest.raises(DataError, match="thousandth of their standard deviation"):
@@ -124,7 +124,7 @@ def test_rounding_is_judged_by_the_training_data():
     assert Dataset.from_tensors(train, test=near).test.dtype == torch.float32
     far = np.array([[1e60], [2e60]])
     with pytest.raises(DataError, match=r"has 1e.60 in row 0, column 0, which is inf in float32"):
-        inference.evaluate(small(1).model, small(1).guide, far, 5)
+        inference.evaluate((small(1).model, small(1).guide), far, 5)
 
 
 def test_two_rows_that_are_near_by_chance_are_not_refused():

@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from pyro_vae.inference import Run
+from pyro_vae.disk.runs import Run
 from pyro_vae.stored.measured import certify_run, gap_of_run, measure_run
 from tests.disk.small import small_fit
 

@@ -8,8 +8,8 @@ import matplotlib.pyplot as plt
 import pytest
 
 from pyro_vae.disk.files import make_folder, write_whole
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import WriteError
-from pyro_vae.inference import Run
 from pyro_vae.stored.measured import measure_run
 from tests.cli.test_commands import run as command
 from tests.disk.small import small_fit

@@ -5,16 +5,16 @@ import inspect
 import pytest
 
 from pyro_vae import inference
-from pyro_vae.inference import Run
+from pyro_vae.disk.runs import Run
 from pyro_vae.inference.engine.sampling import Sampling
+from pyro_vae.inference.evidence.certify import estimate
 from pyro_vae.inference.evidence.checkpoint import ONLY_COST, Checkpoint, in_blocks, key_of
-from pyro_vae.inference.evidence.evaluate import reduce_weights
+from pyro_vae.inference.evidence.reductions import reduce_weights
 from pyro_vae.stored import measured
 
 MEASURING = (
     measured.measure_run,
     measured.measure_split,
-    inference.measure,
     inference.evaluate,
     reduce_weights,
     Sampling,
@@ -63,7 +63,7 @@ def test_a_setting_that_is_added_later_is_in_the_key():
     assert key_of(measure) == key_of(measure, progress=print)
 
 
-@pytest.mark.parametrize("function", [inference.estimate, inference.gap_parts, in_blocks])
+@pytest.mark.parametrize("function", [estimate, inference.gap_parts, in_blocks])
 def test_every_number_of_the_other_measurements_is_in_their_keys(function):
     for entry in inspect.signature(function).parameters.values():
         if entry.default is inspect.Parameter.empty or entry.name in ONLY_COST:
@@ -94,13 +94,13 @@ def test_what_is_kept_says_what_was_asked(folder):
 
 def test_a_result_of_other_settings_is_measured_again(folder):
     run = Run.open(folder)
-    first = measured.measured_run(run, num_particles=6, limit=3)
-    assert measured.measured_run(run, num_particles=6, limit=3, memory_limit=2**20).identical(
+    first = measured.results_of_run(run, num_particles=6, limit=3)
+    assert measured.results_of_run(run, num_particles=6, limit=3, memory_limit=2**20).identical(
         first
     )
-    shared = measured.measured_run(run, num_particles=6, limit=3, prior_share=0.5)
+    shared = measured.results_of_run(run, num_particles=6, limit=3, prior_share=0.5)
     assert not shared["log_evidence"].equals(first["log_evidence"])
-    fewer = measured.measured_run(run, num_particles=6, limit=3, iwae=(1, 2))
+    fewer = measured.results_of_run(run, num_particles=6, limit=3, iwae=(1, 2))
     assert fewer["num_particles"].values.tolist() == [1, 2]
 
 

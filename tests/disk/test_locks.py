@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from pyro_vae.disk.files import locked
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import RunError, WriteError
-from pyro_vae.inference import Run
 from pyro_vae.inference.training.sweep import claimed_folder
 from pyro_vae.stored.measured import certify_run, gap_of_run, measure_run
 from tests.cli.test_commands import run as command

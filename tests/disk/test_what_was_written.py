@@ -11,12 +11,12 @@ import torch
 import xarray as xr
 
 from pyro_vae.disk import schema
+from pyro_vae.disk.runs import Run
 from pyro_vae.disk.sealed import read_json, read_tensors, write_json, write_tensors
 from pyro_vae.errors import PyroVAEError, RunError, SettingError
-from pyro_vae.inference import Run
 from pyro_vae.models import VAE, model_from_config
 from pyro_vae.stored.loading import load_data, load_model
-from pyro_vae.stored.measured import further_results, measured_run
+from pyro_vae.stored.measured import further_results, results_of_run
 from tests.disk.small import small_fit
 
 FILES = [
@@ -114,14 +114,14 @@ def test_no_file_stands_for_another(folder, tmp_path):
 
 def test_results_of_weights_that_have_changed_are_not_used(folder):
     run = Run.open(folder)
-    first = measured_run(run, num_particles=5, limit=3)
+    first = results_of_run(run, num_particles=5, limit=3)
     weights, notes = run.tensors("weights.safetensors")
     moved = {key: value + 0.1 for key, value in weights.items()}
     run.write_tensors("weights.safetensors", moved, {"epoch": notes["epoch"]})
     for read in (run.results, lambda: further_results(run)):
         with pytest.raises(RunError, match=r"other weights.*pyro-vae evaluate"):
             read()
-    again = measured_run(run, num_particles=5, limit=3)
+    again = results_of_run(run, num_particles=5, limit=3)
     assert not again["elbo"].identical(first["elbo"])
 
 

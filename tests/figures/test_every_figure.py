@@ -14,9 +14,9 @@ from matplotlib.text import Text
 from scipy import stats
 
 from pyro_vae import data, fit, inference, plots
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import ProgramError, RunError, UnknownNameError
 from pyro_vae.figures import FIGURES, Fitted, figure_named, of_runs, of_toy, report_figures
-from pyro_vae.inference import Run
 from pyro_vae.models import VAE, VQVAE, Autoencoder, MixtureModel
 from pyro_vae.models.condition import Labels
 from pyro_vae.models.guides import MixtureOfNormals
@@ -297,7 +297,7 @@ def arguments_of(monkeypatch, plot, draw):
 def test_bars_and_steps_of_a_datum_are_in_their_order(fitted, monkeypatch):
     """L_b of the encoder's guide by 4,000 draws of the model in float32; 50 in the figure."""
     seen = fitted["vae"]
-    before = inference.evaluate(seen.model.model, seen.model.guide, seen.x[:1], 4000)
+    before = inference.evaluate((seen.model.model, seen.model.guide), seen.x[:1], 4000)
     spread = float(before["elbo_se"][0]) * math.sqrt(4000 / 50 + 1)
     draw = FIGURES["e-step-bars"].draw
     bars, _ = arguments_of(monkeypatch, "evidence_bars", lambda: draw(seen))
@@ -344,8 +344,8 @@ def test_holes_are_judged_on_the_unit_interval(fitted, monkeypatch):
         given.update(settings, train=train, test=test)
         return "scores"
 
-    monkeypatch.setattr(inference, "fit_reference", fit_reference)
-    monkeypatch.setattr(inference, "hole_test", hole_test)
+    monkeypatch.setattr(inference.latents, "fit_reference", fit_reference)
+    monkeypatch.setattr(inference.latents, "hole_test", hole_test)
     draw = FIGURES["holes"].draw
     (scores,), _ = arguments_of(monkeypatch, "hole_scores", lambda: draw(seen))
     assert scores == {"vae": "scores"}

@@ -97,7 +97,7 @@ def test_it_learns_what_the_label_tells():
         )
         fit(vae, data, epochs=60, batch_size=50, learning_rate=1e-2)
         inputs = data.inputs("test", vae.inputs) if vae.inputs else data.test
-        results = evaluate(vae.model, vae.guide, inputs, 100)
+        results = evaluate((vae.model, vae.guide), inputs, 100)
         bounds[condition] = float(results["log_evidence"].mean())
     test_labels = data.labels["test"].unsqueeze(1)
     truth = float(dist.Normal(3.0 * test_labels, 0.5).log_prob(data.test).sum(1).mean())

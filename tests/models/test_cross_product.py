@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from pyro_vae.inference import objective_named
 from pyro_vae.inference.engine.weights import sample_log_weights
+from pyro_vae.inference.training import objective_named
 from pyro_vae.models import VAE, model_from_config
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Likelihood, Normal, Poisson

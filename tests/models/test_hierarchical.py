@@ -51,7 +51,7 @@ def test_log_px_is_that_of_quadrature():
         log_likelihood = vae.observation(z1.unsqueeze(1)).log_prob(x)
         cell = (grid[1] - grid[0]) * (grid[4] - grid[0])
         exact = (log_joint.unsqueeze(1) + log_likelihood).logsumexp(0) + cell.log()
-        results = evaluate(vae.model, vae.guide, x, 4000, seed=1)
+        results = evaluate((vae.model, vae.guide), x, 4000, seed=1)
     error = results["log_evidence_se"].values
     difference = results["log_evidence"].values - exact.numpy()
     assert (results["khat"] < 0.7).all()

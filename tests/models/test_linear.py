@@ -46,7 +46,7 @@ def test_svi_reaches_probabilistic_pca(name, latent_dim, published, guide):
         log_px = float(vae.log_prob(x).mean())
     assert log_px == pytest.approx(pca.score(x), abs=0.02)
     assert log_px == pytest.approx(published, abs=0.02)
-    gap = log_px - evaluate(vae.model, vae.guide, x, 200)["elbo"]
+    gap = log_px - evaluate((vae.model, vae.guide), x, 200)["elbo"]
     assert abs(float(gap.mean())) < 0.01
     angles = subspace_angles(vae.weight.detach().numpy(), pca.components_.T)
     assert np.degrees(angles).max() < 5

@@ -86,7 +86,7 @@ def kinds():
 
 def numbers(model):
     """What is measured of a model: log p(x) and its error, or reconstructions without a prior."""
-    model = model.measured_as
+    model = model.evidence_model
     if not model.has_evidence:
         with torch.no_grad():
             return model.decode(model.code(X[:4])).numpy()

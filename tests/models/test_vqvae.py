@@ -12,8 +12,9 @@ from pyro.infer import SVI, Predictive, Trace_ELBO
 
 import pyro_vae
 from pyro_vae import data
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.inference import evaluate, fit, measure, summary
+from pyro_vae.inference import evaluate, fit, summary
 from pyro_vae.models import VQVAE, AutoregressiveCodes, model_from_config
 from pyro_vae.models.likelihoods import Bernoulli, Binomial, Poisson
 from pyro_vae.networks import Convolutional, ConvolutionalGrid, Dense
@@ -79,7 +80,7 @@ def test_the_elbo_is_one_term_of_log_px_and_the_kl_is_s_log_k():
         torch.testing.assert_close(exact, torch.stack(terms).logsumexp(0))
         torch.testing.assert_close(vq.enumerated_log_prob(x, chunk_size=3), exact)
         assert (term < exact).all()
-        results = evaluate(vq.model, vq.guide, x, 50, iwae=(1, 50))
+        results = evaluate((vq.model, vq.guide), x, 50, iwae=(1, 50))
     np.testing.assert_allclose(results["elbo"], term, rtol=1e-9)
     np.testing.assert_allclose(results["iwae"].sel(num_particles=50), term, rtol=1e-9)
     np.testing.assert_allclose(results["kl_to_prior"], 3 * math.log(5), rtol=1e-9)
@@ -90,7 +91,7 @@ def test_the_elbo_is_one_term_of_log_px_and_the_kl_is_s_log_k():
 
 def test_measure_says_that_it_is_a_bound_until_the_prior_draws_too():
     vq = started(make()).eval()
-    results = measure(vq, X[:6], 100)
+    results = evaluate(vq, X[:6], 100)
     assert "not an estimate of log p(x)" in results.attrs["bound"]
     assert results.attrs["deterministic_guide"] == 1
     assert np.isnan(results["khat"]).all()
@@ -102,7 +103,7 @@ def test_measure_says_that_it_is_a_bound_until_the_prior_draws_too():
     assert (results.attrs["codes_in_use"], results.attrs["num_codes"]) == (len(used), 5)
     assert summary(results).loc["khat > 0.7"].isna().all()
     # A mixture of the guide and the prior reaches every z: an estimate, against enumeration.
-    estimate = measure(vq, X[:6], 4000, prior_share=0.5, seed=1)
+    estimate = evaluate(vq, X[:6], 4000, prior_share=0.5, seed=1)
     assert "deterministic_guide" not in estimate.attrs
     exact = vq.enumerated_log_prob(X[:6]).detach().numpy()
     error = estimate["log_evidence_se"].values
@@ -191,7 +192,7 @@ def test_an_interrupted_run_resumes_to_the_bit(tmp_path):
         return vq, fit(vq, X, epochs=epochs, batch_size=16, run=folder, **how, progress=False)
 
     straight, _ = whole(tmp_path / "a", 6)
-    tensors = pyro_vae.inference.Run.open(tmp_path / "a").tensors("checkpoint.safetensors")[0]
+    tensors = Run.open(tmp_path / "a").tensors("checkpoint.safetensors")[0]
 
     vq = make(revive_below=0.9, decay=0.7)
     steps, update = 0, vq.codebook.update
@@ -210,7 +211,7 @@ def test_an_interrupted_run_resumes_to_the_bit(tmp_path):
     torch.testing.assert_close(
         dict(resumed.state_dict()), dict(straight.state_dict()), rtol=0, atol=0
     )
-    again = pyro_vae.inference.Run.open(tmp_path / "b").tensors("checkpoint.safetensors")[0]
+    again = Run.open(tmp_path / "b").tensors("checkpoint.safetensors")[0]
     torch.testing.assert_close(again, tensors, rtol=0, atol=0)
 
 

@@ -17,8 +17,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from pyro_vae import load_data, load_model
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import PyroVAEError
-from pyro_vae.inference import Run
 from pyro_vae.inference.evidence.checkpoint import Checkpoint
 from pyro_vae.inference.training.folder import TrainingFolder
 from pyro_vae.stored.measured import further_results

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pyro_vae import load_model
-from pyro_vae.inference import Run
+from pyro_vae.disk.runs import Run
 from tests.robustness.children import command
 from tests.robustness.killed import PLACES
 

@@ -84,7 +84,7 @@ def structure_of(
             raise ProgramError(
                 f"latent site {site['name']!r} has a flat, improper prior, so that log p(x) and "
                 "bounds on it are not defined: give the site a proper prior, or ask for the "
-                "reconstruction error (inference.reconstruction) instead"
+                "reconstruction error (inference.latents.reconstruction_error) instead"
             )
     for site in latent_sites(guide_trace):
         if is_point_mass(site["fn"]) and site["value"].is_floating_point():

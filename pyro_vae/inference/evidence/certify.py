@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.inference.engine.inputs import Inputs
 
-__all__ = ["ESTIMATORS", "Certificate", "Disagreement", "certify", "estimate"]
+__all__ = ["ESTIMATORS", "Certificate", "Disagreement", "certify"]
 
 #: Standard errors between two estimates at which they disagree.
 LIMIT = 4.0
@@ -255,7 +255,7 @@ def estimate(
     num_chains: int = 16,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Log p(x) by one estimator, by its name.
+    """Log p(x) by one estimator, by its name: what ``certify`` does for each of its own.
 
     Parameters
     ----------

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 
 from pyro_vae.conversion import as_inputs, takes_data
 from pyro_vae.data import Dataset
 from pyro_vae.errors import ComparisonError
 from pyro_vae.inference.engine.inputs import Inputs, take, tensors
-from pyro_vae.inference.evidence.measure import measure
+from pyro_vae.inference.evidence.evaluate import evaluate
 from pyro_vae.inference.evidence.trust import error_of_mean, trusted, withheld_note
+from pyro_vae.on_demand import library
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def compare(
     ----------
     models
         Modules with Pyro programs ``model`` and ``guide`` by name; what else they may know of
-        themselves, see ``measure``.
+        themselves, see ``evaluate``.
     data
         ``Dataset``, of which the test split is used; a tensor, or named tensors, of held-out
         data; or one ``Dataset`` for each model, by the model's name, where they were made with
@@ -285,13 +285,13 @@ def compare(
             if progress is not None:
                 progress(before * total + done, len(models) * total)
 
-        found = measure(model, x, num_particles, iwae=iwae, progress=report, **sampling)
+        found = evaluate(model, x, num_particles, iwae=iwae, progress=report, **sampling)
         results[name] = attach(found, about)
     return compare_results(results)
 
 
 def compare_results(results: Mapping[str, xr.Dataset]) -> Comparison:
-    """Rank what ``measure`` gave for several models on the same data.
+    """Rank what ``evaluate`` gave for several models on the same data.
 
     Parameters
     ----------
@@ -330,7 +330,9 @@ def paired_difference(difference: np.ndarray, *errors: np.ndarray) -> Difference
         return Difference(mean, math.nan, mc, math.nan, math.nan)
     total = float(difference.std(ddof=1)) / math.sqrt(count)
     p_value = (
-        float(2 * stats.t.sf(abs(mean) / total, count - 1)) if total > 0 else float(mean == 0)
+        float(2 * library("scipy.stats").t.sf(abs(mean) / total, count - 1))
+        if total > 0
+        else float(mean == 0)
     )
     return Difference(mean, total, mc, _rest(total, mc), p_value)
 

@@ -1,216 +1,86 @@
-"""Measuring a (model, guide) pair on data: every bound from one set of weights per datum."""
+"""Measuring on data: every bound from one set of weights per datum, and exactly where it can be.
+
+A module may know more of itself than its two programs: ``log_prob(x)``, its exact log p(x);
+``code(x)``, the means of q(z | x); and ``measure``, the base measure of its log p(x). The last
+belongs to the number: a log-mass and a log-density are in different units.
+"""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
-import xarray as xr
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
-from pyro_vae.inference.engine.bounds import (
-    Estimate,
-    elbo_of,
-    gap_of,
-    iwae_of,
-    log_evidence_of,
-    mean_of,
-)
-from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT, effective_sample_size, pareto_khat
-from pyro_vae.inference.engine.inputs import count
+from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT, active_directions, active_units
+from pyro_vae.inference.engine.inputs import count, encoder_side, run_program, take, tensors
 from pyro_vae.inference.engine.sampling import Sampling
-from pyro_vae.inference.engine.weights import column_drawer, stream_draws
-from pyro_vae.inference.evidence.trust import (
-    PROBE_SHARE,
-    RESULTS,
-    doubts,
-    error_of_mean,
-    probe_size,
-    trusted,
+from pyro_vae.inference.engine.traces import is_point_mass, latent_sites, trace_of
+from pyro_vae.inference.evidence.reductions import (
+    elbo_reduction,
+    evidence_reduction,
+    gap_reduction,
+    iwae_reduction,
+    reduce_weights,
 )
+from pyro_vae.inference.evidence.trust import error_of_mean, trusted
+from pyro_vae.inference.training.local import fit_guide
+from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import Unpack
+
+    import xarray as xr
 
     from pyro_vae.inference.engine.inputs import Inputs
     from pyro_vae.inference.engine.sampling import SamplingSettings
     from pyro_vae.inference.engine.traces import Program
-    from pyro_vae.inference.engine.weights import Draws, LogWeights, More
     from pyro_vae.inference.evidence.checkpoint import Checkpoint
 
-__all__ = ["elbo", "evaluate", "iwae_bound", "reduce_weights", "summary"]
+__all__ = ["elbo", "evaluate", "iwae_bound", "summary"]
 
-#: From the terms of one datum's weights, and a function that judges such terms, to what to keep.
-Reduction = Callable[["LogWeights", "Judge"], dict[str, "Estimate | np.ndarray"]]
+P = ParamSpec("P")
+R = TypeVar("R")
 
-#: From one datum's terms and k-hat to why the errors of log p(x) and gap are withheld.
-Judge = Callable[["LogWeights", np.ndarray], dict[str, np.ndarray]]
-
-#: Seeds of the second set of draws are this far from those of the first.
-_SECOND_SEED = 2**40
-
-
-def reduce_weights(
-    reductions: Iterable[Reduction],
-    model: Program,
-    guide: Program,
-    x: Inputs,
-    num_particles: int,
-    sampling: Sampling,
-    *,
-    more: More | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    checkpoint: Checkpoint | None = None,
-) -> xr.Dataset:
-    """Stream the weights once, one datum at a time, and keep what the reductions make of them.
-
-    Parameters
-    ----------
-    reductions
-        Functions of one datum's ``LogWeights`` and of what judges them: see ``trust.doubts``.
-    model, guide, x, num_particles
-        As for ``log_weights``.
-    sampling
-        How particles are drawn.
-    more
-        As for ``column_drawer``.
-    progress
-        Called with the number of data done and their total.
-    checkpoint
-        Where to keep what is done, and to go on from; Ctrl-C loses nothing.
-
-    Returns
-    -------
-    Dataset
-        Dimension ``datum``, and ``num_particles`` for bounds that depend on it.
-    """
-    reductions = list(reductions)
-    rows = {} if checkpoint is None else checkpoint.load()
-    before = len(next(iter(rows.values()), []))
-    draws = stream_draws(model, guide, x, num_particles, sampling, start=before, more=more)
-    judges = _judges(model, guide, x, num_particles, sampling, start=before)
-    try:
-        for done, (drawn, judge) in enumerate(zip(draws, judges, strict=True), before + 1):
-            # A datum's numbers are added all at once, so that an interruption finds whole rows.
-            for name, part in _reduce(reductions, drawn.terms, judge).items():
-                rows.setdefault(name, []).append(part)
-            if checkpoint is not None:
-                checkpoint.save(rows)
-            if progress is not None:
-                progress(done, count(x))
-    except KeyboardInterrupt:
-        if checkpoint is not None:
-            whole = min(len(parts) for parts in rows.values()) if rows else 0
-            checkpoint.save({name: parts[:whole] for name, parts in rows.items()}, now=True)
-        raise
-    variables: dict[str, Any] = {}
-    for name, values in rows.items():
-        stacked = np.stack(values, axis=-1)
-        if stacked.ndim == 2 and stacked.shape[0] == 1:
-            stacked = stacked[0]
-            variables[name] = ("datum", stacked)
-        else:
-            variables[name] = (("num_particles", "datum"), stacked[:, 0, :])
-    results = xr.Dataset(variables, coords={"datum": np.arange(count(x))})
-    results.attrs.update(
-        units="nats per datum",
-        particles=num_particles,
-        seed=sampling.seed,
-        bound="log_evidence is a stochastic lower bound, exact as the number of particles grows",
-    )
-    for variable in results.data_vars.values():
-        if variable.name not in ("khat", "ess", *RESULTS):
-            variable.attrs["units"] = "nats"
-    return results
+_BOUND_OF_ONE_VALUE = (
+    "log_evidence is the lower bound of a deterministic guide, log p(x | z*) + log p(z*), and not "
+    "an estimate of log p(x): more particles do not raise it"
+)
 
 
-def _judges(
-    model: Program,
-    guide: Program,
-    x: Inputs,
-    num_particles: int,
-    sampling: Sampling,
-    *,
-    start: int,
-) -> Iterator[Judge]:
-    """For each datum a function that judges the terms of its weights, with a second set."""
-    probing = sampling.but(prior_share=PROBE_SHARE, seed=sampling.seed + _SECOND_SEED)
+def _takes_one_model(function: Callable[P, R]) -> Callable[P, R]:
+    """Refuse what is neither a module nor a pair, before the data are looked at."""
 
-    @functools.cache
-    def second() -> Callable[[int], Draws]:
-        return column_drawer(model, guide, x, probe_size(num_particles), probing)
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        name = function.__name__
+        if "guide" in kwargs or (len(args) > 1 and callable(args[1])):
+            raise ProgramError(
+                f"{name} got a model and a guide as two arguments: they are one, so write "
+                f"{name}((model, guide), x), or {name}(module, x) for a module that has both"
+            )
+        model: Any = args[0] if args else kwargs.get("model")
+        programs = (
+            model
+            if isinstance(model, tuple)
+            else (getattr(model, "model", None), getattr(model, "guide", None))
+        )
+        if len(programs) != 2 or not all(callable(program) for program in programs):
+            got = getattr(model, "__name__", f"a {type(model).__name__}")
+            raise ProgramError(
+                f"model got {got}: it must be a module with Pyro programs model and guide, such "
+                "as a VAE, or the two as a pair, (model, guide)"
+            )
+        return function(*args, **kwargs)
 
-    def judge(terms: LogWeights, khat: np.ndarray, *, row: int) -> dict[str, np.ndarray]:
-        def probe() -> LogWeights | None:
-            try:
-                return second()(row).terms
-            except (ProgramError, ValueError, NotImplementedError, KeyError):
-                # It cannot be drawn from its prior, or its guide has no density there.
-                return None
-
-        size = probe_size(num_particles)
-        found = doubts(terms, probe, size, khat=float(khat[0]), prior_share=sampling.prior_share)
-        return {name: np.array([float(key)]) for name, key in found.items()}
-
-    return (functools.partial(judge, row=row) for row in range(start, count(x)))
-
-
-def _reduce(
-    reductions: Sequence[Reduction], terms: LogWeights, judge: Judge
-) -> dict[str, np.ndarray]:
-    """What the reductions make of one datum's weights, an estimate and its error each a part."""
-    parts = {}
-    for reduction in reductions:
-        for name, estimate in reduction(terms, judge).items():
-            if isinstance(estimate, Estimate):
-                parts[name] = estimate.value.cpu().numpy()
-                parts[f"{name}_se"] = estimate.standard_error.cpu().numpy()
-            else:
-                parts[name] = estimate
-    return parts
-
-
-def elbo_reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.ndarray]:
-    """ELBO."""
-    return {"elbo": elbo_of(terms.log_weights)}
-
-
-def _iwae(ks: Sequence[int]) -> Reduction:
-    def reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.ndarray]:
-        estimates = [iwae_of(terms.log_weights, k) for k in ks]
-        value, error = (torch.stack(parts) for parts in zip(*estimates, strict=True))
-        return {"iwae": Estimate(value, error)}
-
-    return reduction
-
-
-def evidence_reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.ndarray]:
-    """Log p(x) with its effective sample size and Pareto k-hat."""
-    log_weights = terms.log_weights
-    khat = pareto_khat(log_weights)
-    return {
-        "log_evidence": log_evidence_of(log_weights),
-        "ess": effective_sample_size(log_weights).cpu().numpy(),
-        "khat": khat,
-        **judge(terms, khat),
-    }
-
-
-def gap_reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.ndarray]:
-    """Gap log p(x) - ELBO, and the two parts of the ELBO: reconstruction and KL to the prior."""
-    return {
-        "gap": gap_of(terms.log_weights),
-        # L(q; x) = E_q[log p(x|z)] - KL(q(z|x) || p(z)),  KL = E_q[log q(z|x) - log p(z)]
-        "reconstruction": mean_of(terms.log_likelihood),
-        "kl_to_prior": mean_of(terms.log_guide - terms.log_prior),
-    }
+    return call
 
 
 @verb
@@ -278,15 +148,17 @@ def iwae_bound(
     """
     ks = _ks(num_particles)
     how = Sampling(**sampling)
-    results = reduce_weights([_iwae(ks)], model, guide, x, max(ks), how, progress=progress)
+    results = reduce_weights(
+        [iwae_reduction(ks)], model, guide, x, max(ks), how, progress=progress
+    )
     return _label(results, ks)
 
 
+@_takes_one_model
 @verb
 @takes_data("x")
 def evaluate(
-    model: Program,
-    guide: Program,
+    model: Any,
     x: Inputs,
     num_particles: int = 5000,
     *,
@@ -297,10 +169,25 @@ def evaluate(
 ) -> xr.Dataset:
     """ELBO, IWAE bounds, log p(x), gap and diagnostics per datum, from one set of weights.
 
+    Of a pair, these are what the weights tell. Of a module they are exact where it can be:
+    where it has ``log_prob``, so are log p(x) and the gap, whose only error is the ELBO's. An
+    unamortised guide is first fitted to these data, the model held fixed. Where the guide has no
+    site, every latent being summed out, ``reconstruction``, ``kl_to_prior``, ``ess`` and ``khat``
+    are NaN.
+
+    A guide with all its mass on one value of a discrete z has but one weight: ELBO, IWAE_K and
+    ``log_evidence`` are the same lower bound, and for a module the gap, ``ess`` and ``khat`` are
+    NaN, as nothing tells them. With ``prior_share`` above 0 the prior's draws see the other
+    values, and the estimates are estimates again.
+
     Parameters
     ----------
-    model, guide, x, num_particles
-        As for ``log_weights``.
+    model
+        Module with Pyro programs ``model`` and ``guide``; or a pair ``(model, guide)`` of them.
+    x
+        Held-out data, ``(n, ...)`` or named tensors of such.
+    num_particles
+        Draws from the guide per datum.
     iwae
         Values of k for IWAE_k; those above ``num_particles`` are left out.
     progress
@@ -308,26 +195,77 @@ def evaluate(
     checkpoint
         Where to keep what is done, and to go on from.
     **sampling
-        Other arguments of ``log_weights``.
+        Other arguments of ``log_weights``; discrete sites of a module are summed out unless it
+        says not to, those of a pair only where it says so.
 
     Returns
     -------
     Dataset
-        All the variables of ``elbo``, ``iwae_bound``, ``log_evidence`` and ``gap``.
+        All the variables of ``elbo``, ``iwae_bound``, ``log_evidence`` and ``gap``, dimensions
+        ``datum`` and ``num_particles``, in nats. For a module the attributes also hold ``exact``
+        (1 or 0), ``base_measure``, ``num_features``, ``num_parameters``, ``latent_dim`` and, for
+        a continuous code, ``active_units`` (Burda et al., 2016) and ``active_directions``, or
+        for a module with ``code_use(x)``, what that has; ``deterministic_guide`` is 1 for the
+        guide described above.
+
+    Raises
+    ------
+    ProgramError
+        If ``model`` is neither, or a model and a guide are given as two arguments.
+
+    Examples
+    --------
+    >>> from pyro_vae.models import VAE
+    >>> x = torch.ones(3, 4)
+    >>> vae = VAE((4,), 1)
+    >>> known = evaluate(vae, x, 50)
+    >>> bool((known["elbo"] == evaluate((vae.model, vae.guide), x, 50)["elbo"]).all())
+    True
     """
-    ks = [k for k in _ks(iwae) if k <= num_particles]
-    reductions = [elbo_reduction, _iwae(ks), evidence_reduction, gap_reduction]
-    results = reduce_weights(
-        reductions,
-        model,
-        guide,
-        x,
-        num_particles,
-        Sampling(**sampling),
-        progress=progress,
-        checkpoint=checkpoint,
+    if isinstance(model, tuple):
+        how, (program, guide) = Sampling(**sampling), model
+        return _of_pair(program, guide, x, num_particles, iwae, how, progress, checkpoint)
+    if not getattr(model, "amortised", True):
+        model = run_program(model.unamortised, encoder_side(x))
+        fit_guide(model, x, seed=sampling.get("seed", 0))
+    sampling.setdefault("enumerate_discrete", True)
+    how = Sampling(**sampling)
+    exact = hasattr(model, "log_prob")
+    sites = _guide_sites(model.guide, x)
+    summed_out = exact and not sites
+    one_value = _point_mass(sites) and not how.prior_share
+    # Where every particle has the same weight, two show it.
+    enough = 2 if summed_out or one_value else num_particles
+    results = _of_pair(model.model, model.guide, x, enough, iwae, how, progress, checkpoint)
+    if exact and not summed_out:
+        with torch.no_grad():
+            known = run_program(model.log_prob, x).double().cpu().numpy()
+        results["log_evidence"].values[:] = known
+        results["log_evidence_se"].values[:] = 0.0
+        results["gap"].values[:] = known - results["elbo"].values
+        results["gap_se"].values[:] = results["elbo_se"].values
+        results["khat"].values[:] = np.nan
+    if exact:
+        results["doubt"].values[:] = results["gap_doubt"].values[:] = 0.0
+    if summed_out:
+        # What was weighed is p(x), not p(x | z) and p(z): the ELBO has no such parts here.
+        for name in ("reconstruction", "kl_to_prior"):
+            results[name].values[:] = results[f"{name}_se"].values[:] = np.nan
+    if summed_out or one_value:
+        # They would be of the two particles that were enough.
+        results["ess"].values[:] = results["khat"].values[:] = np.nan
+    if one_value and not exact:
+        results["gap"].values[:] = results["gap_se"].values[:] = np.nan
+        results.attrs.update(bound=_BOUND_OF_ONE_VALUE, deterministic_guide=1)
+    if exact:
+        results.attrs["bound"] = "log_evidence is exact"
+    results.attrs.update(
+        exact=int(exact),
+        base_measure=_base_measure(model),
+        num_features=int(tensors(x)[0][0].numel()),
+        **_size(model, x),
     )
-    return _label(results, ks)
+    return results
 
 
 def summary(results: xr.Dataset) -> pd.DataFrame:
@@ -373,6 +311,32 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame.from_dict(table, orient="index", columns=["mean", "mc_se", "sampling_se"])
 
 
+def _of_pair(
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    num_particles: int,
+    iwae: Sequence[int],
+    sampling: Sampling,
+    progress: Callable[[int, int], None] | None,
+    checkpoint: Checkpoint | None,
+) -> xr.Dataset:
+    """What the weights tell, and nothing else."""
+    ks = [k for k in _ks(iwae) if k <= num_particles]
+    reductions = [elbo_reduction, iwae_reduction(ks), evidence_reduction, gap_reduction]
+    results = reduce_weights(
+        reductions,
+        model,
+        guide,
+        x,
+        num_particles,
+        sampling,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
+    return _label(results, ks)
+
+
 def _mean(values: xr.DataArray, errors: xr.DataArray | None) -> tuple[float, float, float]:
     count = values.sizes["datum"]
     mc = math.nan if errors is None else float(np.sqrt((errors.values**2).sum())) / count
@@ -395,3 +359,36 @@ def _label(results: xr.Dataset, ks: list[int]) -> xr.Dataset:
         for name in ("iwae", "iwae_se"):
             results[name] = results[name].expand_dims("num_particles")
     return results.assign_coords(num_particles=ks)
+
+
+def _guide_sites(guide: Program, x: Inputs) -> list[dict[str, Any]]:
+    with torch.no_grad(), isolated():
+        return latent_sites(trace_of(guide, take(x, slice(1))))
+
+
+def _point_mass(sites: list[dict[str, Any]]) -> bool:
+    """Whether the guide always gives the same value of discrete sites."""
+    return bool(sites) and all(
+        is_point_mass(site["fn"]) and not site["value"].is_floating_point() for site in sites
+    )
+
+
+def _base_measure(model: Any) -> str:
+    return str(getattr(model, "measure", "unknown"))
+
+
+def _size(model: Any, x: Inputs) -> dict[str, float]:
+    """Number of parameters, length of the code, and how much of it is in use."""
+    size: dict[str, float] = {}
+    if hasattr(model, "parameters"):
+        size["num_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    if hasattr(model, "latent_dim") and hasattr(model, "code"):
+        with torch.no_grad():
+            means = run_program(model.code, encoder_side(x))
+        size["latent_dim"] = int(means.shape[-1])
+        if hasattr(model, "code_use"):
+            size |= run_program(model.code_use, encoder_side(x))
+        elif count(x) > 1:
+            size["active_units"] = active_units(means)
+            size["active_directions"] = active_directions(means)
+    return size

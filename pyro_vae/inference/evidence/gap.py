@@ -13,9 +13,9 @@ import numpy as np
 from pyro_vae.conversion import takes_data
 from pyro_vae.inference.engine.inputs import encoder_side, run_program
 from pyro_vae.inference.engine.sampling import Sampling
-from pyro_vae.inference.evidence.evaluate import (
+from pyro_vae.inference.evidence.evaluate import evaluate
+from pyro_vae.inference.evidence.reductions import (
     elbo_reduction,
-    evaluate,
     evidence_reduction,
     gap_reduction,
     reduce_weights,
@@ -134,8 +134,8 @@ def gap_parts(
         progress=progress,
     )
     sampling.setdefault("enumerate_discrete", True)
-    amortised = evaluate(model.model, model.guide, x, num_particles, iwae=(1,), **sampling)
-    best = evaluate(local.model, local.guide, x, num_particles, iwae=(1,), **sampling)
+    amortised = evaluate((model.model, model.guide), x, num_particles, iwae=(1,), **sampling)
+    best = evaluate((local.model, local.guide), x, num_particles, iwae=(1,), **sampling)
     evidence, evidence_se = best["log_evidence"].values, best["log_evidence_se"].values
     approximation_se = best["gap_se"].values
     if hasattr(model, "log_prob"):

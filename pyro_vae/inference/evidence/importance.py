@@ -20,7 +20,7 @@ from pyro_vae.inference.engine.diagnostics import (
 )
 from pyro_vae.inference.engine.proposals import propose
 from pyro_vae.inference.engine.sampling import Sampling
-from pyro_vae.inference.evidence.evaluate import reduce_weights
+from pyro_vae.inference.evidence.reductions import reduce_weights
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.verbs import verb
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.engine.traces import Program
     from pyro_vae.inference.engine.weights import LogWeights
     from pyro_vae.inference.evidence.checkpoint import Checkpoint
-    from pyro_vae.inference.evidence.evaluate import Judge
+    from pyro_vae.inference.evidence.reductions import Judge
 
 __all__ = ["MAX_PARTICLES", "log_evidence"]
 

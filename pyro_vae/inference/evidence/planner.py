@@ -22,8 +22,8 @@ from pyro_vae.inference.engine.diagnostics import FEWEST_DRAWS, effective_sample
 from pyro_vae.inference.engine.proposals import propose
 from pyro_vae.inference.engine.sampling import Sampling
 from pyro_vae.inference.engine.weights import LogWeights
-from pyro_vae.inference.evidence.evaluate import reduce_weights
 from pyro_vae.inference.evidence.importance import MAX_PARTICLES
+from pyro_vae.inference.evidence.reductions import reduce_weights
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.inference.evidence.trust import (
     KHAT_TRUSTED,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.engine.proposals import Proposal
     from pyro_vae.inference.engine.sampling import SamplingSettings
     from pyro_vae.inference.engine.traces import Program
-    from pyro_vae.inference.evidence.evaluate import Judge
+    from pyro_vae.inference.evidence.reductions import Judge
 
 __all__ = ["ParticlePlan", "interval", "plan_particles", "reach"]
 

@@ -245,7 +245,7 @@ def trusted(results: xr.Dataset, of: str = "log_evidence") -> np.ndarray:
     Parameters
     ----------
     results
-        What ``evaluate``, ``log_evidence``, ``gap``, ``reach`` or ``measure`` returned.
+        What ``evaluate``, ``log_evidence``, ``gap`` or ``reach`` returned.
     of
         ``"log_evidence"`` or ``"gap"``.
 

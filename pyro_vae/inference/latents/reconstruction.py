@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.inference.engine.inputs import Inputs
 
-__all__ = ["Coder", "reconstruct", "reconstruction"]
+__all__ = ["Coder", "reconstruct", "reconstruction_error"]
 
 
 class Coder(Protocol):
@@ -53,7 +53,7 @@ def reconstruct(model: Coder, x: Inputs) -> Tensor:
 
 @verb
 @takes_data("x", supported=False)
-def reconstruction(
+def reconstruction_error(
     model: Coder, x: Inputs, *, scale: float = 1.0, chunk_size: int = 1024
 ) -> xr.Dataset:
     """Squared error of ``decode(code(x))`` per datum.

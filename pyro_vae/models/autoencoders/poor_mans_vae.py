@@ -41,7 +41,7 @@ class PoorMansVAE(Autoencoder):
 
     ``as_vae`` is the model that it approximates, with guide N(m(x), I), prior N(0, I) and
     KL = ||m(x)||^2 / 2, on the same networks; its ELBO and log p(x) are those that
-    ``measured_as`` gives to ``evaluate``. With the norm, the objective is below that ELBO, and
+    ``evidence_model`` gives to ``evaluate``. With the norm, the objective is below that ELBO, and
     so still a lower bound on log p(x), where ||m(x)|| <= 2 weight, since there the penalty is
     no less than half the norm's square. A code further out pays less than its KL: the objective
     is then above the ELBO, and may be no bound. Half the squared norm with weight 1 gives the
@@ -126,7 +126,7 @@ class PoorMansVAE(Autoencoder):
         return True
 
     @property
-    def measured_as(self) -> VAE:
+    def evidence_model(self) -> VAE:
         """The model whose ELBO and log p(x) stand for this one's: ``as_vae()``."""
         return self.as_vae()
 

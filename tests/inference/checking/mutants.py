@@ -9,7 +9,8 @@ import torch
 from pyro import poutine
 from pyro.infer import RenyiELBO, Trace_ELBO
 
-from pyro_vae.inference import IWAE, sample_log_weights
+from pyro_vae.inference.engine import sample_log_weights
+from pyro_vae.inference.training import IWAE
 from pyro_vae.inference.training.objectives import WeightedObjective
 
 

@@ -14,15 +14,12 @@ from torch import nn
 
 from pyro_vae import plots
 from pyro_vae.errors import DataError, ProgramError, UnknownNameError
-from pyro_vae.inference import (
+from pyro_vae.inference import latent_report, posterior_samples, sbc_ranks, simulator
+from pyro_vae.inference.checking import (
     calibration_sentences,
-    latent_report,
     log_likelihood,
     posterior_predictive,
-    posterior_samples,
     predictive_p_values,
-    sbc_ranks,
-    simulator,
     to_inference_data,
 )
 from pyro_vae.inference.checking.calibration import uniformity

@@ -8,8 +8,9 @@ import torch
 from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from scipy import integrate, stats
 
-from pyro_vae.inference import IWAE, log_evidence, verify
+from pyro_vae.inference import log_evidence, verify
 from pyro_vae.inference.checking.known_models import known_models
+from pyro_vae.inference.training import IWAE
 from tests.inference.checking import mutants
 
 KNOWN = {known.name: known for known in known_models(discrete=True)}

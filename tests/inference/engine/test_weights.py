@@ -13,8 +13,9 @@ from pyro.infer import RenyiELBO, Trace_ELBO
 from scipy import integrate, stats
 
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.inference import evaluate, iwae_bound, log_evidence, log_weights, summary
+from pyro_vae.inference import evaluate, log_evidence, log_weights, summary
 from pyro_vae.inference.engine.weights import sample_log_weights, stream_log_weights
+from pyro_vae.inference.evidence import iwae_bound
 from pyro_vae.inference.evidence.checkpoint import Checkpoint
 from pyro_vae.models import VAE, MixtureModel
 from pyro_vae.models.likelihoods import Bernoulli, Normal
@@ -36,7 +37,7 @@ def toy_guide(x):
 def test_all_quantities_of_the_linear_gaussian_model():
     oracle = LinearGaussian()
     x = oracle.draw(40)
-    results = evaluate(oracle.model, oracle.guide, x, 4000, seed=3)
+    results = evaluate((oracle.model, oracle.guide), x, 4000, seed=3)
     exact = {
         "log_evidence": oracle.log_px(x),
         "elbo": oracle.log_px(x) - oracle.gap(),
@@ -57,7 +58,7 @@ def test_all_quantities_of_the_linear_gaussian_model():
 def test_exact_guide_has_constant_weights_and_no_gap():
     oracle = LinearGaussian()
     x = oracle.draw(6)
-    results = evaluate(oracle.model, oracle.exact_guide, x, 200)
+    results = evaluate((oracle.model, oracle.exact_guide), x, 200)
     np.testing.assert_allclose(results["log_evidence"], oracle.log_px(x), atol=1e-9)
     np.testing.assert_allclose(results["elbo"], oracle.log_px(x), atol=1e-9)
     np.testing.assert_allclose(results["ess"], 200, rtol=1e-9)
@@ -66,7 +67,7 @@ def test_exact_guide_has_constant_weights_and_no_gap():
 
 def test_elbo_identities_hold_to_rounding():
     oracle = LinearGaussian()
-    results = evaluate(oracle.model, oracle.guide, oracle.draw(5), 500, iwae=[1, 7, 500])
+    results = evaluate((oracle.model, oracle.guide), oracle.draw(5), 500, iwae=[1, 7, 500])
     assert (results["iwae"].sel(num_particles=1) == results["elbo"]).all()
     parts = results["reconstruction"] - results["kl_to_prior"]
     np.testing.assert_allclose(parts, results["elbo"], atol=1e-10)
@@ -114,7 +115,7 @@ def test_mean_log_weight_is_minus_pyros_loss():
     """Same pair, same data: the ELBO agrees with ``Trace_ELBO`` within standard errors."""
     oracle = LinearGaussian(seed=2)
     x = oracle.draw(30)
-    ours = summary(evaluate(oracle.model, oracle.guide, x, 2000, seed=1)).loc["elbo"]
+    ours = summary(evaluate((oracle.model, oracle.guide), x, 2000, seed=1)).loc["elbo"]
     torch.manual_seed(11)
     losses = torch.tensor(
         [Trace_ELBO().loss(oracle.model, oracle.guide, x) / len(x) for _ in range(400)]
@@ -330,7 +331,7 @@ def test_bad_sizes_are_refused():
 
 def test_summary_divides_sums_by_their_number():
     x = torch.linspace(-2, 2, 7)
-    results = evaluate(toy_model, toy_guide, x, 50, iwae=[1, 5])
+    results = evaluate((toy_model, toy_guide), x, 50, iwae=[1, 5])
     table = summary(results)
     values, errors = results["elbo"].values, results["elbo_se"].values
     assert table.loc["elbo", "mean"] == pytest.approx(values.sum() / 7)
@@ -343,7 +344,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(tmp_path):
     # Two equal data, each with draws of its own, on either side of the interruption.
     x = oracle.draw(12)
     x[9] = x[2]
-    whole = evaluate(oracle.model, oracle.guide, x, 60, iwae=(1, 5))
+    whole = evaluate((oracle.model, oracle.guide), x, 60, iwae=(1, 5))
     seen = []
 
     def stop(done, total):
@@ -354,11 +355,11 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(tmp_path):
     checkpoint = Checkpoint(tmp_path / "partial.nc", "this", interval=1e9)
     with pytest.raises(KeyboardInterrupt):
         evaluate(
-            oracle.model, oracle.guide, x, 60, iwae=(1, 5), progress=stop, checkpoint=checkpoint
+            (oracle.model, oracle.guide), x, 60, iwae=(1, 5), progress=stop, checkpoint=checkpoint
         )
     seen.clear()
     again = evaluate(
-        *(oracle.model, oracle.guide, x, 60),
+        *((oracle.model, oracle.guide), x, 60),
         iwae=(1, 5),
         progress=lambda done, total: seen.append(done),
         checkpoint=checkpoint,

@@ -11,7 +11,8 @@ from scipy import stats
 from scipy.integrate import quad
 
 from pyro_vae.errors import ProgramError, UnknownNameError
-from pyro_vae.inference import ais, bdmc, log_evidence, quadrature
+from pyro_vae.inference import log_evidence, quadrature
+from pyro_vae.inference.evidence import ais, bdmc
 from pyro_vae.models import VAE
 from pyro_vae.models.priors import CategoricalNormal
 from tests.oracles import LinearGaussian

@@ -12,7 +12,8 @@ from torch import nn
 
 from pyro_vae.data import Dataset
 from pyro_vae.errors import ComparisonError
-from pyro_vae.inference import active_directions, active_units, compare, measure
+from pyro_vae.inference import compare, evaluate
+from pyro_vae.inference.engine import active_directions, active_units
 from pyro_vae.inference.evidence.compare import (
     compare_results,
     describe_data,
@@ -207,7 +208,7 @@ def test_unlike_measures_and_data_are_refused():
 
     def results(data, limit=None):
         held_out = data.test[:limit]
-        found = measure(density, held_out, 10)
+        found = evaluate(density, held_out, 10)
         about = describe_data(data, held_out)
         found = found.assign(fingerprint=("datum", about.pop("fingerprint")))
         found.attrs.update(about)
@@ -269,8 +270,8 @@ def test_measure_of_an_unamortised_guide_fits_it_first():
     with torch.no_grad():
         vae.decoder.output.weight.copy_(torch.tensor(oracle.W))
         vae.decoder.output.bias.copy_(torch.tensor(oracle.m))
-    amortised = measure(vae, x, 200)
-    local = measure(vae.unamortised(x), x, 200)
+    amortised = evaluate(vae, x, 200)
+    local = evaluate(vae.unamortised(x), x, 200)
     np.testing.assert_allclose(
         local["log_evidence"], oracle.log_px(x.double()), atol=STANDARD_ERRORS * 0.02
     )
@@ -279,7 +280,7 @@ def test_measure_of_an_unamortised_guide_fits_it_first():
 
 def test_masses_are_in_bits_too():
     vae = VAE((4,), 1, likelihood=Bernoulli())
-    found = measure(vae, torch.ones(3, 4), 10)
+    found = evaluate(vae, torch.ones(3, 4), 10)
     assert found.attrs["base_measure"] == "counting"
     assert found.attrs["num_features"] == 4
     assert found.attrs["exact"] == 0

@@ -11,10 +11,12 @@ from scipy import stats
 from torch.distributions.transforms import ExpTransform
 
 from pyro_vae.errors import ProgramError, UnknownNameError
-from pyro_vae.inference import iwae_bound, log_evidence, log_weights, widened
+from pyro_vae.inference import log_evidence, log_weights
+from pyro_vae.inference.engine import widened
 from pyro_vae.inference.engine.bounds import jackknife_of, log_evidence_of, renyi_of
 from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT, pareto_smoothed
 from pyro_vae.inference.engine.weights import stream_log_weights
+from pyro_vae.inference.evidence import iwae_bound
 from tests.oracles import LinearGaussian
 from tests.tolerances import STANDARD_ERRORS
 

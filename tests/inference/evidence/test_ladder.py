@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyro_vae.inference import iwae_bound, ladder
+from pyro_vae.inference import ladder
+from pyro_vae.inference.evidence import iwae_bound
 from pyro_vae.inference.evidence.ladder import complete_iwae
 from tests.oracles import LinearGaussian
 from tests.tolerances import STANDARD_ERRORS

@@ -10,9 +10,10 @@ import torch
 import xarray as xr
 from scipy import stats
 
-from pyro_vae.inference import evaluate, interval, log_evidence, plan_particles, reach
+from pyro_vae.inference import evaluate, log_evidence, plan_particles
 from pyro_vae.inference.engine.bounds import log_evidence_of
 from pyro_vae.inference.engine.diagnostics import pareto_khat
+from pyro_vae.inference.evidence import interval, reach
 from tests.oracles import LinearGaussian
 
 ORACLE = LinearGaussian()
@@ -73,7 +74,7 @@ def test_intervals_through_the_engine():
     for results in (
         log_evidence(ORACLE.model, ORACLE.guide, x, 400),
         log_evidence(ORACLE.model, ORACLE.guide, x, 400, jackknife=True),
-        evaluate(ORACLE.model, ORACLE.guide, x, 400),
+        evaluate((ORACLE.model, ORACLE.guide), x, 400),
     ):
         found = interval(results)
         covered = int(((found["lower"] <= exact) & (exact <= found["upper"])).sum())

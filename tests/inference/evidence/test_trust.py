@@ -126,7 +126,7 @@ def test_a_hierarchical_program_whose_guide_is_half_trained():
     pair = TwoSites()
     train, x = pair.draw(500), pair.draw(300)
     fit(pair, train, epochs=60, learning_rate=3e-3, progress=False)
-    found = evaluate(pair.model, pair.guide, x, 1000)
+    found = evaluate((pair.model, pair.guide), x, 1000)
     z = (found["log_evidence"].values - pair.log_px(x)) / found["log_evidence_se"].values
     usual, let = found["khat"].values < KHAT_LIMIT, trusted(found)
     assert np.abs(z[usual]).max() > 4

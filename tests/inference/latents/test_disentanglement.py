@@ -10,7 +10,7 @@ from scipy import integrate, special, stats
 
 from pyro_vae.data import SPRITE_FACTORS, load
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.inference import mutual_information_gap
+from pyro_vae.inference.latents import mutual_information_gap
 from pyro_vae.models import VAE
 from pyro_vae.models.guides import FullCovarianceNormal
 from pyro_vae.plots import mutual_information_matrix

@@ -14,7 +14,7 @@ from torch import nn
 
 from pyro_vae import plots
 from pyro_vae.errors import ComparisonError, DataError
-from pyro_vae.inference import compare_holes, fit_reference, hole_summary, hole_test
+from pyro_vae.inference.latents import compare_holes, fit_reference, hole_summary, hole_test
 from pyro_vae.inference.latents.holes import disjoint_pairs, nearest_distance
 from tests.tolerances import STANDARD_ERRORS
 

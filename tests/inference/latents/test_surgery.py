@@ -7,7 +7,8 @@ import pyro
 import pyro.distributions as dist
 import torch
 
-from pyro_vae.inference import elbo, elbo_surgery
+from pyro_vae.inference import elbo
+from pyro_vae.inference.latents import elbo_surgery
 from pyro_vae.models import HierarchicalVAE
 from tests.oracles import LinearGaussian
 from tests.tolerances import STANDARD_ERRORS

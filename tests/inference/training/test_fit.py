@@ -14,6 +14,7 @@ from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from safetensors.torch import load_file
 
 from pyro_vae.data import Dataset, load
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import (
     NonFiniteLossError,
     ProgramError,
@@ -21,7 +22,7 @@ from pyro_vae.errors import (
     SupportError,
     UnknownNameError,
 )
-from pyro_vae.inference import Run, evaluate, fit, summary
+from pyro_vae.inference import evaluate, fit, summary
 from pyro_vae.models import VAE, MixtureModel
 from pyro_vae.models.likelihoods import Bernoulli, Normal
 from pyro_vae.stored.loading import load_data, load_model
@@ -64,7 +65,7 @@ def test_it_reaches_the_optimum_of_a_linear_gaussian_model():
     x = torch.as_tensor(table, dtype=torch.float32)
     vae = VAE((4,), 2, likelihood=Normal("shared"), encoder=(), decoder=())
     fit(vae, x, epochs=1500, batch_size=150, learning_rate=0.02, schedule="cosine")
-    table_of = summary(evaluate(vae.model, vae.guide, x, 500))
+    table_of = summary(evaluate((vae.model, vae.guide), x, 500))
     assert table_of.loc["log_evidence", "mean"] == pytest.approx(
         PCA(2).fit(table).score(table), abs=0.03
     )
@@ -239,8 +240,8 @@ def test_saved_run_gives_the_model_and_the_data_back(digits, tmp_path):
     assert torch.equal(load_data(tmp_path / "run").test, digits.test)
     x = digits.test[:3]
     torch.testing.assert_close(
-        torch.as_tensor(evaluate(again.model, again.guide, x, 100)["log_evidence"].values),
-        torch.as_tensor(evaluate(vae.model, vae.guide, x, 100)["log_evidence"].values),
+        torch.as_tensor(evaluate((again.model, again.guide), x, 100)["log_evidence"].values),
+        torch.as_tensor(evaluate((vae.model, vae.guide), x, 100)["log_evidence"].values),
         rtol=0,
         atol=0,
     )

@@ -8,7 +8,8 @@ import torch
 
 from pyro_vae.data import Dataset
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.inference import evaluate, fit, fit_guide
+from pyro_vae.inference import evaluate, fit
+from pyro_vae.inference.training import fit_guide
 from pyro_vae.models import PCA, VAE, Labels, model_from_config
 from pyro_vae.models.guides import FullCovarianceNormal, LowRankNormal, MeanFieldNormal
 from pyro_vae.models.likelihoods import Normal
@@ -45,7 +46,7 @@ def test_every_datum_reaches_the_optimum_of_the_family(family):
     done = fit_guide(local, X, steps=3000, learning_rate=0.05)
     assert done.converged
     assert done.elbo[-1] > done.elbo[0]
-    results = evaluate(local.model, local.guide, X, 2000)
+    results = evaluate((local.model, local.guide), X, 2000)
     gap = ORACLE.log_px(X.double()) - results["elbo"].values
     np.testing.assert_allclose(gap, best_gap(family), atol=0.02)
     # The model, and the encoder, are as they were.
@@ -70,9 +71,9 @@ def test_a_guide_that_was_right_is_not_made_worse():
         pca.likelihood.sigma.raw.fill_(-20.0)
         pca._take_posterior()
     local = pca.unamortised(x[:1])
-    start = evaluate(local.model, local.guide, x[:1], 500)["elbo"].item()
+    start = evaluate((local.model, local.guide), x[:1], 500)["elbo"].item()
     assert not fit_guide(local, x[:1], steps=60).converged
-    assert evaluate(local.model, local.guide, x[:1], 500)["elbo"].item() >= start
+    assert evaluate((local.model, local.guide), x[:1], 500)["elbo"].item() >= start
 
 
 def test_what_did_not_converge_says_so():

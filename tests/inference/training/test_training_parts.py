@@ -12,6 +12,7 @@ from pyro.infer import Trace_ELBO
 from torch import nn
 
 from pyro_vae.data import Dataset, load
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import (
     DataError,
     NonFiniteLossError,
@@ -20,7 +21,7 @@ from pyro_vae.errors import (
     UnknownNameError,
     WriteError,
 )
-from pyro_vae.inference import Run, fit
+from pyro_vae.inference import fit
 from pyro_vae.inference.training.epochs import EpochBounds, run_epochs
 from pyro_vae.inference.training.folder import TrainingFolder, config_of, held_run
 from pyro_vae.inference.training.non_finite import first_bad_site

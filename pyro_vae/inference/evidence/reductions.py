@@ -1,0 +1,214 @@
+"""What one datum's weights are reduced to, and the stream of weights that is reduced."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from pyro_vae.errors import ProgramError
+from pyro_vae.inference.engine.bounds import (
+    Estimate,
+    elbo_of,
+    gap_of,
+    iwae_of,
+    log_evidence_of,
+    mean_of,
+)
+from pyro_vae.inference.engine.diagnostics import effective_sample_size, pareto_khat
+from pyro_vae.inference.engine.inputs import count
+from pyro_vae.inference.engine.weights import column_drawer, stream_draws
+from pyro_vae.inference.evidence.trust import (
+    PROBE_SHARE,
+    RESULTS,
+    doubts,
+    probe_size,
+)
+
+if TYPE_CHECKING:
+    from pyro_vae.inference.engine.inputs import Inputs
+    from pyro_vae.inference.engine.sampling import Sampling
+    from pyro_vae.inference.engine.traces import Program
+    from pyro_vae.inference.engine.weights import Draws, LogWeights, More
+    from pyro_vae.inference.evidence.checkpoint import Checkpoint
+
+__all__ = [
+    "Judge",
+    "Reduction",
+    "elbo_reduction",
+    "evidence_reduction",
+    "gap_reduction",
+    "iwae_reduction",
+    "reduce_weights",
+]
+
+#: From the terms of one datum's weights, and a function that judges such terms, to what to keep.
+Reduction = Callable[["LogWeights", "Judge"], dict[str, "Estimate | np.ndarray"]]
+
+#: From one datum's terms and k-hat to why the errors of log p(x) and gap are withheld.
+Judge = Callable[["LogWeights", np.ndarray], dict[str, np.ndarray]]
+
+#: Seeds of the second set of draws are this far from those of the first.
+_SECOND_SEED = 2**40
+
+
+def reduce_weights(
+    reductions: Iterable[Reduction],
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    num_particles: int,
+    sampling: Sampling,
+    *,
+    more: More | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> xr.Dataset:
+    """Stream the weights once, one datum at a time, and keep what the reductions make of them.
+
+    Parameters
+    ----------
+    reductions
+        Functions of one datum's ``LogWeights`` and of what judges them: see ``trust.doubts``.
+    model, guide, x, num_particles
+        As for ``log_weights``.
+    sampling
+        How particles are drawn.
+    more
+        As for ``column_drawer``.
+    progress
+        Called with the number of data done and their total.
+    checkpoint
+        Where to keep what is done, and to go on from; Ctrl-C loses nothing.
+
+    Returns
+    -------
+    Dataset
+        Dimension ``datum``, and ``num_particles`` for bounds that depend on it.
+    """
+    reductions = list(reductions)
+    rows = {} if checkpoint is None else checkpoint.load()
+    before = len(next(iter(rows.values()), []))
+    draws = stream_draws(model, guide, x, num_particles, sampling, start=before, more=more)
+    judges = _judges(model, guide, x, num_particles, sampling, start=before)
+    try:
+        for done, (drawn, judge) in enumerate(zip(draws, judges, strict=True), before + 1):
+            # A datum's numbers are added all at once, so that an interruption finds whole rows.
+            for name, part in _reduce(reductions, drawn.terms, judge).items():
+                rows.setdefault(name, []).append(part)
+            if checkpoint is not None:
+                checkpoint.save(rows)
+            if progress is not None:
+                progress(done, count(x))
+    except KeyboardInterrupt:
+        if checkpoint is not None:
+            whole = min(len(parts) for parts in rows.values()) if rows else 0
+            checkpoint.save({name: parts[:whole] for name, parts in rows.items()}, now=True)
+        raise
+    variables: dict[str, Any] = {}
+    for name, values in rows.items():
+        stacked = np.stack(values, axis=-1)
+        if stacked.ndim == 2 and stacked.shape[0] == 1:
+            stacked = stacked[0]
+            variables[name] = ("datum", stacked)
+        else:
+            variables[name] = (("num_particles", "datum"), stacked[:, 0, :])
+    results = xr.Dataset(variables, coords={"datum": np.arange(count(x))})
+    results.attrs.update(
+        units="nats per datum",
+        particles=num_particles,
+        seed=sampling.seed,
+        bound="log_evidence is a stochastic lower bound, exact as the number of particles grows",
+    )
+    for variable in results.data_vars.values():
+        if variable.name not in ("khat", "ess", *RESULTS):
+            variable.attrs["units"] = "nats"
+    return results
+
+
+def _judges(
+    model: Program,
+    guide: Program,
+    x: Inputs,
+    num_particles: int,
+    sampling: Sampling,
+    *,
+    start: int,
+) -> Iterator[Judge]:
+    """For each datum a function that judges the terms of its weights, with a second set."""
+    probing = sampling.but(prior_share=PROBE_SHARE, seed=sampling.seed + _SECOND_SEED)
+
+    @functools.cache
+    def second() -> Callable[[int], Draws]:
+        return column_drawer(model, guide, x, probe_size(num_particles), probing)
+
+    def judge(terms: LogWeights, khat: np.ndarray, *, row: int) -> dict[str, np.ndarray]:
+        def probe() -> LogWeights | None:
+            try:
+                return second()(row).terms
+            except (ProgramError, ValueError, NotImplementedError, KeyError):
+                # It cannot be drawn from its prior, or its guide has no density there.
+                return None
+
+        size = probe_size(num_particles)
+        found = doubts(terms, probe, size, khat=float(khat[0]), prior_share=sampling.prior_share)
+        return {name: np.array([float(key)]) for name, key in found.items()}
+
+    return (functools.partial(judge, row=row) for row in range(start, count(x)))
+
+
+def _reduce(
+    reductions: Sequence[Reduction], terms: LogWeights, judge: Judge
+) -> dict[str, np.ndarray]:
+    """What the reductions make of one datum's weights, an estimate and its error each a part."""
+    parts = {}
+    for reduction in reductions:
+        for name, estimate in reduction(terms, judge).items():
+            if isinstance(estimate, Estimate):
+                parts[name] = estimate.value.cpu().numpy()
+                parts[f"{name}_se"] = estimate.standard_error.cpu().numpy()
+            else:
+                parts[name] = estimate
+    return parts
+
+
+def elbo_reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.ndarray]:
+    """ELBO."""
+    return {"elbo": elbo_of(terms.log_weights)}
+
+
+def iwae_reduction(ks: Sequence[int]) -> Reduction:
+    """IWAE_k for each of these k."""
+
+    def reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.ndarray]:
+        estimates = [iwae_of(terms.log_weights, k) for k in ks]
+        value, error = (torch.stack(parts) for parts in zip(*estimates, strict=True))
+        return {"iwae": Estimate(value, error)}
+
+    return reduction
+
+
+def evidence_reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.ndarray]:
+    """Log p(x) with its effective sample size and Pareto k-hat."""
+    log_weights = terms.log_weights
+    khat = pareto_khat(log_weights)
+    return {
+        "log_evidence": log_evidence_of(log_weights),
+        "ess": effective_sample_size(log_weights).cpu().numpy(),
+        "khat": khat,
+        **judge(terms, khat),
+    }
+
+
+def gap_reduction(terms: LogWeights, judge: Judge) -> dict[str, Estimate | np.ndarray]:
+    """Gap log p(x) - ELBO, and the two parts of the ELBO: reconstruction and KL to the prior."""
+    return {
+        "gap": gap_of(terms.log_weights),
+        # L(q; x) = E_q[log p(x|z)] - KL(q(z|x) || p(z)),  KL = E_q[log q(z|x) - log p(z)]
+        "reconstruction": mean_of(terms.log_likelihood),
+        "kl_to_prior": mean_of(terms.log_guide - terms.log_prior),
+    }
