@@ -15,7 +15,8 @@ from pyro_vae.inference import log_evidence, log_weights
 from pyro_vae.inference.engine import widened
 from pyro_vae.inference.engine.bounds import jackknife_of, log_evidence_of, renyi_of
 from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT, pareto_smoothed
-from pyro_vae.inference.engine.weights import stream_log_weights
+from pyro_vae.inference.engine.sampling import Sampling
+from pyro_vae.inference.engine.weights import stream_draws, stream_log_weights
 from pyro_vae.inference.evidence import iwae_bound
 from tests.oracles import LinearGaussian
 from tests.tolerances import STANDARD_ERRORS
@@ -260,14 +261,15 @@ def test_particles_are_added_until_the_error_is_small_enough():
 
 
 def test_added_particles_are_new_ones():
-    (terms,) = stream_log_weights(
+    (drawn,) = stream_draws(
         ORACLE.model,
         ORACLE.guide,
         X[:1],
         50,
+        Sampling(),
         more=lambda terms: 50 if len(terms.log_prior) < 150 else 0,
     )
-    assert len(torch.unique(terms.log_prior)) == 150
+    assert len(torch.unique(drawn.terms.log_prior)) == 150
 
 
 def test_bad_settings_are_refused():
