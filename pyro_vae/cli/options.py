@@ -95,6 +95,13 @@ Epochs = Annotated[int, typer.Option(help="Passes over the data.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Data per step.")]
 LearningRate = Annotated[float, typer.Option(help="Step size of Adam.")]
 Schedule = Annotated[str, typer.Option(help=f"Learning rate over time: {', '.join(SCHEDULES)}.")]
+Compile = Annotated[
+    str,
+    typer.Option(
+        help="Steps without Pyro's handlers: auto (where worth it), off, graph (the same numbers "
+        "to the bit), inductor (compiled in a minute or two; rounds in another way)."
+    ),
+]
 Patience = Annotated[
     int | None,
     typer.Option(help="Stop after so many epochs without a better validation bound."),
@@ -131,6 +138,7 @@ class Optimisation:
     batch_size: BatchSize = 128
     learning_rate: LearningRate = 1e-3
     schedule: Schedule = "constant"
+    compile: Compile = "auto"
 
 
 def overwrite_of(what: str) -> Any:

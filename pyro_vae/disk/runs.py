@@ -84,6 +84,7 @@ class _Fit(Settings):
     patience: _Positive | None
     seed: _Seed
     precision: str
+    compile: str = "auto"
 
 
 class _Config(Settings):
@@ -362,7 +363,7 @@ class Run:
         path = self.path / "config.json"
         settings = {k: v for k, v in document.items() if k not in ("format", "version")}
         try:
-            checked(_Config, settings)
+            known = checked(_Config, settings)
         except SettingError as error:
             raise RunError(f"{path}: {error}; restore the file, or fit the run anew") from error
         if not intact:
@@ -371,7 +372,7 @@ class Run:
                 "settings are not changed by hand: restore the file, or fit a run with the "
                 "settings that you want",
             )
-        return settings
+        return known.model_dump()
 
     def _document(self) -> tuple[dict[str, Any], bool]:
         """``config.json`` of a run of this release, and whether it is what was written."""

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from pyro_vae.disk.schema import named_settings
 from pyro_vae.errors import DataError
+from pyro_vae.recording import unrecorded
 
 __all__ = ["Condition", "Covariates", "Labels"]
 
@@ -81,12 +81,15 @@ class Labels(Condition):
                 f"condition has shape {tuple(given.shape)} and type {given.dtype}: give labels as "
                 f"whole numbers (n,) or one-hot (n, {self.num_classes})"
             )
-        if len(given) and not (0 <= int(given.min()) and int(given.max()) < self.num_classes):
+        with unrecorded():
+            least, largest = (int(given.min()), int(given.max())) if len(given) else (0, 0)
+        if not 0 <= least <= largest < self.num_classes:
             raise DataError(
-                f"condition holds label {int(given.max())}: labels go from 0 to "
-                f"num_classes - 1 = {self.num_classes - 1}"
+                f"condition holds label {largest if largest >= self.num_classes else least}: "
+                f"labels go from 0 to num_classes - 1 = {self.num_classes - 1}"
             )
-        return one_hot(given, self.num_classes).to(torch.get_default_dtype())
+        classes = torch.arange(self.num_classes, device=given.device)
+        return (given.unsqueeze(-1) == classes).to(torch.get_default_dtype())
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ class Covariates(Condition):
         given = self._require(condition, shape)
         if given.dim() != 2 or given.shape[1] != self.num_covariates:
             raise DataError(f"condition has shape {tuple(given.shape)}: it must be {shape}")
-        if not bool(torch.isfinite(given).all()):
+        with unrecorded():
+            finite = bool(torch.isfinite(given).all())
+        if not finite:
             raise DataError("condition has NaN or infinite values: drop or impute those rows")
         return given

@@ -33,6 +33,7 @@ from pyro_vae.inference.engine.traces import (
     values_of,
 )
 from pyro_vae.isolation import isolated
+from pyro_vae.recording import unrecorded
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -366,7 +367,7 @@ def batch_log_weights(
     data_plate: str | None = None,
 ) -> tuple[LogWeights, float]:
     """``sample_log_weights`` of tensors that were checked before: a step of training."""
-    with torch.no_grad(), isolated():
+    with unrecorded(), torch.no_grad(), isolated():
         first = take(x, slice(1))
         structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
     guide_trace = run_in_plate(guide, x, structure, num_particles)

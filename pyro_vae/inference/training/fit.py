@@ -14,6 +14,8 @@ import torch
 
 from pyro_vae.data.scales import scale_note
 from pyro_vae.formulas import described
+from pyro_vae.inference.engine.inputs import count
+from pyro_vae.inference.training.batch_loss import Loss, ThroughHandlers, batch_loss_of
 from pyro_vae.inference.training.devices import fabric_on
 from pyro_vae.inference.training.epochs import EpochBounds, run_epochs
 from pyro_vae.inference.training.folder import TrainingFolder, config_of, held_run
@@ -25,6 +27,7 @@ from pyro_vae.inference.training.objectives import (
 )
 from pyro_vae.inference.training.program import (
     bounds_reached,
+    has_checked_data,
     is_trained,
     make_ready,
     release,
@@ -34,7 +37,7 @@ from pyro_vae.inference.training.program import (
 from pyro_vae.inference.training.progress import progress_bar, wants_bar
 from pyro_vae.inference.training.settings import Schedule, TrainingSettings, multiplier_of
 from pyro_vae.inference.training.splits import Splits, dataset_of
-from pyro_vae.inference.training.steps import Loss, Steps
+from pyro_vae.inference.training.steps import Steps
 from pyro_vae.inference.training.validation import Validation
 from pyro_vae.verbs import verb
 
@@ -66,11 +69,14 @@ class FitResult:
         Epoch whose weights the model now holds.
     stopped
         Why training ended: ``"epochs"``, ``"patience"`` or ``"interrupt"``.
+    compiled
+        How the steps were made: ``"graph"``, ``"inductor"``, or ``"off"`` and why.
     """
 
     metrics: pd.DataFrame
     best_epoch: int
     stopped: Stopped
+    compiled: str = "off"
 
 
 @verb
@@ -92,6 +98,7 @@ def fit(
     accelerator: str = "cpu",
     devices: int = 1,
     precision: str = "32-true",
+    compile: str = "auto",
     progress: bool | None = None,
 ) -> FitResult:
     """Train a (model, guide) pair by stochastic variational inference.
@@ -133,6 +140,12 @@ def fit(
     accelerator, devices, precision
         As for Lightning Fabric: ``"cpu"``, ``"cuda"``, ``"auto"``; number of processes, which
         share every batch; ``"32-true"``, ``"bf16-mixed"``, ``"64-true"``.
+    compile
+        ``"graph"``: record what a step computes, once, and repeat that without Pyro's handlers;
+        its numbers are theirs to the bit. ``"auto"``: do so where the steps to come are worth
+        the seconds it takes. ``"inductor"``: have it compiled too, for a minute or two; needs a
+        C++ compiler, and its numbers differ by rounding. ``"off"``: neither. A program that
+        cannot be recorded runs through the handlers, and ``compiled`` of the result says why.
     progress
         Show a bar; by default where standard error is a terminal.
 
@@ -160,7 +173,7 @@ def fit(
     multiplier_of(schedule)(0.0)  # one that gives no rate is refused now
     splits = Splits.of(model, data)
     settings = TrainingSettings(
-        epochs, batch_size, learning_rate, schedule, clip_norm, patience, seed, precision
+        epochs, batch_size, learning_rate, schedule, clip_norm, patience, seed, precision, compile
     ).within(len(data.train))
     objective = objective_of(model, objective)
     tell_num_data(objective, len(data.train))
@@ -185,7 +198,7 @@ def fit(
         for sentence in bounds_reached(model, training.splits.train):
             warnings.warn(sentence, stacklevel=3)
         release(model)
-        return FitResult(state.metrics, state.best_epoch, stopped)
+        return FitResult(state.metrics, state.best_epoch, stopped, training.steps.batch_loss.how)
 
 
 @dataclass(frozen=True)
@@ -212,13 +225,23 @@ class _Training:
     ) -> _Training:
         """With Adam over the model's parameters, and all of it where Fabric wants it."""
         adam = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
-        loss, optimiser = fabric.setup(Loss(model, objective), adam)
+        plain = Loss(model, objective)
+        loss, optimiser = fabric.setup(plain, adam)
         # Models are measured at the true bound, whatever weight the KL has in training.
         comparable = described(objective).comparable
         held_out = loss if comparable else Loss(model, default_objective_of(model))
         splits = splits.on_device_of(fabric)
         batch_size, clip_norm, seed = settings.batch_size, settings.clip_norm, settings.seed
-        steps = Steps(model, loss, optimiser, fabric, batch_size, clip_norm, seed)
+        batch_loss = batch_loss_of(
+            settings.compile,
+            ThroughHandlers(loss, fabric),
+            plain,
+            settings.planned(count(splits.train)),
+            trusts_data=has_checked_data(model),
+            world=fabric.world_size,
+            precision=settings.precision,
+        )
+        steps = Steps(model, loss, batch_loss, optimiser, fabric, batch_size, clip_norm, seed)
         validation = Validation(model, held_out, splits.validation, fabric, seed)
         return cls(model, objective, splits, settings, folder, steps, validation)
 

@@ -13,7 +13,7 @@ import torch
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.inference.engine.inputs import run_program
-from pyro_vae.inference.training.objectives import objective_named
+from pyro_vae.inference.training.objectives import differentiable_loss_of, objective_named
 from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
 
@@ -79,7 +79,7 @@ def _snr(
     objective = objective_named(name)
 
     def loss(*args: Any, **kwargs: Any) -> Tensor:
-        return objective.differentiable_loss(program.model, program.guide, *args, **kwargs)
+        return differentiable_loss_of(objective)(program.model, program.guide, *args, **kwargs)
 
     draws = []
     for _ in range(repeats):

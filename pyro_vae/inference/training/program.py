@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TrainableProgram",
     "bounds_reached",
+    "has_checked_data",
     "is_trained",
     "make_ready",
     "release",
@@ -99,6 +100,11 @@ def make_ready(model: Any, splits: Splits, *, goes_on: bool) -> Splits:
             if len(split):
                 validate(split)
     return splits
+
+
+def has_checked_data(model: nn.Module) -> bool:
+    """Whether ``make_ready`` could see that every datum is in the support of the likelihood."""
+    return getattr(getattr(model, "likelihood", None), "check", None) is not None
 
 
 def is_trained(model: nn.Module) -> bool:

@@ -14,6 +14,7 @@ from pyro_vae.errors import UnknownNameError
 if TYPE_CHECKING:
     from pyro.infer import ELBO
 
+from pyro_vae.inference.training.batch_loss import COMPILE
 from pyro_vae.inference.training.objectives import objective_name
 
 __all__ = ["SCHEDULES", "Schedule", "TrainingSettings", "multiplier_of", "schedule_name"]
@@ -32,11 +33,11 @@ _COMPARED = 1000
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Settings of ``fit`` that decide its numbers, beside the model, the data and the objective.
+    """Settings of ``fit`` that a run keeps, beside the model, the data and the objective.
 
     Attributes
     ----------
-    epochs, batch_size, learning_rate, schedule, clip_norm, patience, seed, precision
+    epochs, batch_size, learning_rate, schedule, clip_norm, patience, seed, precision, compile
         As for ``fit``.
     """
 
@@ -48,6 +49,16 @@ class TrainingSettings:
     patience: int | None
     seed: int
     precision: str
+    compile: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.compile not in COMPILE:
+            raise UnknownNameError("compile", self.compile, COMPILE)
+
+    def planned(self, num_data: int) -> dict[int, int]:
+        """Steps of the whole training by the number of data in their batch."""
+        whole, rest = divmod(num_data, self.batch_size)
+        return {self.batch_size: whole * self.epochs, **({rest: self.epochs} if rest else {})}
 
     def rate(self, epoch: int) -> float:
         """Learning rate of an epoch, from 0."""
@@ -77,6 +88,7 @@ class TrainingSettings:
             "patience": self.patience,
             "seed": self.seed,
             "precision": self.precision,
+            "compile": self.compile,
         }
 
 

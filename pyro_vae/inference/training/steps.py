@@ -4,46 +4,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
-from pyro_vae.inference.engine.inputs import Inputs, count, run_program, take
+from pyro_vae.inference.engine.inputs import Inputs, count, take
 from pyro_vae.inference.training.non_finite import non_finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-    from pyro.infer import ELBO
-    from torch import Tensor
+    from torch import Tensor, nn
 
-__all__ = ["Loss", "Steps", "epoch_seed"]
+    from pyro_vae.inference.training.batch_loss import BatchLoss, LossAndGradients
 
-
-class Loss(nn.Module):
-    """Minus the objective, summed over a batch, as a module: what Fabric wraps."""
-
-    def __init__(self, program: nn.Module, objective: ELBO) -> None:
-        super().__init__()
-        self.program = program
-        self.objective = objective
-
-    def forward(self, x: Inputs) -> Tensor:
-        """A scalar in nats, with its gradient where gradients are on."""
-        model, guide = self.program.model, self.program.guide
-        if torch.is_grad_enabled():
-            return run_program(partial(self.objective.differentiable_loss, model, guide), x)
-        # Some objectives refuse to make a differentiable loss that has no gradient.
-        return torch.tensor(run_program(partial(self.objective.loss, model, guide), x))
+__all__ = ["Steps", "epoch_seed"]
 
 
 @dataclass(frozen=True)
 class Steps:
-    """What makes an epoch's steps: loss and optimiser as Fabric wrapped them."""
+    """What makes an epoch's steps: module and optimiser as Fabric wrapped them, and the loss."""
 
     program: nn.Module
-    loss: Any
+    module: Any
+    batch_loss: BatchLoss
     optimiser: Any
     fabric: Fabric
     batch_size: int
@@ -68,6 +51,7 @@ class Steps:
             If a loss is NaN or infinite; no step is made with it.
         """
         self.program.train()
+        self.batch_loss.begin_epoch()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         rank, world = self.fabric.global_rank, self.fabric.world_size
@@ -77,13 +61,13 @@ class Steps:
         for index, batch in enumerate(batches):
             part = take(x, batch[rank::world])
             # The mean over processes that Fabric takes of the gradients is then the batch's.
-            loss = self.loss(part) * (world / len(batch))
-            value = loss.item()
+            found = self.batch_loss(part, world / len(batch))
+            value = found.loss.item()
             if not math.isfinite(value):
                 step = epoch * len(batches) + index
                 raise non_finite(self.program, part, epoch, step, value)
             total += value * len(batch)
-            self.step(loss)
+            self.step(found)
         if world > 1:
             total = self.fabric.all_reduce(torch.tensor(total), reduce_op="mean").item()  # type: ignore[union-attr]
         return -total / size
@@ -97,13 +81,12 @@ class Steps:
         )
         return order.to(self.fabric.device).split(self.batch_size)
 
-    def step(self, loss: Tensor) -> None:
+    def step(self, found: LossAndGradients) -> None:
         """One step of the optimiser down a loss per datum; none where it has no gradient."""
-        if not loss.requires_grad:
+        if not found.backward():
             return
-        self.fabric.backward(loss)
         if self.clip_norm is not None:
-            self.fabric.clip_gradients(self.loss, self.optimiser, max_norm=self.clip_norm)
+            self.fabric.clip_gradients(self.module, self.optimiser, max_norm=self.clip_norm)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
 

@@ -13,6 +13,7 @@ from pyro_vae.errors import DataError, SupportError
 from pyro_vae.models.component import ConditionalDistribution
 from pyro_vae.models.likelihoods.in_double import InDouble
 from pyro_vae.models.likelihoods.positive import PositiveParameter
+from pyro_vae.recording import unrecorded
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -103,9 +104,10 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
             If a value is outside the support.
         """
         self._check_shape(x)
-        inside = self.in_support(x)
-        if bool(inside.all()):
-            return
+        with unrecorded():
+            inside = self.in_support(x)
+            if bool(inside.all()):
+                return
         check_finite(x, "x")
         where, index = first_place(~inside)
         raise SupportError(

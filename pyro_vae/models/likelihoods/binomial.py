@@ -11,6 +11,7 @@ import torch
 from pyro_vae.models.likelihoods.counts import BoundedCounts
 from pyro_vae.models.likelihoods.trials import log_mass_of_trials
 from pyro_vae.models.log_gamma import log_factorial_remainder
+from pyro_vae.recording import unrecorded
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -31,7 +32,9 @@ class _Binomial(dist.Binomial):
         log_choose = log_factorial_remainder(n) - sum(
             log_factorial_remainder(part) + torch.xlogy(part, part / n) for part in parts
         )
-        return log_choose + log_mass_of_trials(value, self.logits, float(n))
+        with unrecorded():
+            number = float(n)
+        return log_choose + log_mass_of_trials(value, self.logits, number)
 
 
 @final

@@ -11,6 +11,7 @@ import torch
 from pyro_vae.errors import DataError
 from pyro_vae.models.likelihoods.base import Likelihood
 from pyro_vae.models.likelihoods.positive import PositiveParameter
+from pyro_vae.recording import unrecorded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -138,7 +139,9 @@ class Counts(Likelihood):
                 f"exposure has shape {tuple(exposure.shape)}: it must be one number per datum, "
                 f"which broadcasts with the leading dimensions {tuple(batch)} of eta"
             ) from None
-        if not bool(((exposure > 0) & torch.isfinite(exposure)).all()):
+        with unrecorded():
+            usable = bool(((exposure > 0) & torch.isfinite(exposure)).all())
+        if not usable:
             raise DataError(
                 "exposure has values that are not positive and finite: drop those rows"
             )

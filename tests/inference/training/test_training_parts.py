@@ -22,6 +22,7 @@ from pyro_vae.errors import (
     WriteError,
 )
 from pyro_vae.inference import fit
+from pyro_vae.inference.training.batch_loss import Loss, LossAndGradients, ThroughHandlers
 from pyro_vae.inference.training.epochs import EpochBounds, run_epochs
 from pyro_vae.inference.training.folder import TrainingFolder, config_of, held_run
 from pyro_vae.inference.training.non_finite import first_bad_site
@@ -34,7 +35,7 @@ from pyro_vae.inference.training.settings import (
 )
 from pyro_vae.inference.training.splits import Splits, dataset_of
 from pyro_vae.inference.training.state import TrainingState, weights_of
-from pyro_vae.inference.training.steps import Loss, Steps, epoch_seed
+from pyro_vae.inference.training.steps import Steps, epoch_seed
 from pyro_vae.inference.training.validation import Validation
 from pyro_vae.models import VAE, MixtureModel
 from pyro_vae.models.condition import Labels
@@ -57,6 +58,7 @@ def asked(**settings):
         "patience": None,
         "seed": 0,
         "precision": "32-true",
+        "compile": "auto",
     }
     return TrainingSettings(**(defaults | settings))
 
@@ -190,7 +192,7 @@ def test_every_epoch_has_its_own_binarisation_where_it_is_dynamic():
 
 CONFIG = {"objective": "elbo", "epochs": 4, "batch_size": 10, "learning_rate": 0.1}
 CONFIG |= {"schedule": "constant", "clip_norm": None, "patience": None, "seed": 0}
-CONFIG |= {"precision": "32-true"}
+CONFIG |= {"precision": "32-true", "compile": "auto"}
 
 
 def begun(run, resume=False, seed=0):
@@ -420,7 +422,8 @@ def steps_of(model, *, batch_size=16, clip_norm=None, seed=0):
     fabric = Fabric(accelerator="cpu", devices=1)
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
     loss, optimiser = fabric.setup(Loss(model, Trace_ELBO()), optimiser)
-    return Steps(model, loss, optimiser, fabric, batch_size, clip_norm, seed)
+    batch_loss = ThroughHandlers(loss, fabric)
+    return Steps(model, loss, batch_loss, optimiser, fabric, batch_size, clip_norm, seed)
 
 
 def test_batches_are_all_the_data_in_an_order_of_the_seed_and_the_epoch():
@@ -471,8 +474,8 @@ def test_gradients_are_clipped_and_let_go():
 
 def test_a_loss_without_a_gradient_makes_no_step():
     model = Counting()
-    steps = Steps(model, None, None, None, 1, None, 0)
-    steps.step(torch.tensor(1.0))
+    steps = Steps(model, None, None, None, None, 1, None, 0)
+    steps.step(LossAndGradients(torch.tensor(1.0), lambda: False))
 
 
 @pytest.mark.filterwarnings("ignore:Encountered NaN")

@@ -10,6 +10,7 @@ from pyro.infer import ELBO, Trace_ELBO, TraceEnum_ELBO, TraceMeanField_ELBO
 from pyro_vae.errors import SettingError, UnknownNameError
 from pyro_vae.formulas import described
 from pyro_vae.inference.training.objectives.at_draws import STL, DReG, ReweightedWakeSleep
+from pyro_vae.inference.training.objectives.differentiable import differentiable_loss_of
 from pyro_vae.inference.training.objectives.iwae import IWAE
 from pyro_vae.inference.training.objectives.tempered import BetaELBO, FreeBits, RenyiBound
 from pyro_vae.inference.training.objectives.told import tell_num_data, tell_share
@@ -33,6 +34,7 @@ __all__ = [
     "ReweightedWakeSleep",
     "WeightedObjective",
     "default_objective_of",
+    "differentiable_loss_of",
     "objective_name",
     "objective_named",
     "objective_of",
@@ -139,6 +141,7 @@ def objective_of(model: Any, objective: ELBO | str | None = None) -> ELBO:
         A Pyro ``ELBO``, a name as for ``objective_named``, or None.
     """
     if isinstance(objective, ELBO):
+        differentiable_loss_of(objective)  # one that has none is refused now
         return objective
     if not isinstance(objective, str | None):
         raise SettingError(

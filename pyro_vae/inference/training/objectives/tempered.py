@@ -51,6 +51,8 @@ class BetaELBO(WeightedObjective):
 
     name = "beta-elbo"
     comparable = False
+    #: Of its attributes those that ``at`` changes.
+    moving = ("weight",)
 
     def __init__(
         self,

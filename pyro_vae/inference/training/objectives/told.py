@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from pyro.infer import ELBO
 
-__all__ = ["OfNumData", "Scheduled", "tell_num_data", "tell_share"]
+__all__ = ["Moving", "OfNumData", "Scheduled", "moving_of", "tell_num_data", "tell_share"]
 
 
 @runtime_checkable
@@ -24,6 +24,21 @@ class Scheduled(Protocol):
 
     def at(self, share: float) -> None:
         """Take the form that belongs to a share of the training done, in [0, 1)."""
+
+
+@runtime_checkable
+class Moving(Protocol):
+    """An objective that says which of its attributes ``at`` changes.
+
+    They are numbers, and it computes with them: a recorded graph has them as inputs.
+    """
+
+    moving: tuple[str, ...]
+
+
+def moving_of(objective: ELBO) -> tuple[str, ...]:
+    """Attributes of an objective that change over the training, as far as it says so."""
+    return objective.moving if isinstance(objective, Moving) else ()
 
 
 def tell_num_data(objective: ELBO, num_data: int) -> None:

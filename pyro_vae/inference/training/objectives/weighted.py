@@ -15,6 +15,7 @@ from pyro_vae.inference.engine.inputs import take
 from pyro_vae.inference.engine.traces import structure_of
 from pyro_vae.inference.engine.weights import batch_log_weights
 from pyro_vae.isolation import isolated
+from pyro_vae.recording import unrecorded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,5 +108,5 @@ def inputs_of(model: Program, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 def layout_of(model: Program, guide: Program, x: Inputs, *, enumerate_discrete: bool) -> Structure:
     """Where the plates of a pair lie, read off one datum; no random generator is moved."""
-    with torch.no_grad(), isolated():
+    with unrecorded(), torch.no_grad(), isolated():
         return structure_of(model, guide, take(x, slice(1)), enumerate_discrete, None)

@@ -1,0 +1,442 @@
+"""The loss of a batch and its gradients: through Pyro's handlers, or by a graph of them.
+
+A graph gives the numbers of the handlers to the bit, so that it decides nothing but the time, and
+a training may pass from the one to the other at any step. It is held against the handlers at its
+first batches, and now and then after that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from pyro_vae.errors import SettingError
+from pyro_vae.inference.engine.inputs import Inputs, count, run_program, tensors
+from pyro_vae.inference.training.objectives.differentiable import differentiable_loss_of
+from pyro_vae.inference.training.objectives.told import moving_of
+from pyro_vae.isolation import isolated
+from pyro_vae.recording import NotRecordableError, compiled, has_compiler, record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lightning_fabric import Fabric
+    from pyro.infer import ELBO
+    from torch import Tensor
+
+__all__ = [
+    "COMPILE",
+    "BatchLoss",
+    "ByGraph",
+    "Loss",
+    "LossAndGradients",
+    "ThroughHandlers",
+    "batch_loss_of",
+]
+
+#: How the loss of a batch may be computed: see ``fit``.
+COMPILE = ("auto", "off", "graph", "inductor")
+
+#: Batches of a shape at which a new graph is held against the handlers.
+_COMPARED = 2
+
+#: Graphs of one shape after which a program counts as one that is never the same.
+_GRAPHS = 3
+
+#: Relative difference that a compiler may make, which adds up in another order.
+_TOLERANCE = 1e-5
+
+#: Seconds that the handlers must have before them for a graph to be recorded, which takes one
+#: or two and saves between a fifth and a half.
+_WORTH_RECORDING = 10.0
+
+
+class Loss(nn.Module):
+    """Minus the objective, summed over a batch, as a module: what Fabric wraps."""
+
+    def __init__(self, program: nn.Module, objective: ELBO) -> None:
+        super().__init__()
+        self.program = program
+        self.objective = objective
+
+    def forward(self, x: Inputs) -> Tensor:
+        """A scalar in nats, with its gradient where gradients are on."""
+        model, guide = self.program.model, self.program.guide
+        if torch.is_grad_enabled():
+            return run_program(partial(differentiable_loss_of(self.objective), model, guide), x)
+        # Some objectives refuse to make a differentiable loss that has no gradient.
+        return torch.tensor(run_program(partial(self.objective.loss, model, guide), x))
+
+
+class LossAndGradients(NamedTuple):
+    """What a batch gave.
+
+    Attributes
+    ----------
+    loss
+        In nats, times the scale that was asked for.
+    backward
+        Gives the parameters their gradients; whether there is one.
+    """
+
+    loss: Tensor
+    backward: Callable[[], bool]
+
+
+class BatchLoss(Protocol):
+    """What gives the loss of a batch."""
+
+    @property
+    def how(self) -> str:
+        """Whether a graph is in use, and if not, why."""
+
+    def begin_epoch(self) -> None:
+        """Look at what may have changed since the last epoch."""
+
+    def __call__(self, x: Inputs, scale: float) -> LossAndGradients:
+        """Loss of a batch, times a scale."""
+
+
+@dataclass(frozen=True)
+class ThroughHandlers:
+    """The loss as the pair and Pyro make it at every step.
+
+    Attributes
+    ----------
+    loss
+        ``Loss`` as Fabric wrapped it.
+    fabric
+        What takes the gradients.
+    how
+        Why nothing else is done.
+    """
+
+    loss: Any
+    fabric: Fabric
+    how: str = "off"
+
+    def begin_epoch(self) -> None:
+        """Nothing is kept from one epoch to the next."""
+
+    def __call__(self, x: Inputs, scale: float) -> LossAndGradients:
+        """Loss of a batch, times a scale."""
+        loss = self.loss(x) * scale
+
+        def backward() -> bool:
+            if loss.requires_grad:
+                self.fabric.backward(loss)
+            return loss.requires_grad
+
+        return LossAndGradients(loss.detach(), backward)
+
+
+@dataclass
+class ByGraph:
+    """The loss by a graph of each shape of batch, through the handlers where there is none.
+
+    Attributes
+    ----------
+    handlers
+        What it stands for.
+    loss
+        What the graphs are recorded of.
+    planned
+        Steps that the training has for batches of a size, by their number of data.
+    always
+        Record at the first batch of a shape, however few steps there are.
+    compiler
+        Hand the graphs to inductor, which rounds in another way.
+    trusts_data
+        Whether the data were checked: a graph does not look whether a value is in its support,
+        so of other data the first epoch is left to the handlers.
+    given_up
+        Why the handlers are taken at every step, where they are.
+    """
+
+    handlers: ThroughHandlers
+    loss: Loss
+    planned: Mapping[int, int]
+    always: bool = False
+    compiler: bool = False
+    trusts_data: bool = False
+    given_up: str | None = None
+    _graphs: dict[Any, _Graph] = field(default_factory=dict)
+    _seconds: dict[Any, float] = field(default_factory=dict)
+    _state: tuple[Any, ...] = ()
+    _epochs: int = 0
+    _recorded: int = 0
+
+    @property
+    def how(self) -> str:
+        """Whether a graph is in use, and if not, why."""
+        if self.given_up is not None:
+            return f"off: {self.given_up}"
+        if not self._graphs:
+            return "off: too few steps to be worth it"
+        return "inductor" if self.compiler else "graph"
+
+    def begin_epoch(self) -> None:
+        """Let graphs go that were recorded in another state of the program or the objective."""
+        state = _state_of(self.loss)
+        if state != self._state:
+            if self._recorded >= _GRAPHS * max(len(self._graphs), 1):
+                self._give_up("the program or the objective changes from epoch to epoch")
+            self._graphs.clear()
+            self._state = state
+        self._epochs += 1
+        if self._epochs & (self._epochs - 1) == 0:
+            for graph in self._graphs.values():
+                graph.to_compare = max(graph.to_compare, 1)
+
+    def __call__(self, x: Inputs, scale: float) -> LossAndGradients:
+        """Loss of a batch, times a scale."""
+        graph = self._graph_for(x, scale)
+        if graph is None:
+            return self._timed(x, scale)
+        if graph.to_compare or not (self.trusts_data or self._epochs > 1):
+            graph.to_compare = max(graph.to_compare - 1, 0)
+            return self._compared(graph, x, scale)
+        return self._found(*graph(x, self.loss))
+
+    def _graph_for(self, x: Inputs, scale: float) -> _Graph | None:
+        unseen = not (self.trusts_data or self._epochs > 1)
+        if self.given_up is not None or (unseen and not self.compiler):
+            return None
+        key = _shapes(x)
+        if key not in self._graphs:
+            left = self._seconds.get(key, 0.0) * self.planned.get(count(x), 0)
+            if not self.always and left < _WORTH_RECORDING:
+                return None
+            plain = [_plain(module) for module in self.loss.modules()]
+            try:
+                graph = _Graph.of(self.loss, x, scale, compiler=self.compiler)
+                # What counts how often it was run would not be counted on.
+                if _state_of(self.loss) != self._state:
+                    raise NotRecordableError("the program changes its own attributes as it runs")
+            except NotRecordableError as error:
+                for module, values in zip(self.loss.modules(), plain, strict=True):
+                    vars(module).update(values)
+                self._give_up(str(error))
+                return None
+            self._graphs[key] = graph
+            self._recorded += 1
+        return self._graphs[key]
+
+    def _give_up(self, why: str) -> None:
+        self.given_up = why
+        self._graphs.clear()
+
+    def _found(self, loss: Tensor, gradients: Sequence[Tensor | None]) -> LossAndGradients:
+        def backward() -> bool:
+            for parameter, gradient in zip(self.loss.parameters(), gradients, strict=True):
+                parameter.grad = gradient
+            return True
+
+        return LossAndGradients(loss, backward)
+
+    def _timed(self, x: Inputs, scale: float) -> LossAndGradients:
+        """Through the handlers, and how long that took: the quickest so far."""
+        started = time.perf_counter()
+        found = self.handlers(x, scale)
+        key, forward = _shapes(x), time.perf_counter() - started
+
+        def backward() -> bool:
+            started = time.perf_counter()
+            has_gradient = found.backward()
+            seconds = forward + time.perf_counter() - started
+            self._seconds[key] = min(seconds, self._seconds.get(key, seconds))
+            return has_gradient
+
+        return LossAndGradients(found.loss, backward)
+
+    def _compared(self, graph: _Graph, x: Inputs, scale: float) -> LossAndGradients:
+        """By the graph where it agrees with the handlers, and else as they have it."""
+        parameters, buffers = list(self.loss.parameters()), list(self.loss.buffers())
+        before = [buffer.clone() for buffer in buffers]
+        with isolated():
+            loss, backward = self.handlers(x, scale)
+            backward()
+            generator = torch.get_rng_state()
+        theirs = [parameter.grad for parameter in parameters]
+        for parameter in parameters:
+            parameter.grad = None
+        moved = [buffer.clone() for buffer in buffers]
+        _put(buffers, before)
+        graph.dtype = loss.dtype
+        value, gradients = graph(x, self.loss)
+        tolerance = _TOLERANCE if self.compiler else 0.0
+        if _same([value, *gradients, *buffers], [loss, *theirs, *moved], tolerance):
+            return self._found(value, gradients)
+        self._give_up("its graph does not give its numbers")
+        _put(buffers, moved)
+        torch.set_rng_state(generator)
+        return self._found(loss, theirs)
+
+
+@dataclass
+class _Graph:
+    """A recorded loss with its gradients, for batches of one shape."""
+
+    run: Callable[..., list[Tensor | None]]
+    moving: tuple[str, ...]
+    trained: list[bool]
+    dtype: torch.dtype = torch.float64
+    to_compare: int = _COMPARED
+
+    @classmethod
+    def of(cls, loss: Loss, x: Inputs, scale: float, *, compiler: bool) -> _Graph:
+        """Record the loss of a batch like this one."""
+        named = {**dict(loss.named_parameters()), **dict(loss.named_buffers())}
+        trained = [name for name, value in named.items() if value.requires_grad]
+        moving = moving_of(loss.objective)
+
+        def function(*given: Tensor) -> list[Tensor | None]:
+            values = dict(zip(named, given, strict=False))
+            told, data = given[len(named) :][: len(moving)], given[len(named) + len(moving) :]
+            leaves = [values[name].detach().requires_grad_() for name in trained]
+            values |= dict(zip(trained, leaves, strict=True))
+            batch = dict(zip(x, data, strict=True)) if isinstance(x, Mapping) else data[0]
+            with _told(loss.objective, dict(zip(moving, told, strict=True))):
+                value = functional_call(loss, values, (batch,)) * scale
+            if not value.requires_grad:
+                raise NotRecordableError("its loss has no gradient")
+            gradients = torch.autograd.grad(value, leaves, allow_unused=True)
+            return [value.detach(), *_apart(gradients, leaves, [*given, value])]
+
+        given = _inputs(loss, moving, x)
+        with torch.enable_grad():
+            graph = record(function, given)
+        run = compiled(graph, given) if compiler else graph
+        return cls(run, moving, [parameter.requires_grad for parameter in loss.parameters()])
+
+    def __call__(self, x: Inputs, loss: Loss) -> tuple[Tensor, list[Tensor | None]]:
+        """Loss of a batch of that shape, and the gradient of every parameter."""
+        with torch.no_grad():
+            value, *found = self.run(*_inputs(loss, self.moving, x))
+        assert value is not None
+        gradients = iter(found)
+        return value.to(self.dtype), [next(gradients) if one else None for one in self.trained]
+
+
+def _inputs(loss: Loss, moving: tuple[str, ...], x: Inputs) -> list[Tensor]:
+    """Everything that a graph is told of: parameters, buffers, what moves, and the data."""
+    told = (torch.tensor(vars(loss.objective)[name], dtype=torch.double) for name in moving)
+    parameters = (parameter.detach() for parameter in loss.parameters())
+    return [*parameters, *loss.buffers(), *told, *tensors(x)]
+
+
+@contextmanager
+def _told(objective: ELBO, values: Mapping[str, Tensor]) -> Iterator[None]:
+    """With tensors for the attributes that move, so that a graph has them as its inputs."""
+    kept = {name: vars(objective)[name] for name in values}
+    vars(objective).update(values)
+    try:
+        yield
+    finally:
+        vars(objective).update(kept)
+
+
+def _apart(
+    gradients: Sequence[Tensor | None], parameters: Sequence[Tensor], others: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """Gradients that lie in memory as their parameters do, and share it with nothing."""
+    taken = {part.untyped_storage().data_ptr() for part in others}
+    found: list[Tensor | None] = []
+    for gradient, parameter in zip(gradients, parameters, strict=True):
+        if gradient is not None:
+            where = gradient.untyped_storage().data_ptr()
+            if gradient.stride() != parameter.stride() or where in taken:
+                gradient = torch.empty_like(parameter).copy_(gradient)
+            taken.add(where)
+        found.append(gradient)
+    return found
+
+
+def _put(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for tensor, value in zip(tensors, values, strict=True):
+            tensor.copy_(value)
+
+
+def _shapes(x: Inputs) -> tuple[Any, ...]:
+    return tuple((part.shape, part.dtype, part.device) for part in tensors(x))
+
+
+def _state_of(loss: Loss) -> tuple[Any, ...]:
+    """What a graph takes as given: plain attributes of the modules, and of the objective."""
+    modules = [_plain(module) for module in loss.modules()]
+    gradients = tuple(parameter.requires_grad for parameter in loss.parameters())
+    moving = moving_of(loss.objective)
+    told = {name: value for name, value in vars(loss.objective).items() if name not in moving}
+    return modules, gradients, repr(told)
+
+
+def _plain(module: nn.Module) -> dict[str, Any]:
+    kinds = (bool, int, float, str, type(None))
+    return {name: value for name, value in vars(module).items() if isinstance(value, kinds)}
+
+
+def _same(
+    ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None], tolerance: float
+) -> bool:
+    """Whether two lists of tensors are equal: to the bit, or relative to the largest of each."""
+    for a, b in zip(ours, theirs, strict=True):
+        if a is None or b is None:
+            if a is not b:
+                return False
+            continue
+        a, b = torch.nan_to_num(a), torch.nan_to_num(b)
+        if not torch.equal(a, b) and not (a - b).abs().max() <= tolerance * b.abs().max():
+            return False
+    return True
+
+
+def batch_loss_of(
+    mode: str,
+    handlers: ThroughHandlers,
+    loss: Loss,
+    planned: Mapping[int, int],
+    *,
+    trusts_data: bool,
+    world: int,
+    precision: str,
+) -> BatchLoss:
+    """What a mode of ``COMPILE`` comes to.
+
+    Parameters
+    ----------
+    mode
+        One of ``COMPILE``.
+    handlers, loss, planned, trusts_data
+        As for ``ByGraph``.
+    world
+        Number of processes.
+    precision
+        As for ``fit``.
+
+    Raises
+    ------
+    SettingError
+        If a compiler is asked for where there is none.
+    """
+    if mode == "inductor" and not has_compiler():
+        raise SettingError(
+            "compile got 'inductor', and there is no C++ compiler: install one, such as g++, or "
+            "take 'graph'"
+        )
+    if mode == "off":
+        return handlers
+    if world > 1:
+        return replace(handlers, how="off: several processes share a batch")
+    if precision != "32-true":
+        return replace(handlers, how=f"off: the precision is {precision}")
+    always, compiler = mode != "auto", mode == "inductor"
+    return ByGraph(handlers, loss, planned, always, compiler, trusts_data)
