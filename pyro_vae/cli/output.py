@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pyro_vae.formulas import described
+from pyro_vae.inference.training.batch_loss import TOO_FEW
 from pyro_vae.inference.training.objectives import objective_of
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def training_summary(
         "run": str(run),
         **about,
         "stopped": result.stopped,
+        "compiled": result.compiled,
         "epochs": len(result.metrics),
         "best_epoch": result.best_epoch,
         **bounds,
@@ -116,7 +118,7 @@ def training_line(
     Parameters
     ----------
     summary
-        With best_epoch, epochs, train_elbo, validation_elbo (nats per datum) and seconds.
+        With best_epoch, epochs, train_elbo, validation_elbo (nats per datum), seconds, compiled.
     model, objective
         What was trained, and the name of its objective.
     """
@@ -132,7 +134,15 @@ def training_line(
     if not math.isnan(summary["validation_elbo"]):
         name = "" if held_out == trained else f"{held_out} "
         text += f", {name}{summary['validation_elbo']:.2f} (validation)"
-    return f"{text} nats per datum; {summary['seconds']:.0f} s"
+    return f"{text} nats per datum; {summary['seconds']:.0f} s{_steps_text(summary['compiled'])}"
+
+
+def _steps_text(compiled: str) -> str:
+    """How the steps were made, where there is something to say of it."""
+    how, _, why = compiled.partition(": ")
+    if how != "off":
+        return {"graph": ", by a recorded graph", "inductor": ", compiled"}[how]
+    return f", through Pyro's handlers: {why}" if why and why != TOO_FEW else ""
 
 
 def with_error(mean: float, error: float) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPILE",
+    "TOO_FEW",
     "BatchLoss",
     "ByGraph",
     "Loss",
@@ -44,6 +45,9 @@ __all__ = [
 
 #: How the loss of a batch may be computed: see ``fit``.
 COMPILE = ("auto", "off", "graph", "inductor")
+
+#: Why nothing was recorded where it could have been.
+TOO_FEW = "too few steps to be worth it"
 
 #: Batches of a shape at which a new graph is held against the handlers.
 _COMPARED = 2
@@ -180,7 +184,7 @@ class ByGraph:
         if self.given_up is not None:
             return f"off: {self.given_up}"
         if not self._graphs:
-            return "off: too few steps to be worth it"
+            return f"off: {TOO_FEW}"
         return "inductor" if self.compiler else "graph"
 
     def begin_epoch(self) -> None:
