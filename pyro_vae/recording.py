@@ -168,9 +168,11 @@ def _values_not_looked_at() -> Iterator[None]:
 def _simplify(graph: fx.GraphModule) -> None:
     """Take out what moves no number: aliases, operations that do nothing, what is done twice."""
     nodes = graph.graph
+    apart = _changed_or_given_out(nodes)
     for node in list(nodes.nodes):
         same = _does_nothing(node)
-        if same is not None:
+        # A copy is not in vain where one of the two is changed.
+        if same is not None and (_is_view(node) or not apart.intersection((node, same))):
             node.replace_all_uses_with(same)
             nodes.erase_node(node)
     _share(nodes)
