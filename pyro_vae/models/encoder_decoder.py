@@ -14,7 +14,8 @@ from pyro_vae.errors import DataError
 from pyro_vae.isolation import isolated
 from pyro_vae.models.latent_variable_model import LatentVariableModel, check_event_shape
 from pyro_vae.models.likelihoods import Bernoulli, Likelihood
-from pyro_vae.networks import Architecture, Dense, SettableOutput, check_network
+from pyro_vae.networks import Architecture, Dense, check_network
+from pyro_vae.protocols import SettableOutput, offers
 from pyro_vae.settings import require_part, require_positive_integer
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class EncoderDecoder(LatentVariableModel):
         """
         self.likelihood.check(x)
         self.initialised = True
-        if isinstance(self.decoder, SettableOutput):
+        if offers(self.decoder, SettableOutput):
             self.decoder.set_output(self.likelihood.moment_eta(x))
 
     def _make_networks(

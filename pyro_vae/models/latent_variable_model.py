@@ -16,6 +16,7 @@ from pyro_vae.isolation import isolated
 from pyro_vae.models.component import settings_of
 from pyro_vae.models.likelihoods.positive import PositiveParameter
 from pyro_vae.on_demand import library
+from pyro_vae.protocols import Summarised, offers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -211,5 +212,4 @@ def objective_text(formula: str, bound: str) -> str:
 
 def layers_text(network: nn.Module) -> str:
     """A network in one line: its own summary, else the name of its class."""
-    summary = getattr(network, "summary", None)
-    return type(network).__name__ if summary is None else str(summary())
+    return str(network.summary()) if offers(network, Summarised) else type(network).__name__

@@ -15,6 +15,7 @@ from pyro_vae.inference.training.objectives.tempered import BetaELBO, FreeBits, 
 from pyro_vae.inference.training.objectives.told import tell_num_data, tell_share
 from pyro_vae.inference.training.objectives.total_correlation import BetaTCELBO
 from pyro_vae.inference.training.objectives.weighted import WeightedObjective
+from pyro_vae.protocols import HasDefaultObjective, offers
 from pyro_vae.spelling import parse_call
 
 if TYPE_CHECKING:
@@ -123,8 +124,7 @@ def objective_named(name: str, *, enumerate_discrete: bool = False) -> ELBO:
 
 def default_objective_of(model: Any) -> ELBO:
     """What a model is trained with unless told otherwise: its own choice, else ``Trace_ELBO``."""
-    default: ELBO = getattr(model, "default_objective", Trace_ELBO)()
-    return default
+    return model.default_objective() if offers(model, HasDefaultObjective) else Trace_ELBO()
 
 
 def objective_of(model: Any, objective: ELBO | str | None = None) -> ELBO:
@@ -155,10 +155,10 @@ def objective_of(model: Any, objective: ELBO | str | None = None) -> ELBO:
 def objective_name(objective: ELBO) -> str:
     """Name of an objective, as ``objective_named`` takes it; else the name of its class."""
     own = isinstance(objective, WeightedObjective)
-    stem = getattr(objective, "name", None) if own else _PYROS.get(type(objective))
-    if stem is None:
+    stem = objective.name if own else _PYROS.get(type(objective))
+    if not stem:
         return type(objective).__name__
-    settings = dict(objective.settings) if isinstance(objective, WeightedObjective) else {}
+    settings = dict(objective.settings) if own else {}
     count = objective.num_particles
     if not settings:
         return stem if count == 1 else f"{stem}-{count}"

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
+
+from pyro_vae.protocols import OfNumData, Scheduled, offers
 
 if TYPE_CHECKING:
     from pyro.infer import ELBO
 
-__all__ = ["OfNumData", "Scheduled", "tell_num_data", "tell_share"]
-
-
-@runtime_checkable
-class OfNumData(Protocol):
-    """An objective that needs the number of data that the batches are drawn from."""
-
-    def of(self, num_data: int) -> None:
-        """Take the number of training data, before training."""
-
-
-@runtime_checkable
-class Scheduled(Protocol):
-    """An objective that changes over the training."""
-
-    def at(self, share: float) -> None:
-        """Take the form that belongs to a share of the training done, in [0, 1)."""
+__all__ = ["tell_num_data", "tell_share"]
 
 
 def tell_num_data(objective: ELBO, num_data: int) -> None:
     """Tell an objective that asks for it how many data the batches are drawn from."""
-    if isinstance(objective, OfNumData):
+    if offers(objective, OfNumData):
         objective.of(num_data)
 
 
 def tell_share(objective: ELBO, share: float) -> None:
     """Tell an objective that changes over the training which share of it is done, in [0, 1)."""
-    if isinstance(objective, Scheduled):
+    if offers(objective, Scheduled):
         objective.at(share)

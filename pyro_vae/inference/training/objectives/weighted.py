@@ -41,8 +41,8 @@ class WeightedObjective(ELBO):
         Sum out the discrete latent sites of the model that the guide does not have.
     """
 
-    #: Name on the command line.
-    name: ClassVar[str]
+    #: Name on the command line; that of the class where it is empty.
+    name: ClassVar[str] = ""
     #: What it is, beside its ``formula`` and ``is_bound``: see ``formulas.Described``.
     is_elbo: ClassVar[bool] = False
     comparable: ClassVar[bool] = True
