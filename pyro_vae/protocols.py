@@ -1,9 +1,10 @@
 """What a model, and each of its parts, may offer beyond two Pyro programs.
 
-Nothing of it is needed: a plain pair ``(model, guide)`` is trained and measured as it stands. Whoever writes a class may
-add to it any of the abilities below, each a protocol of one method or property, and any of the
-``Facts``, which have defaults. The rest of the package asks here: ``offers(model, HasLogProb)``
-before it calls ``model.log_prob``, and ``Facts(model).inputs`` for what a model may say of itself.
+Nothing of it is needed: a plain pair ``(model, guide)`` is trained and measured as it stands.
+Whoever writes a class may add to it any of the abilities below, each a protocol of a method or
+two, and any of the ``Facts``, which have defaults. The rest of the package asks here:
+``offers(model, HasLogProb)`` before it calls ``model.log_prob``, and ``Facts(model).inputs`` for
+what a model may say of itself.
 
 A method that takes data is given x, and by name what the model's ``inputs`` name beside it.
 ``pyro_vae.models.LatentVariableModel`` has the facts for the package's own models, and

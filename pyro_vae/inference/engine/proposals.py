@@ -18,6 +18,7 @@ from torch.distributions import constraints
 from torch.distributions.transforms import AffineTransform
 
 from pyro_vae.errors import ProgramError, UnknownNameError
+from pyro_vae.inference.engine.traces import is_point_mass
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class _Widen(Messenger):
             mean = fn.mean
         except NotImplementedError:
             mean = None
-        if mean is None or not fn.has_rsample or not _is_real(fn.support) or _is_delta(fn):
+        if mean is None or not fn.has_rsample or not _is_real(fn.support) or is_point_mass(fn):
             raise ProgramError(
                 f"guide site {msg['name']!r} ({type(fn).__name__}) cannot be widened: it needs "
                 "real, reparameterised draws with a known mean; take the guide itself, or mix "
@@ -126,9 +127,3 @@ def _is_real(support: Constraint) -> bool:
     while hasattr(support, "base_constraint"):
         support = support.base_constraint
     return support is constraints.real
-
-
-def _is_delta(fn: Any) -> bool:
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return isinstance(fn, dist.Delta)
