@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import nn
@@ -28,6 +28,9 @@ __all__ = ["EncoderDecoder", "Network", "network_plan"]
 
 Network = nn.Module | Architecture | Sequence[int]
 Plans = list[nn.Module | Architecture]
+
+#: What is said of one argument in ``config.json``.
+ConfigValue: TypeAlias = int | float | str | dict[str, Any] | None
 
 
 class EncoderDecoder(LatentVariableModel):
@@ -126,7 +129,9 @@ class EncoderDecoder(LatentVariableModel):
         check_network("decoder", self.decoder, size_z, eta_x)
         return plans
 
-    def _config(self, model: str, plans: Plans, seed: int, **parts: Any) -> dict[str, Any] | None:
+    def _config(
+        self, model: str, plans: Plans, seed: int, **parts: ConfigValue
+    ) -> dict[str, Any] | None:
         """Constructor arguments for JSON; None where a network is the user's own."""
         if any(isinstance(plan, nn.Module) for plan in plans):
             return None

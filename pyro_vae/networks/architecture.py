@@ -40,8 +40,8 @@ class Architecture(ABC):
     registry: ClassVar[dict[str, type[Architecture]]] = {}
     name: ClassVar[str]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         if not inspect.isabstract(cls):
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
             cls.registry[cls.name] = cls

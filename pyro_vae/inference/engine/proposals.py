@@ -9,7 +9,7 @@ by ``prior_share``.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 
 import pyro.distributions as dist
 from pyro.poutine.messenger import Messenger
@@ -22,12 +22,17 @@ from pyro_vae.inference.engine.traces import is_point_mass
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch.distributions.constraints import Constraint
 
     from pyro_vae.inference.engine.sampling import Sampling
     from pyro_vae.inference.engine.traces import Program
 
 __all__ = ["PRIOR_SHARE", "WIDENING", "Proposal", "propose", "widened"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: What draws the particles: the guide, the guide widened, or the guide mixed with the prior.
 Proposal = Literal["guide", "widened", "defensive"]
@@ -40,7 +45,7 @@ PRIOR_SHARE = 0.1
 
 
 @verb
-def widened(guide: Program, factor: float = WIDENING) -> Program:
+def widened(guide: Callable[P, R], factor: float = WIDENING) -> Callable[P, R]:
     """The guide with the draws of every site spread about their mean by a factor.
 
     z -> m + c (z - m), with m the mean of the site's distribution and c the factor: a normal
@@ -74,7 +79,7 @@ def widened(guide: Program, factor: float = WIDENING) -> Program:
     """
 
     @functools.wraps(guide)
-    def program(*args: Any, **kwargs: Any) -> Any:
+    def program(*args: P.args, **kwargs: P.kwargs) -> R:
         with _Widen(factor):
             return guide(*args, **kwargs)
 

@@ -53,36 +53,24 @@ def _mean_field(num_particles: int = 1) -> ELBO:
     )
 
 
-def _refusing_discrete(make: Callable[..., ELBO], why: str) -> Callable[..., ELBO]:
-    """A maker of objectives that cannot sum discrete sites out, with why and what can."""
-
-    def made(enumerate_discrete: bool = False, **settings: Any) -> ELBO:
-        if enumerate_discrete:
-            raise SettingError(f"objective {why}")
-        return make(**settings)
-
-    return made
-
-
-#: Objectives by name, each made from its settings and whether to sum discrete sites out.
+#: Objectives by name, each made from its settings, and but for those of ``_NO_DISCRETE`` from
+#: whether to sum discrete sites out.
 OBJECTIVES: dict[str, Callable[..., ELBO]] = {
     "elbo": _elbo,
-    "mean-field-elbo": _refusing_discrete(
-        _mean_field,
-        "'mean-field-elbo' needs KL(q(z|x) || p(z)) in closed form, and a prior with a discrete "
-        "site has none: take 'elbo' or 'iwae'",
-    ),
-    "free-bits": _refusing_discrete(
-        FreeBits,
-        "'free-bits' needs the KL of each latent dimension, and a prior with a discrete site has "
-        "none: take 'beta-elbo(schedule=linear)'",
-    ),
-    "beta-tc-elbo": _refusing_discrete(
-        BetaTCELBO,
-        "'beta-tc-elbo' needs a prior that is independent over dimensions, and one with a "
-        "discrete site is not: take 'beta-elbo'",
-    ),
+    "mean-field-elbo": _mean_field,
+    "free-bits": FreeBits,
+    "beta-tc-elbo": BetaTCELBO,
     **{own.name: own for own in (IWAE, DReG, STL, BetaELBO, RenyiBound, ReweightedWakeSleep)},
+}
+
+#: Objectives that cannot sum discrete sites out: why, and what can.
+_NO_DISCRETE = {
+    "mean-field-elbo": "needs KL(q(z|x) || p(z)) in closed form, and a prior with a discrete site "
+    "has none: take 'elbo' or 'iwae'",
+    "free-bits": "needs the KL of each latent dimension, and a prior with a discrete site has "
+    "none: take 'beta-elbo(schedule=linear)'",
+    "beta-tc-elbo": "needs a prior that is independent over dimensions, and one with a discrete "
+    "site is not: take 'beta-elbo'",
 }
 
 _PYROS = {
@@ -116,8 +104,11 @@ def objective_named(name: str, *, enumerate_discrete: bool = False) -> ELBO:
         stem, settings = match[1], {"num_particles": int(match[2]), **settings}
     if stem not in OBJECTIVES:
         raise UnknownNameError("objective", name, OBJECTIVES)
+    if enumerate_discrete and stem in _NO_DISCRETE:
+        raise SettingError(f"objective {stem!r} {_NO_DISCRETE[stem]}")
+    discrete = {} if stem in _NO_DISCRETE else {"enumerate_discrete": enumerate_discrete}
     try:
-        return OBJECTIVES[stem](**settings, enumerate_discrete=enumerate_discrete)
+        return OBJECTIVES[stem](**settings, **discrete)
     except TypeError as error:
         raise SettingError(f"objective {name!r} cannot be made: {error}") from error
 
