@@ -104,7 +104,8 @@ def objective_named(name: str, *, enumerate_discrete: bool = False) -> ELBO:
         stem, settings = match[1], {"num_particles": int(match[2]), **settings}
     if stem not in OBJECTIVES:
         raise UnknownNameError("objective", name, OBJECTIVES)
-    if enumerate_discrete and stem in _NO_DISCRETE:
+    asked = enumerate_discrete or settings.get("enumerate_discrete")
+    if asked and stem in _NO_DISCRETE:
         raise SettingError(f"objective {stem!r} {_NO_DISCRETE[stem]}")
     discrete = {} if stem in _NO_DISCRETE else {"enumerate_discrete": enumerate_discrete}
     try:
