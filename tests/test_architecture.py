@@ -263,6 +263,20 @@ def test_functions_fit_on_a_screen(path):
     assert not too_long
 
 
+def test_keywords_that_are_handed_on_have_names():
+    """Otherwise: `Unpack` of a `TypedDict`, `ParamSpec`, or the keywords themselves."""
+    found = {
+        (name.removeprefix("pyro_vae."), node.name)
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.args.kwarg is not None
+        if node.args.kwarg.annotation is None or ast.unparse(node.args.kwarg.annotation) == "Any"
+    }
+    overridden = {("models.latent_variable_model", name) for name in ("model", "guide")}
+    # Each says why in a comment.
+    assert found == {*overridden, ("cli.app", "__init__")}
+
+
 def test_no_drawer_for_odds_and_ends():
     names = {part for name in MODULES for part in name.split(".")}
     assert not names & {"utils", "helpers", "common", "misc", "util"}
