@@ -97,6 +97,7 @@ _plain_typer = functools.partial(
 class _Commands(TyperGroup):
     """The commands, the module of one imported when it is called."""
 
+    # Typer's own keywords, which are those of its version: `Any`, and handed on unread.
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         for name, listed in COMMANDS.items():

@@ -33,6 +33,7 @@ from pyro_vae.figures.of_runs import e_step_bars, e_step_curve
 from pyro_vae.figures.of_toy import TOY_SIZE, toy_data, training_bars
 from pyro_vae.inference.engine.conjugate import ConjugateNormal
 from pyro_vae.pages.derivation import Chapter, write_derivation
+from pyro_vae.protocols import HasUnamortised, offers
 from pyro_vae.stored.loading import load_data, load_model
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def _run(
         )
     ]
     after = None
-    if found.num_particles and model.amortised and hasattr(model, "unamortised"):
+    if found.num_particles and model.amortised and offers(model, HasUnamortised):
         wide, wide_one = in_double(model, one)
         view = e_step_view(
             wide, wide_one, found, steps=epochs, known=lambda: known_of(wide, wide_one)

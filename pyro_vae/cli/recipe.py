@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 import typer
 
@@ -35,8 +35,11 @@ from pyro_vae.networks import Architecture, ConvolutionalGrid, Unamortised
 from pyro_vae.spelling import parse_call
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from pyro_vae.data import Dataset
     from pyro_vae.models import Condition, LatentVariableModel
+    from pyro_vae.models.autoencoders.autoencoder import NetworkSettings
 
 __all__ = ["FAMILIES", "Given", "Recipe"]
 
@@ -62,6 +65,31 @@ _DEFAULT_LIKELIHOODS = {
     "real": "normal",
     "unit-interval": "normal",
 }
+
+
+class _PCASettings(TypedDict, total=False):
+    """Settings of ``pca``, in brackets."""
+
+    min_scale: float
+
+
+class _Penalty(TypedDict, total=False):
+    """Settings of ``poor-mans-vae``, in brackets."""
+
+    penalty: Literal["norm", "half-squared-norm"]
+    weight: float
+
+
+class _Codes(TypedDict, total=False):
+    """Settings of ``vq-vae``, in brackets, beside its prior."""
+
+    num_codes: int
+    code_dim: int
+    num_positions: int | None
+    commitment_cost: float
+    updates: str
+    decay: float
+    revive_below: float
 
 
 class Given(enum.StrEnum):
@@ -181,7 +209,7 @@ class Recipe:
                     f"its own choice: leave --{part} out, or take --model vae"
                 )
 
-    def _vae(self, data: Dataset, likelihood: Likelihood, **settings: Any) -> VAE:
+    def _vae(self, data: Dataset, likelihood: Likelihood, seed: int) -> VAE:
         return VAE(
             data.event_shape,
             self.latent_dim,
@@ -191,11 +219,11 @@ class Recipe:
             encoder=Unamortised(len(data.train)) if self.unamortised else self._network(1),
             decoder=self._network(-1),
             condition=self._condition(data),
-            **settings,
+            seed=seed,
         )
 
     def _hierarchical_vae(
-        self, data: Dataset, likelihood: Likelihood, **settings: Any
+        self, data: Dataset, likelihood: Likelihood, seed: int
     ) -> HierarchicalVAE:
         hidden = widths(self.hidden)
         return HierarchicalVAE(
@@ -206,10 +234,10 @@ class Recipe:
             guide=Guide.parse(self.guide),
             hidden=(hidden, tuple(max(1, width // 2) for width in hidden)),
             activation=self.activation,
-            **settings,
+            seed=seed,
         )
 
-    def _linear_vae(self, data: Dataset, likelihood: Likelihood, **settings: Any) -> LinearVAE:
+    def _linear_vae(self, data: Dataset, likelihood: Likelihood, seed: int) -> LinearVAE:
         if not isinstance(likelihood, Normal):
             raise SettingError(
                 f"--model linear-vae has a normal likelihood, not {likelihood.name}: its log p(x) "
@@ -221,72 +249,74 @@ class Recipe:
             scale=likelihood.scale,
             min_scale=likelihood.min_scale,
             guide=Guide.parse(self.guide),
-            **settings,
+            seed=seed,
         )
 
     def _mixture(self, data: Dataset, likelihood: Likelihood, seed: int) -> MixtureModel:
         # It starts from clusters of the data, not from a seed.
         return MixtureModel(self.components, likelihood, data.event_shape)
 
-    def _pca(self, data: Dataset, likelihood: Likelihood, **settings: Any) -> PCA:
+    def _pca(
+        self, data: Dataset, likelihood: Likelihood, seed: int, **settings: Unpack[_PCASettings]
+    ) -> PCA:
         if not isinstance(likelihood, Normal):
             raise SettingError(
                 f"--model pca has a normal likelihood, not {likelihood.name}: give grey levels as "
                 "--values unit-interval or dequantised"
             )
-        return PCA(data.event_shape, self.latent_dim, **settings)
+        return PCA(data.event_shape, self.latent_dim, seed=seed, **settings)
 
-    def _autoencoder(
-        self,
-        data: Dataset,
-        likelihood: Likelihood,
-        kind: type[Autoencoder] = Autoencoder,
-        **settings: Any,
-    ) -> Autoencoder:
-        return kind(
-            data.event_shape,
-            self.latent_dim,
-            likelihood=likelihood,
-            encoder=self._network(1),
-            decoder=self._network(-1),
-            **settings,
+    def _autoencoder(self, data: Dataset, likelihood: Likelihood, seed: int) -> Autoencoder:
+        return Autoencoder(
+            data.event_shape, self.latent_dim, likelihood=likelihood, **self._networks(seed)
         )
 
     def _denoising_autoencoder(
-        self,
-        data: Dataset,
-        likelihood: Likelihood,
-        corruption: str = "gaussian-noise",
-        **settings: Any,
+        self, data: Dataset, likelihood: Likelihood, seed: int, corruption: str = "gaussian-noise"
     ) -> Autoencoder:
-        noise = Corruption.parse(corruption)
-        return self._autoencoder(
-            data, likelihood, DenoisingAutoencoder, corruption=noise, **settings
+        return DenoisingAutoencoder(
+            data.event_shape,
+            self.latent_dim,
+            likelihood=likelihood,
+            corruption=Corruption.parse(corruption),
+            **self._networks(seed),
         )
 
     def _poor_mans_vae(
-        self, data: Dataset, likelihood: Likelihood, **settings: Any
+        self, data: Dataset, likelihood: Likelihood, seed: int, **penalty: Unpack[_Penalty]
     ) -> Autoencoder:
-        return self._autoencoder(data, likelihood, PoorMansVAE, **settings)
+        return PoorMansVAE(
+            data.event_shape,
+            self.latent_dim,
+            likelihood=likelihood,
+            **penalty,
+            **self._networks(seed),
+        )
 
     def _vq_vae(
-        self, data: Dataset, likelihood: Likelihood, prior: str = "uniform-codes", **settings: Any
+        self,
+        data: Dataset,
+        likelihood: Likelihood,
+        seed: int,
+        prior: str = "uniform-codes",
+        frozen: bool = False,
+        **codes: Unpack[_Codes],
     ) -> VQVAE:
-        if settings.pop("frozen", False):
+        if frozen:
             raise SettingError(
                 f"--model {self.model!r} is frozen before it has learned anything: fit it without "
                 "frozen, then learn a prior over its codes with `pyro-vae prior`"
             )
-        encoder = self._network(1)
+        networks = self._networks(seed)
         # z has one code for each of its entries; a grid of places has its own number of them.
-        grid = isinstance(encoder, ConvolutionalGrid)
+        grid = isinstance(networks["encoder"], ConvolutionalGrid)
+        codes.setdefault("num_positions", None if grid else self.latent_dim)
         return VQVAE(
             data.event_shape,
-            **{"num_positions": None if grid else self.latent_dim, **settings},
+            **codes,
             prior=CodePrior.parse(prior),
             likelihood=likelihood,
-            encoder=encoder,
-            decoder=self._network(-1),
+            **networks,
         )
 
     def build_likelihood(self, data: Dataset) -> Likelihood:
@@ -308,6 +338,10 @@ class Recipe:
                 f"{likelihood.remedy}"
             )
         return likelihood
+
+    def _networks(self, seed: int) -> NetworkSettings:
+        """Both networks, and the seed of their first weights."""
+        return {"encoder": self._network(1), "decoder": self._network(-1), "seed": seed}
 
     def _network(self, step: int) -> Architecture:
         """Architecture with its lists of layers in order (1) or mirrored (-1)."""

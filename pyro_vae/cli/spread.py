@@ -38,7 +38,7 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
             options.append(parameter.replace(kind=Parameter.KEYWORD_ONLY))
 
     @functools.wraps(command)
-    def with_options(**given: Any) -> None:
+    def with_options(**given: object) -> None:
         made = {
             name: group(**{field.name: given.pop(field.name) for field in fields(group)})
             for name, group in groups.items()

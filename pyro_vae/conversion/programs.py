@@ -17,6 +17,7 @@ from pyro_vae.conversion.arrays import convert
 from pyro_vae.conversion.places import check_finite
 from pyro_vae.conversion.rounding import cast
 from pyro_vae.errors import DataError
+from pyro_vae.protocols import ChecksData, Facts, offers
 
 __all__ = ["as_inputs", "own_dtype", "takes_data"]
 
@@ -62,13 +63,13 @@ def as_inputs(
     DataError
         If the data cannot be converted, are empty, have NaN or infinity, or would lose digits.
     """
-    owner = getattr(program, "__self__", program)
+    facts = Facts(program)
     many = isinstance(given, Mapping) and not hasattr(given, "columns")
     parts = dict(given) if many else {name: given}
-    said = getattr(owner, "dtype", dtype)
+    said = facts.dtype
     kind = said if isinstance(said, torch.dtype) else dtype
     made = {
-        part: _as_input(values, owner, kind, part, part in (name, "x"), gradients, wide)
+        part: _as_input(values, facts, kind, part, part in (name, "x"), gradients, wide)
         for part, values in parts.items()
     }
     lengths = {len(part) for part in made.values()}
@@ -82,7 +83,7 @@ def as_inputs(
 
 def _as_input(
     given: Any,
-    owner: Any,
+    facts: Facts,
     dtype: torch.dtype | None,
     part: str,
     is_data: bool,
@@ -100,22 +101,21 @@ def _as_input(
         classes = part == "condition" and values.dim() == 1 and whole
         stays = wide and isinstance(given, Tensor) and values.dtype == torch.float64
         if not (classes or stays):
-            likelihood = getattr(owner, "likelihood", None)
-            counts = is_data and getattr(likelihood, "measure", None) == "counting"
+            counts = is_data and Facts(facts.likelihood).measure == "counting"
             values = cast(values, dtype, part, columns, counts=counts)
     elif not isinstance(given, Tensor) and (is_data or not whole):
-        values = cast(values, own_dtype(owner), part, columns)
+        values = cast(values, own_dtype(facts.owner), part, columns)
+    owner = facts.owner
     weights = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
     return values if weights is None or weights.is_meta else values.to(weights.device)
 
 
 def _check_support(program: Any, x: Any) -> None:
     """Refuse data that the likelihood of a module would refuse one by one."""
-    likelihood = getattr(getattr(program, "__self__", program), "likelihood", None)
-    check = getattr(likelihood, "check", None)
+    likelihood = Facts(program).likelihood
     values = x.get("x") if isinstance(x, Mapping) else x
-    if check is not None and values is not None:
-        check(values)
+    if values is not None and offers(likelihood, ChecksData):
+        likelihood.check(values)
 
 
 def own_dtype(owner: Any) -> torch.dtype:

@@ -37,8 +37,11 @@ from pyro_vae.inference.evidence.trust import DOUBTS, trusted
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from torch import Tensor
 
+    from pyro_vae.explaining.derivation_lines import LineSettings
     from pyro_vae.inference.engine.closed_kl import SitesOfPair
     from pyro_vae.inference.engine.inputs import Inputs
     from pyro_vae.inference.engine.traces import Program
@@ -295,7 +298,7 @@ class _Writer:
             tuple(self.notes),
         )
 
-    def _line(self, name: str, left: Term, *right: Term, **settings: Any) -> Step:
+    def _line(self, name: str, left: Term, *right: Term, **settings: Unpack[LineSettings]) -> Step:
         return compare_terms(name, left, right, rounding=self.rounding, **settings)
 
     def _constant_line(self) -> Step:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Required, TypedDict
 
 import torch
 
@@ -41,6 +41,7 @@ STANDARD_ERRORS = 4.0
 ROUNDING = {torch.float64: 1e-6, torch.float32: 1e-4}
 
 Kind = Literal["check", "identity", "not judged"]
+Relation = Literal["=", ">=", "!="]
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,16 @@ def require_lines(steps: Sequence[Step], *, where: str = "The derivation") -> No
             )
 
 
+class LineSettings(TypedDict, total=False):
+    """What a line says beside its two sides: keywords of ``compare_terms``."""
+
+    why: Required[str]
+    kind: Kind
+    relation: Relation
+    paired: Tensor
+    slack: float
+
+
 def compare_terms(
     name: str,
     left: Term,
@@ -212,7 +223,7 @@ def compare_terms(
     *,
     why: str,
     kind: Kind = "check",
-    relation: Literal["=", ">=", "!="] = "=",
+    relation: Relation = "=",
     paired: Tensor | None = None,
     rounding: float = ROUNDING[torch.float64],
     slack: float = 0.0,

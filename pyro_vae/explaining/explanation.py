@@ -17,6 +17,7 @@ from pyro_vae.explaining.written import (
     verdict,
     written_out,
 )
+from pyro_vae.protocols import Facts
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def explain(
     found = derivation_of(
         model, one_datum(x, datum), guide=guide, num_particles=num_particles, seed=seed
     )
-    name = type(model).__name__ if hasattr(model, "guide") else getattr(model, "__name__", "model")
+    name = Facts(model).name
     size = found.num_particles
     drawn = f"{size} draws from q, seed {seed}" if size else "no draws"
     return Explanation(found, f"log p(x) = L_b + KL for datum {datum} of {name}; {drawn}, in nats")

@@ -13,6 +13,16 @@ from pyro_vae.explaining.derivation import derive
 from pyro_vae.inference.engine.inputs import count, encoder_side, run_program, take
 from pyro_vae.inference.training.local import fit_guide
 from pyro_vae.models import LatentVariableModel
+from pyro_vae.protocols import (
+    Facts,
+    HasEnumeratedLogProb,
+    HasExactPosterior,
+    HasIdentity,
+    HasLogProb,
+    Pair,
+    Story,
+    offers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,14 +75,15 @@ def derivation_of(
     """
     settings: dict[str, Any] = {"num_particles": num_particles, "seed": seed}
     if guide is not None:
-        return derive(getattr(model, "model", model), guide, x, **settings)
-    if not (hasattr(model, "model") and hasattr(model, "guide")):
+        story = model.model if offers(model, Story) else model
+        return derive(story, guide, x, **settings)
+    if not offers(model, Pair):
         raise ProgramError(
             "model got a program without a guide: give explain(model, x, guide=guide), or a "
             "module with both"
         )
-    model, x = in_double(getattr(model, "evidence_model", model), x)
-    if not getattr(model, "amortised", True):
+    model, x = in_double(Facts(model).evidence_model, x)
+    if not Facts(model).amortised:
         model = run_program(model.unamortised, encoder_side(x))
         fit_guide(model, x, seed=seed)
     return derive(model.model, model.guide, x, **known_of(model, x), **settings)
@@ -82,14 +93,14 @@ def known_of(model: Any, x: Inputs) -> dict[str, Any]:
     """What a module knows exactly of a datum, by the names that ``derive`` has for it."""
     known: dict[str, Any] = {}
     with torch.no_grad():
-        if hasattr(model, "log_prob"):
+        if offers(model, HasLogProb):
             known["log_px"] = run_program(model.log_prob, x).item()
-        elif hasattr(model, "enumerated_log_prob"):
+        elif offers(model, HasEnumeratedLogProb):
             # Refused where z has too many values to sum over.
             with contextlib.suppress(ProgramError):
                 known["log_px"] = run_program(model.enumerated_log_prob, x).item()
-        if hasattr(model, "exact_posterior"):
+        if offers(model, HasExactPosterior):
             known["posterior"] = run_program(model.exact_posterior, x)
-        if hasattr(model, "identity"):
+        if offers(model, HasIdentity):
             known["exact_elbo"] = run_program(model.identity, x).elbo.item()
     return known

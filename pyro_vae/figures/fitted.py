@@ -15,6 +15,8 @@ from pyro_vae.inference.engine.traces import is_point_mass, latent_sites, trace_
 from pyro_vae.inference.latents.disentanglement import marginals_of
 from pyro_vae.isolation import isolated
 from pyro_vae.models import VQVAE, MixtureModel
+from pyro_vae.models.encoder_decoder import EncoderDecoder
+from pyro_vae.protocols import HasUnamortised, offers
 from pyro_vae.stored.loading import load_data, load_model
 
 if TYPE_CHECKING:
@@ -198,7 +200,8 @@ def _sites(fitted: Fitted) -> list[Any]:
 def _not_pathwise(fitted: Fitted) -> str | None:
     return (
         None
-        if all(site.has_rsample for site in _sites(fitted)) and hasattr(fitted.model, "encoder")
+        if all(site.has_rsample for site in _sites(fitted))
+        and isinstance(fitted.model, EncoderDecoder)
         else "the draws of its guide are not reparameterised"
     )
 
@@ -265,6 +268,6 @@ FACTORS = _need("known factors, normal posteriors", _no_factors)
 OWN_GUIDE = _need(
     "an encoder that a guide per datum can start from",
     lambda f: (
-        None if f.model.amortised and hasattr(f.model.evidence_model, "unamortised") else _kind(f)
+        None if f.model.amortised and offers(f.model.evidence_model, HasUnamortised) else _kind(f)
     ),
 )

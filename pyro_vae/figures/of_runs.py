@@ -29,6 +29,7 @@ from pyro_vae.pictures.decoded import (
     morph,
     traverse,
 )
+from pyro_vae.protocols import Facts
 from pyro_vae.stored.measured import hole_reference, measure_holes
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ def _morph(fitted: Fitted) -> Figure:
     in_report=True,
 )
 def _manifold(fitted: Fitted) -> Figure:
-    if isinstance(getattr(fitted.model, "prior", None), StandardNormal):
+    if isinstance(Facts(fitted.model).prior, StandardNormal):
         plane = manifold(fitted.model, given=fitted.given(slice(1)))
     else:
         plane = manifold(fitted.model, x=fitted.x, given=fitted.given())

@@ -37,7 +37,7 @@ def discover(package: str, path: Iterable[str]) -> None:
         importlib.import_module(f"{package}.{module.name}")
 
 
-def settings_of(model: type, config: dict[str, Any], **roles: Any) -> dict[str, Any]:
+def settings_of(model: type, config: dict[str, Any], **roles: type[Any]) -> dict[str, Any]:
     """Constructor arguments that ``config`` describes, the parts of these roles made.
 
     Parameters
@@ -80,8 +80,8 @@ class Component(nn.Module, ABC):
     registry: ClassVar[dict[str, Any]]
     name: ClassVar[str]
 
-    def __init_subclass__(cls, *, role: str | None = None, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(cls, *, role: str | None = None) -> None:
+        super().__init_subclass__()
         if role is not None:
             cls.role, cls.registry = role, {}
         elif not inspect.isabstract(cls):
@@ -89,8 +89,8 @@ class Component(nn.Module, ABC):
             cls.registry[cls.name] = cls
 
     @classmethod
-    def named(cls, name: str, **settings: Any) -> Self:
-        """Make the part of this role that goes by ``name``.
+    def named(cls, name: str, **settings: object) -> Self:
+        """Make the part of this role that goes by ``name``, with settings that are its class's.
 
         Raises
         ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import nn
@@ -14,7 +14,8 @@ from pyro_vae.errors import DataError
 from pyro_vae.isolation import isolated
 from pyro_vae.models.latent_variable_model import LatentVariableModel, check_event_shape
 from pyro_vae.models.likelihoods import Bernoulli, Likelihood
-from pyro_vae.networks import Architecture, Dense, SettableOutput, check_network
+from pyro_vae.networks import Architecture, Dense, check_network
+from pyro_vae.protocols import SettableOutput, offers
 from pyro_vae.settings import require_part, require_positive_integer
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ __all__ = ["EncoderDecoder", "Network", "network_plan"]
 
 Network = nn.Module | Architecture | Sequence[int]
 Plans = list[nn.Module | Architecture]
+
+#: What is said of one argument in ``config.json``.
+ConfigValue: TypeAlias = int | float | str | dict[str, Any] | None
 
 
 class EncoderDecoder(LatentVariableModel):
@@ -99,7 +103,7 @@ class EncoderDecoder(LatentVariableModel):
         """
         self.likelihood.check(x)
         self.initialised = True
-        if isinstance(self.decoder, SettableOutput):
+        if offers(self.decoder, SettableOutput):
             self.decoder.set_output(self.likelihood.moment_eta(x))
 
     def _make_networks(
@@ -125,7 +129,9 @@ class EncoderDecoder(LatentVariableModel):
         check_network("decoder", self.decoder, size_z, eta_x)
         return plans
 
-    def _config(self, model: str, plans: Plans, seed: int, **parts: Any) -> dict[str, Any] | None:
+    def _config(
+        self, model: str, plans: Plans, seed: int, **parts: ConfigValue
+    ) -> dict[str, Any] | None:
         """Constructor arguments for JSON; None where a network is the user's own."""
         if any(isinstance(plan, nn.Module) for plan in plans):
             return None

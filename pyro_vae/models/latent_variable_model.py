@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
 
 import pyro
 import torch
@@ -16,9 +16,11 @@ from pyro_vae.isolation import isolated
 from pyro_vae.models.component import settings_of
 from pyro_vae.models.likelihoods.positive import PositiveParameter
 from pyro_vae.on_demand import library
+from pyro_vae.protocols import Summarised, offers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Unpack
 
     from pyro.infer import ELBO
     from torch import Tensor
@@ -32,6 +34,14 @@ __all__ = [
     "layers_text",
     "objective_text",
 ]
+
+
+class ExplainSettings(TypedDict, total=False):
+    """Keywords of ``pyro_vae.explain`` for a module."""
+
+    datum: int
+    num_particles: int
+    seed: int
 
 
 class LatentVariableModel(nn.Module):
@@ -59,6 +69,7 @@ class LatentVariableModel(nn.Module):
         """Make the model that ``config`` describes, with fresh weights."""
         return cls(**settings_of(cls, config, **cls._roles))
 
+    # Each model takes arguments of its own: `Any` is what lets them override these two.
     def model(self, *args: Any, **kwargs: Any) -> Tensor:
         """Generative story, with x observed or drawn."""
         raise NotImplementedError
@@ -152,7 +163,7 @@ class LatentVariableModel(nn.Module):
         """
         print(self.description(objective))
 
-    def explain(self, x: Any, **settings: Any) -> Any:
+    def explain(self, x: Any, **settings: Unpack[ExplainSettings]) -> Any:
         """The derivation of the ELBO with this model's numbers for one datum.
 
         Parameters
@@ -211,5 +222,4 @@ def objective_text(formula: str, bound: str) -> str:
 
 def layers_text(network: nn.Module) -> str:
     """A network in one line: its own summary, else the name of its class."""
-    summary = getattr(network, "summary", None)
-    return type(network).__name__ if summary is None else str(summary())
+    return str(network.summary()) if offers(network, Summarised) else type(network).__name__

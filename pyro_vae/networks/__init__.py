@@ -6,7 +6,6 @@ with without_trace():
     from pyro_vae.networks.architecture import (
         Architecture,
         Dense,
-        SettableOutput,
         Unamortised,
     )
     from pyro_vae.networks.convolutional import ConvDecoder, ConvEncoder, Convolutional
@@ -30,7 +29,6 @@ __all__ = [
     "FreeParameters",
     "GridDecoder",
     "GridEncoder",
-    "SettableOutput",
     "Unamortised",
     "check_network",
 ]

@@ -12,7 +12,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pyro_vae.disk.schema import named_settings
 from pyro_vae.networks.layers import check_layers
@@ -20,22 +20,13 @@ from pyro_vae.networks.mlp import MLP
 from pyro_vae.networks.table import FreeParameters
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 __all__ = [
     "Architecture",
     "Dense",
-    "SettableOutput",
     "Unamortised",
 ]
-
-
-@runtime_checkable
-class SettableOutput(Protocol):
-    """A decoder that can be started at the moments of the data."""
-
-    def set_output(self, eta: Tensor) -> None:
-        """Start the output around ``eta``, shape ``(num_params,)``."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +40,8 @@ class Architecture(ABC):
     registry: ClassVar[dict[str, type[Architecture]]] = {}
     name: ClassVar[str]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         if not inspect.isabstract(cls):
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
             cls.registry[cls.name] = cls

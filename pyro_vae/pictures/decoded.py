@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from pyro import poutine
@@ -13,6 +13,7 @@ from pyro_vae.inference.engine.inputs import encoder_side, run_program
 from pyro_vae.inference.latents.holes import draw_codes
 from pyro_vae.isolation import isolated
 from pyro_vae.pictures.paths import grid_of_quantiles, path_named, traversal
+from pyro_vae.protocols import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.data import Dataset
     from pyro_vae.models import LatentVariableModel
+    from pyro_vae.protocols import Coder
 
 __all__ = [
     "WITHOUT_PRIOR",
@@ -39,16 +41,6 @@ WITHOUT_PRIOR = (
     "Means of p(x | z) at draws from a normal fitted to the codes of the training data. Without "
     "a prior there is nothing else to draw from."
 )
-
-
-class Decoder(Protocol):
-    """A model whose data have codes that can be decoded."""
-
-    def code(self, x: Tensor, **given: Tensor) -> Tensor:
-        """Code of each datum, ``(B, L)``."""
-
-    def decode(self, z: Tensor, **given: Tensor) -> Tensor:
-        """Mean of p(x | z), ``(..., *event_shape)``."""
 
 
 def draw_samples(
@@ -96,7 +88,7 @@ def decoded_draws(
 
 @takes_data("x", supported=False)
 def interpolate(
-    model: Decoder,
+    model: Coder,
     x: Tensor,
     steps: int = 9,
     *,
@@ -143,7 +135,7 @@ def interpolate(
 
 @takes_data("x", supported=False)
 def morph(
-    model: Decoder,
+    model: Coder,
     x: Tensor | Sequence[Tensor],
     steps: int = 9,
     *,
@@ -200,7 +192,7 @@ class Manifold(NamedTuple):
 
 @takes_data("x", supported=False)
 def manifold(
-    model: Decoder,
+    model: Coder,
     n: int = 15,
     *,
     x: Tensor | None = None,
@@ -231,11 +223,11 @@ def manifold(
     given = given or {}
     z = grid_of_quantiles(n)
     with torch.no_grad():
-        size = getattr(model, "latent_dim", 2)
+        size = Facts(model).latent_dim
         if x is not None:
             codes = run_program(model.code, encoder_side({"x": x, **given}))
             size = codes.shape[-1]
-        if size != 2:
+        if size not in (None, 2):
             raise DataError(
                 f"model has codes of length {size}, and a plane is of two: fit one with "
                 "latent_dim=2, or take traverse, which shows any number"
@@ -266,7 +258,7 @@ class Traversals(NamedTuple):
 
 @takes_data("x", supported=False)
 def traverse(
-    model: Decoder,
+    model: Coder,
     x: Tensor,
     dimensions: Sequence[int] | None = None,
     span: float | None = None,

@@ -15,6 +15,7 @@ from pyro_vae.inference.evidence.certify import ESTIMATORS, estimate
 from pyro_vae.inference.evidence.checkpoint import Checkpoint, in_blocks, key_of
 from pyro_vae.inference.evidence.compare import attach, describe_data
 from pyro_vae.inference.evidence.reductions import reduce_weights
+from pyro_vae.protocols import HasUnamortised, offers
 from pyro_vae.stored.loading import load_data, load_model
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def require_gap_parts(run: Run) -> Any:
         If its guide cannot be given to one datum alone.
     """
     model = load_model(run).evidence_model
-    if not hasattr(model, "unamortised"):
+    if not offers(model, HasUnamortised):
         raise ProgramError(
             f"--gap is not for {run.path.name}: a {type(model).__name__} has no form of its guide "
             "with parameters of one datum, against which the encoder's share would be measured; "
@@ -320,9 +321,8 @@ def measure_split(
         inference.evaluate(model, x, checkpoint=checkpoint, **settings), describe_data(data, x)
     )
     results.attrs.update(data=data.name, split=str(split))
-    reached = getattr(model, "bounds_reached", None)
-    if reached is not None and model.amortised:
-        results.attrs["at_bounds"] = json.dumps(reached(take(x, slice(_BOUND_ROWS))))
+    if model.amortised:
+        results.attrs["at_bounds"] = json.dumps(model.bounds_reached(take(x, slice(_BOUND_ROWS))))
     return results
 
 

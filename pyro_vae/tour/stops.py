@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyro_vae.errors import DataError
@@ -101,13 +102,14 @@ def likelihood_for(data: Dataset) -> Likelihood:
     )
 
 
-def _autoencoder(kind: type[Autoencoder], deep: bool = True, **settings: Any) -> Any:
-    return lambda data, plan: kind(
+def _autoencoder(
+    make: Callable[..., Autoencoder], deep: bool = True
+) -> Callable[[Dataset, Plan], Autoencoder]:
+    return lambda data, plan: make(
         data.event_shape,
         plan.latent_dim,
         likelihood=likelihood_for(data),
         **plan.networks(deep),
-        **settings,
     )
 
 
@@ -161,7 +163,7 @@ STOPS = (
         "Denoising autoencoder",
         "Three in ten pixels of the input are set to zero, and the clean picture is asked for: "
         "noise on x, not yet on the code.",
-        _autoencoder(DenoisingAutoencoder, corruption=MaskingNoise(0.3)),
+        _autoencoder(partial(DenoisingAutoencoder, corruption=MaskingNoise(0.3))),
     ),
     Stop(
         "poor-mans-vae",
@@ -169,7 +171,7 @@ STOPS = (
         "Unit noise on the code makes the decoder answer for a neighbourhood, and half the "
         "squared norm of the code keeps the neighbourhoods together. Its bounds are those of "
         "the VAE with guide N(code(x), I).",
-        _autoencoder(PoorMansVAE, penalty="half-squared-norm"),
+        _autoencoder(partial(PoorMansVAE, penalty="half-squared-norm")),
     ),
     Stop(
         "vae",

@@ -13,10 +13,10 @@ from pyro_vae.networks import (
     Convolutional,
     ConvolutionalGrid,
     Dense,
-    SettableOutput,
     Unamortised,
 )
 from pyro_vae.networks.layers import Residual
+from pyro_vae.protocols import SettableOutput, offers
 
 CASES = {
     "dense": Dense(hidden=(7, 7, 5)),
@@ -90,7 +90,7 @@ def test_settings_come_back_from_json(name):
 @pytest.mark.parametrize("name", CASES)
 def test_output_starts_at_eta(name):
     decoder = CASES[name].decoder(2, (6, 5), 60)
-    assert isinstance(decoder, SettableOutput)
+    assert offers(decoder, SettableOutput)
     eta = torch.linspace(-4, 4, 60)
     decoder.set_output(eta)
     # At the start all other biases are zero, and every activation but softplus takes 0 to 0.

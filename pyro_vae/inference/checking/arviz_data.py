@@ -21,8 +21,11 @@ from pyro_vae.on_demand import library
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     import arviz as az
 
+    from pyro_vae.inference.checking.posterior import DrawSettings
     from pyro_vae.inference.engine.inputs import Inputs
     from pyro_vae.inference.engine.traces import Program
 
@@ -44,20 +47,19 @@ def to_inference_data(
     method: Method = "importance",
     *,
     samples: xr.Dataset | None = None,
-    seed: int = 0,
-    data_plate: str | None = None,
-    **settings: Any,
+    **settings: Unpack[DrawSettings],
 ) -> az.InferenceData:
     """Everything that ArviZ draws and tabulates, with named dimensions.
 
     Parameters
     ----------
-    model, guide, x, num_samples, method, seed, data_plate
+    model, guide, x, num_samples, method
         As for ``posterior_samples``.
     samples
         What ``posterior_samples`` returned, where it has been called already.
     **settings
-        Other arguments of ``posterior_samples``.
+        Other arguments of ``posterior_samples``; ``seed`` and ``data_plate`` also decide the
+        predictive draws.
 
     Returns
     -------
@@ -69,10 +71,9 @@ def to_inference_data(
         are no Markov chain, ``sample_stats`` holds their ``log_weights``, ``log_guide``,
         ``lp`` = log p(x, z), ``ess`` and ``khat``, and no diagnostic of MCMC.
     """
+    seed, data_plate = settings.get("seed", 0), settings.get("data_plate")
     if samples is None:
-        samples = posterior_samples(
-            model, guide, x, num_samples, method, seed=seed, data_plate=data_plate, **settings
-        )
+        samples = posterior_samples(model, guide, x, num_samples, method, **settings)
     latent = list(samples.attrs["latent_sites"])
     posterior = samples[latent]
     stats = samples.drop_vars(latent)

@@ -91,7 +91,7 @@ def _one_dimensional(
     likelihood: Callable[[Tensor], Any],
     posterior: Callable[[Tensor], Any],
     x: Tensor,
-    **extra: Any,
+    exact_posterior: Callable[[Tensor], Any] | None = None,
 ) -> KnownModel:
     """Integrals over z by the trapezium rule, exact to rounding for such smooth densities."""
     z = torch.linspace(-12, 12, 4001, dtype=torch.double).unsqueeze(-1)
@@ -100,7 +100,7 @@ def _one_dimensional(
     width = float(z[1] - z[0])
     log_px = log_joint.logsumexp(0) + math.log(width)
     elbo = (log_q.exp() * (log_joint - log_q)).sum(0) * width
-    return KnownModel(name, prior, likelihood, posterior, x, log_px, elbo, **extra)
+    return KnownModel(name, prior, likelihood, posterior, x, log_px, elbo, exact_posterior)
 
 
 _X = torch.linspace(-1.5, 3.0, 8, dtype=torch.double)

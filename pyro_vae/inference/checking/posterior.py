@@ -7,7 +7,7 @@ latents of all data is a chain for each of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError, UnknownNameError
 from pyro_vae.inference.engine.diagnostics import effective_sample_size, pareto_khat
 from pyro_vae.inference.engine.inputs import count, take
-from pyro_vae.inference.engine.sampling import Sampling
+from pyro_vae.inference.engine.sampling import Sampling, SamplingSettings
 from pyro_vae.inference.engine.traces import latent_sites, structure_of, trace_of, values_of
 from pyro_vae.inference.engine.weights import Draws, LogWeights, stream_draws
 from pyro_vae.isolation import isolated
@@ -28,18 +28,28 @@ from pyro_vae.on_demand import library
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Unpack
 
     from torch import Tensor
 
     from pyro_vae.inference.engine.inputs import Inputs
-    from pyro_vae.inference.engine.sampling import SamplingSettings
     from pyro_vae.inference.engine.traces import Program
 
-__all__ = ["Method", "coordinates", "named_axes", "posterior_samples", "resample"]
+__all__ = ["DrawSettings", "Method", "coordinates", "named_axes", "posterior_samples", "resample"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Method = Literal["importance", "guide", "hmc"]
+
+
+class DrawSettings(SamplingSettings, total=False):
+    """Keywords of ``posterior_samples``, as those of a function that hands them on."""
+
+    num_particles: int
+    num_chains: int
+    warmup_steps: int
 
 
 @verb
@@ -230,8 +240,8 @@ class _Cast(Messenger):
             msg["value"] = msg["value"].to(self.types[msg["name"]])
 
 
-def _typed(program: Program, types: dict[str, torch.dtype]) -> Program:
-    def typed(*args: Any, **kwargs: Any) -> Any:
+def _typed(program: Callable[P, R], types: dict[str, torch.dtype]) -> Callable[P, R]:
+    def typed(*args: P.args, **kwargs: P.kwargs) -> R:
         with _Cast(types):
             return program(*args, **kwargs)
 

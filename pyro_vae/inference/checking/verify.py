@@ -19,6 +19,7 @@ from scipy import stats
 
 from pyro_vae.inference.checking.known_models import known_models
 from pyro_vae.isolation import isolated
+from pyro_vae.protocols import Facts
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def verify(subject: ELBO | Estimator, *, num_particles: int = 5, seed: int = 0) 
             if isinstance(subject, ELBO)
             else _check_estimator(subject, num_particles)
         )
-    name = type(subject).__name__ if is_objective else getattr(subject, "__name__", "estimator")
+    name = Facts(subject).name
     return Report(name, checks, seed)
 
 

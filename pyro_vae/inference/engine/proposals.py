@@ -9,7 +9,7 @@ by ``prior_share``.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 
 import pyro.distributions as dist
 from pyro.poutine.messenger import Messenger
@@ -18,15 +18,21 @@ from torch.distributions import constraints
 from torch.distributions.transforms import AffineTransform
 
 from pyro_vae.errors import ProgramError, UnknownNameError
+from pyro_vae.inference.engine.traces import is_point_mass
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch.distributions.constraints import Constraint
 
     from pyro_vae.inference.engine.sampling import Sampling
     from pyro_vae.inference.engine.traces import Program
 
 __all__ = ["PRIOR_SHARE", "WIDENING", "Proposal", "propose", "widened"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: What draws the particles: the guide, the guide widened, or the guide mixed with the prior.
 Proposal = Literal["guide", "widened", "defensive"]
@@ -39,7 +45,7 @@ PRIOR_SHARE = 0.1
 
 
 @verb
-def widened(guide: Program, factor: float = WIDENING) -> Program:
+def widened(guide: Callable[P, R], factor: float = WIDENING) -> Callable[P, R]:
     """The guide with the draws of every site spread about their mean by a factor.
 
     z -> m + c (z - m), with m the mean of the site's distribution and c the factor: a normal
@@ -73,7 +79,7 @@ def widened(guide: Program, factor: float = WIDENING) -> Program:
     """
 
     @functools.wraps(guide)
-    def program(*args: Any, **kwargs: Any) -> Any:
+    def program(*args: P.args, **kwargs: P.kwargs) -> R:
         with _Widen(factor):
             return guide(*args, **kwargs)
 
@@ -112,7 +118,7 @@ class _Widen(Messenger):
             mean = fn.mean
         except NotImplementedError:
             mean = None
-        if mean is None or not fn.has_rsample or not _is_real(fn.support) or _is_delta(fn):
+        if mean is None or not fn.has_rsample or not _is_real(fn.support) or is_point_mass(fn):
             raise ProgramError(
                 f"guide site {msg['name']!r} ({type(fn).__name__}) cannot be widened: it needs "
                 "real, reparameterised draws with a known mean; take the guide itself, or mix "
@@ -126,9 +132,3 @@ def _is_real(support: Constraint) -> bool:
     while hasattr(support, "base_constraint"):
         support = support.base_constraint
     return support is constraints.real
-
-
-def _is_delta(fn: Any) -> bool:
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return isinstance(fn, dist.Delta)

@@ -23,6 +23,7 @@ from pyro_vae.inference.evidence.quadrature import quadrature
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.inference.evidence.trust import error_of_mean, trusted
 from pyro_vae.isolation import isolated
+from pyro_vae.protocols import HasLogProb, offers
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -294,7 +295,7 @@ def _require_site(model: Any, x: Inputs) -> None:
 
 
 def _exact(model: Any, x: Inputs, numbers: Mapping[str, Any]) -> xr.Dataset:
-    if not hasattr(model, "log_prob"):
+    if not offers(model, HasLogProb):
         raise ProgramError("the model has no exact log_prob")
     began = time.perf_counter()
     with torch.no_grad():

@@ -23,6 +23,7 @@ from pyro_vae.inference.engine.inputs import Inputs, take, tensors
 from pyro_vae.inference.evidence.evaluate import evaluate
 from pyro_vae.inference.evidence.trust import error_of_mean, trusted, withheld_note
 from pyro_vae.on_demand import library
+from pyro_vae.protocols import Facts
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -279,7 +280,7 @@ def compare(
         own: Any = data[name] if _by_name(data, models) else data  # type: ignore[index]
         if not isinstance(own, Dataset):
             own = as_inputs(own, model, "data")
-        x, about = _held_out(own, getattr(model, "inputs", ()), limit)
+        x, about = _held_out(own, Facts(model).inputs, limit)
 
         def report(done: int, total: int, before: int = index) -> None:
             if progress is not None:

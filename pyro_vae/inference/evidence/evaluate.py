@@ -1,8 +1,8 @@
 """Measuring on data: every bound from one set of weights per datum, and exactly where it can be.
 
-A module may know more of itself than its two programs: ``log_prob(x)``, its exact log p(x);
-``code(x)``, the means of q(z | x); and ``measure``, the base measure of its log p(x). The last
-belongs to the number: a log-mass and a log-density are in different units.
+A module may know more of itself than its two programs, as ``pyro_vae.protocols`` says: of that,
+its exact log p(x), its codes and the base measure are used here. The last belongs to the number:
+a log-mass and a log-density are in different units.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from pyro_vae.inference.evidence.reductions import (
 from pyro_vae.inference.evidence.trust import error_of_mean, trusted
 from pyro_vae.inference.training.local import fit_guide
 from pyro_vae.isolation import isolated
+from pyro_vae.protocols import Facts, HasCode, HasCodeUse, HasLogProb, HasParameters, Pair, offers
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -67,16 +68,13 @@ def _takes_one_model(function: Callable[P, R]) -> Callable[P, R]:
                 f"{name}((model, guide), x), or {name}(module, x) for a module that has both"
             )
         model: Any = args[0] if args else kwargs.get("model")
-        programs = (
-            model
-            if isinstance(model, tuple)
-            else (getattr(model, "model", None), getattr(model, "guide", None))
-        )
+        programs = model
+        if not isinstance(model, tuple):
+            programs = (model.model, model.guide) if offers(model, Pair) else ()
         if len(programs) != 2 or not all(callable(program) for program in programs):
-            got = getattr(model, "__name__", f"a {type(model).__name__}")
             raise ProgramError(
-                f"model got {got}: it must be a module with Pyro programs model and guide, such "
-                "as a VAE, or the two as a pair, (model, guide)"
+                f"model got {Facts(model).name}: it must be a module with Pyro programs model and "
+                "guide, such as a VAE, or the two as a pair, (model, guide)"
             )
         return function(*args, **kwargs)
 
@@ -225,12 +223,12 @@ def evaluate(
     if isinstance(model, tuple):
         how, (program, guide) = Sampling(**sampling), model
         return _of_pair(program, guide, x, num_particles, iwae, how, progress, checkpoint)
-    if not getattr(model, "amortised", True):
+    if not Facts(model).amortised:
         model = run_program(model.unamortised, encoder_side(x))
         fit_guide(model, x, seed=sampling.get("seed", 0))
     sampling.setdefault("enumerate_discrete", True)
     how = Sampling(**sampling)
-    exact = hasattr(model, "log_prob")
+    exact = offers(model, HasLogProb)
     sites = _guide_sites(model.guide, x)
     summed_out = exact and not sites
     one_value = _point_mass(sites) and not how.prior_share
@@ -261,7 +259,7 @@ def evaluate(
         results.attrs["bound"] = "log_evidence is exact"
     results.attrs.update(
         exact=int(exact),
-        base_measure=_base_measure(model),
+        base_measure=Facts(model).measure,
         num_features=int(tensors(x)[0][0].numel()),
         **_size(model, x),
     )
@@ -373,20 +371,16 @@ def _point_mass(sites: list[dict[str, Any]]) -> bool:
     )
 
 
-def _base_measure(model: Any) -> str:
-    return str(getattr(model, "measure", "unknown"))
-
-
 def _size(model: Any, x: Inputs) -> dict[str, float]:
     """Number of parameters, length of the code, and how much of it is in use."""
     size: dict[str, float] = {}
-    if hasattr(model, "parameters"):
+    if offers(model, HasParameters):
         size["num_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    if hasattr(model, "latent_dim") and hasattr(model, "code"):
+    if Facts(model).latent_dim is not None and offers(model, HasCode):
         with torch.no_grad():
             means = run_program(model.code, encoder_side(x))
         size["latent_dim"] = int(means.shape[-1])
-        if hasattr(model, "code_use"):
+        if offers(model, HasCodeUse):
             size |= run_program(model.code_use, encoder_side(x))
         elif count(x) > 1:
             size["active_units"] = active_units(means)

@@ -21,6 +21,7 @@ from pyro_vae.inference.evidence.reductions import (
     reduce_weights,
 )
 from pyro_vae.inference.training.local import fit_guide
+from pyro_vae.protocols import HasLogProb, offers
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def gap_parts(
     best = evaluate((local.model, local.guide), x, num_particles, iwae=(1,), **sampling)
     evidence, evidence_se = best["log_evidence"].values, best["log_evidence_se"].values
     approximation_se = best["gap_se"].values
-    if hasattr(model, "log_prob"):
+    if offers(model, HasLogProb):
         evidence = run_program(model.log_prob, x).detach().double().cpu().numpy()
         evidence_se, approximation_se = np.zeros_like(evidence), best["elbo_se"].values
     elbo, best_elbo = amortised["elbo"].values, best["elbo"].values
@@ -153,7 +154,7 @@ def gap_parts(
         "gap": (evidence - elbo, np.hypot(evidence_se, elbo_se)),
     }
     results = best[["khat", "doubt", "gap_doubt"]]
-    if hasattr(model, "log_prob"):
+    if offers(model, HasLogProb):
         results["doubt"].values[:] = results["gap_doubt"].values[:] = 0.0
     for name, (value, error) in variables.items():
         results[name] = ("datum", value)

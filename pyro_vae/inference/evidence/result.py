@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
@@ -27,7 +27,7 @@ def evidence_result(
     seconds: float,
     seed: int = 0,
     extra: Mapping[str, np.ndarray] | None = None,
-    **attributes: Any,
+    **attributes: float | str,
 ) -> xr.Dataset:
     """Estimates of log p(x) per datum, with what they are.
 
@@ -49,7 +49,7 @@ def evidence_result(
     extra
         Other variables per datum, such as ``khat`` or ``acceptance``.
     **attributes
-        Other attributes: numbers or text.
+        Other attributes, each method its own: numbers or text.
 
     Returns
     -------

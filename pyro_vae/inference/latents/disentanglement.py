@@ -6,7 +6,7 @@ autoencoders", arXiv 1802.04942, section 4.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference.engine.inputs import count, run_program
 from pyro_vae.inference.latents.units import normal_marginals
 from pyro_vae.isolation import isolated
+from pyro_vae.protocols import HasPosterior, offers
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -26,18 +27,10 @@ if TYPE_CHECKING:
 
     from pyro_vae.inference.engine.inputs import Inputs
 
-__all__ = ["HasPosterior", "marginals_of", "mutual_information_gap"]
+__all__ = ["marginals_of", "mutual_information_gap"]
 
 #: Densities held at once.
 _CELLS = 2**22
-
-
-@runtime_checkable
-class HasPosterior(Protocol):
-    """What gives q(z | x): the package's VAE, or an object of yours."""
-
-    def posterior(self, x: Any) -> Any:
-        """Normal distribution of z, ``(B, L)`` over data and dimensions."""
 
 
 class _Factors(NamedTuple):
@@ -194,7 +187,7 @@ def marginals_of(model: HasPosterior, x: Inputs) -> tuple[Tensor, Tensor]:
     ProgramError
         If there is no ``posterior``, or it gives no normal marginals, or fewer than two.
     """
-    if not isinstance(model, HasPosterior):
+    if not offers(model, HasPosterior):
         raise ProgramError(
             f"model got {type(model).__name__}, which has no posterior(x): give a VAE, or an "
             "object whose posterior(x) returns q(z | x)"

@@ -25,7 +25,7 @@ reference under which these two are not told apart cannot see holes.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_vae.inference.latents.reference import ReferenceDensity
+    from pyro_vae.protocols import Coder
 
 __all__ = ["compare_holes", "draw_codes", "hole_summary", "hole_test", "nearest_distance"]
 
@@ -59,20 +60,10 @@ _SCORES = ("log_density", "whole_log_density", "rank", "distance")
 _CHUNK = 1000
 
 
-class Decoder(Protocol):
-    """A model whose data have codes that can be decoded."""
-
-    def code(self, x: Tensor) -> Tensor:
-        """Code of each datum, ``(B, L)``."""
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Mean of p(x | z), ``(B, *event_shape)``."""
-
-
 @verb
 @takes_data("train", "test", supported=False)
 def hole_test(
-    model: Decoder,
+    model: Coder,
     train: Tensor,
     test: Tensor,
     *,

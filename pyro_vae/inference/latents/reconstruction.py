@@ -6,7 +6,7 @@ always reconstructs more.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,18 +20,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_vae.inference.engine.inputs import Inputs
+    from pyro_vae.protocols import Coder
 
-__all__ = ["Coder", "reconstruct", "reconstruction_error"]
-
-
-class Coder(Protocol):
-    """A module whose data have codes that can be decoded."""
-
-    def code(self, x: Tensor) -> Tensor:
-        """Code of each datum, ``(B, L)``."""
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Mean of p(x | z), ``(B, *event_shape)``."""
+__all__ = ["reconstruct", "reconstruction_error"]
 
 
 @verb

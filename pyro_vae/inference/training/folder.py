@@ -11,6 +11,7 @@ from pyro_vae.disk.runs import Run
 from pyro_vae.errors import RunError, WriteError
 from pyro_vae.inference.training.devices import is_first_process
 from pyro_vae.inference.training.state import TrainingState
+from pyro_vae.protocols import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,7 +175,7 @@ def config_of(model: nn.Module, data: Dataset, settings: dict[str, Any]) -> dict
     """What ``config.json`` holds: the model, what ``data.load`` is asked again with, the rest."""
     names = ("name", "binarisation", "values", "standardise", "total_exposure", "seed")
     return {
-        "model": getattr(model, "config", None),
+        "model": Facts(model).config,
         "data": {name: getattr(data, name) for name in names},
         "fit": settings,
     }

@@ -6,6 +6,7 @@ Rainforth et al. (2018), "Tighter variational bounds are not necessarily better"
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -20,7 +21,7 @@ from pyro_vae.verbs import verb
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor, nn
+    from torch import nn
 
     from pyro_vae.inference.engine.inputs import Inputs
 
@@ -77,10 +78,7 @@ def _snr(
     program: Any, x: Inputs, parameters: Sequence[nn.Parameter], name: str, repeats: int
 ) -> float:
     objective = objective_named(name)
-
-    def loss(*args: Any, **kwargs: Any) -> Tensor:
-        return differentiable_loss_of(objective)(program.model, program.guide, *args, **kwargs)
-
+    loss = partial(differentiable_loss_of(objective), program.model, program.guide)
     draws = []
     for _ in range(repeats):
         gradients = torch.autograd.grad(run_program(loss, x), list(parameters), allow_unused=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,33 +20,23 @@ from pyro_vae.inference.engine.inputs import count
 from pyro_vae.inference.engine.weights import batch_log_weights
 from pyro_vae.inference.training.objectives import default_objective_of
 from pyro_vae.isolation import isolated
+from pyro_vae.protocols import HasParameters, LocalPair, offers
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from pyro_vae.inference.engine.inputs import Inputs
 
-__all__ = ["GuideFit", "LocalProgram", "fit_guide"]
+__all__ = ["GuideFit", "fit_guide"]
 
 #: Steps whose mean is compared with that of those before, and how often the step size is cut.
 _WINDOW, _CUTS = 50, 3
 
 #: Sets of draws that say whether the guide is better than it was.
 _ROUNDS = 16
-
-
-class LocalProgram(Protocol):
-    """A pair whose guide has parameters for each datum, such as ``VAE.unamortised(x)``."""
-
-    model: Callable[..., Any]
-    guide: Callable[..., Any]
-
-    @property
-    def local_parameters(self) -> list[nn.Parameter]:
-        """The parameters of each datum, and no others."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +63,7 @@ class GuideFit:
 @verb
 @takes_data("x")
 def fit_guide(
-    program: LocalProgram,
+    program: LocalPair,
     x: Inputs,
     *,
     steps: int = 1000,
@@ -118,7 +108,7 @@ def fit_guide(
     ProgramError
         If the program has no parameters per datum.
     """
-    parameters = list(getattr(program, "local_parameters", []))
+    parameters = list(program.local_parameters) if offers(program, LocalPair) else []
     if not parameters:
         raise ProgramError(
             "the guide has no parameters of its own for each datum: take model.unamortised(x)"
@@ -194,10 +184,10 @@ def _gain(elbo: list[float]) -> tuple[float, float]:
 
 
 @contextmanager
-def _frozen(program: Any, kept: Iterable[Tensor]) -> Iterator[None]:
+def _frozen(program: object, kept: Iterable[Tensor]) -> Iterator[None]:
     """Turn gradients off for every parameter of a module but these."""
     ids = {id(parameter) for parameter in kept}
-    everything = program.parameters() if hasattr(program, "parameters") else ()
+    everything = program.parameters() if offers(program, HasParameters) else ()
     others = [p for p in everything if id(p) not in ids and p.requires_grad]
     for parameter in others:
         parameter.requires_grad_(False)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference.engine.inputs import run_program, take
+from pyro_vae.protocols import ChecksData, Facts, HasBounds, Initialisable, Pair, offers
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from pyro_vae.inference.engine.inputs import Inputs
     from pyro_vae.inference.training.splits import Splits
 
 __all__ = [
-    "TrainableProgram",
     "bounds_reached",
     "has_checked_data",
     "is_trained",
@@ -31,17 +29,6 @@ __all__ = [
 _BOUND_ROWS = 500
 
 
-@runtime_checkable
-class TrainableProgram(Protocol):
-    """A ``torch.nn.Module`` with two Pyro programs, whose parameters are what is trained."""
-
-    def model(self, x: Tensor) -> Any:
-        """Generative story, with ``x`` observed."""
-
-    def guide(self, x: Tensor) -> Any:
-        """Guide q(z | x)."""
-
-
 def require_gradients() -> None:
     """Refuse to train where gradients are off."""
     if not torch.is_grad_enabled():
@@ -53,7 +40,7 @@ def require_gradients() -> None:
 
 def require_trainable(model: object) -> None:
     """Refuse what is no module with two programs."""
-    if not isinstance(model, nn.Module) or not isinstance(model, TrainableProgram):
+    if not isinstance(model, nn.Module) or not offers(model, Pair):
         raise TypeError(
             f"model got {type(model).__name__}: it must be a torch.nn.Module with methods "
             "model(x) and guide(x)"
@@ -80,31 +67,35 @@ def make_ready(model: Any, splits: Splits, *, goes_on: bool) -> Splits:
     DataError
         If the data do not suit the guide or the likelihood.
     """
-    if not getattr(model, "amortised", True):
+    if not Facts(model).amortised:
         if splits.data.binarisation == "dynamic":
             raise DataError(
                 "an unamortised guide has parameters for each datum, and dynamic binarisation "
                 "makes new data every epoch: take binarisation='stochastic'"
             )
         splits = splits.without_validation()
-    if not getattr(model, "initialised", True):
+    if not Facts(model).initialised:
         built = next(model.parameters(), None) is not None
         if built and goes_on:
             model.initialised = True
-        else:
+        elif offers(model, Initialisable):
             run_program(model.initialise, splits.train)
-    validate = getattr(getattr(model, "likelihood", None), "check", None)
-    if validate is not None:
+    likelihood = Facts(model).likelihood
+    if offers(likelihood, ChecksData):
         # Bad data are refused now, not in the middle of an epoch.
         for split in (splits.data.epoch_train(0), splits.data.validation):
             if len(split):
-                validate(split)
+                likelihood.check(split)
     return splits
 
 
 def has_checked_data(model: nn.Module) -> bool:
-    """Whether ``make_ready`` could see that every datum is in the support of the likelihood."""
-    return getattr(getattr(model, "likelihood", None), "check", None) is not None
+    """Whether ``make_ready`` has seen that all that the programs take is as it should be.
+
+    What they take beside x they check themselves.
+    """
+    facts = Facts(model)
+    return offers(facts.likelihood, ChecksData) and not facts.inputs
 
 
 def is_trained(model: nn.Module) -> bool:
@@ -112,11 +103,11 @@ def is_trained(model: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in model.parameters())
 
 
-def bounds_reached(model: nn.Module, x: Inputs) -> list[str]:
+def bounds_reached(model: object, x: Inputs) -> list[str]:
     """What a model says of its parameters that a setting keeps from going on."""
-    reached = getattr(model, "bounds_reached", None)
-    found: list[str] = [] if reached is None else reached(take(x, slice(_BOUND_ROWS)))
-    return found
+    if not offers(model, HasBounds):
+        return []
+    return model.bounds_reached(take(x, slice(_BOUND_ROWS)))
 
 
 def release(model: nn.Module) -> None:

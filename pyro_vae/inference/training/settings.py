@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from pyro_vae.disk.sealed import checksum
 from pyro_vae.errors import UnknownNameError
@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 from pyro_vae.inference.training.batch_loss import COMPILE
 from pyro_vae.inference.training.objectives import objective_name
 
-__all__ = ["SCHEDULES", "Schedule", "TrainingSettings", "multiplier_of", "schedule_name"]
+__all__ = [
+    "SCHEDULES",
+    "FitOptions",
+    "Schedule",
+    "TrainingSettings",
+    "multiplier_of",
+    "schedule_name",
+]
 
 Schedule = Literal["constant", "cosine"] | Callable[[float], float]
 
@@ -29,6 +36,22 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 #: Epochs, at most, by whose multipliers one function is told from another.
 _COMPARED = 1000
+
+
+class FitOptions(TypedDict, total=False):
+    """Keywords of ``fit`` for how it trains, as those of a function that hands them on."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: Schedule
+    clip_norm: float | None
+    patience: int | None
+    seed: int
+    accelerator: str
+    devices: int
+    precision: str
+    progress: bool | None
 
 
 @dataclass(frozen=True)

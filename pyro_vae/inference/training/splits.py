@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pyro_vae.conversion import as_inputs, own_dtype
 from pyro_vae.data import Dataset
 from pyro_vae.inference.engine.inputs import Inputs, take
+from pyro_vae.protocols import Facts
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -49,7 +50,7 @@ class Splits:
         DataError
             If they cannot be converted, or would lose digits that matter.
         """
-        names = getattr(model, "inputs", ())
+        names = Facts(model).inputs
         train = _inputs(model, data, "train", names, data.epoch_train(0))
         return cls(data, train, _inputs(model, data, "validation", names, data.validation))
 

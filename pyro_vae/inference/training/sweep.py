@@ -14,11 +14,13 @@ from pyro_vae.inference.training.fit import fit
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import Unpack
 
     from pyro.infer import ELBO
     from torch import nn
 
     from pyro_vae.data import Dataset
+    from pyro_vae.inference.training.settings import FitOptions
 
 __all__ = ["claimed_folder", "fit_in"]
 
@@ -69,7 +71,7 @@ def fit_in(
     objective: ELBO | str | None,
     *,
     overwrite: bool,
-    **training: Any,
+    **training: Unpack[FitOptions],
 ) -> Run:
     """Fit a run of a sweep, go on with it, or find it done.
 

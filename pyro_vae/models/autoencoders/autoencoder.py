@@ -9,7 +9,7 @@ log p(x), which such a model does not have.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import pyro
 import pyro.distributions as dist
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["Autoencoder"]
+
+
+class NetworkSettings(TypedDict, total=False):
+    """Arguments of ``Autoencoder`` for its networks, as those of the classes derived from it."""
+
+    encoder: Network
+    decoder: Network
+    activation: str
+    seed: int
 
 
 class Autoencoder(EncoderDecoder):

@@ -6,15 +6,17 @@ denoising autoencoders", ICML.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
-from pyro_vae.models.autoencoders.autoencoder import Autoencoder
+from pyro_vae.models.autoencoders.autoencoder import Autoencoder, NetworkSettings
 from pyro_vae.models.autoencoders.corruption import Corruption, GaussianNoise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
+
+    from pyro_vae.models.likelihoods import Likelihood
 
 __all__ = ["DenoisingAutoencoder"]
 
@@ -27,7 +29,7 @@ class DenoisingAutoencoder(Autoencoder):
 
     Parameters
     ----------
-    event_shape, latent_dim
+    event_shape, latent_dim, likelihood
         As for ``Autoencoder``.
     corruption
         ``GaussianNoise``, ``MaskingNoise`` or ``SaltAndPepperNoise``, on the encoder's input;
@@ -45,10 +47,11 @@ class DenoisingAutoencoder(Autoencoder):
         event_shape: Sequence[int],
         latent_dim: int,
         *,
+        likelihood: Likelihood | None = None,
         corruption: Corruption | None = None,
-        **settings: Any,
+        **settings: Unpack[NetworkSettings],
     ) -> None:
-        super().__init__(event_shape, latent_dim, **settings)
+        super().__init__(event_shape, latent_dim, likelihood=likelihood, **settings)
         self.corruption = GaussianNoise() if corruption is None else corruption
         if self.config is not None:
             self.config["corruption"] = self.corruption.to_config()

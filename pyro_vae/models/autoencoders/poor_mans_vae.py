@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import pyro
 import pyro.distributions as dist
 
 from pyro_vae.errors import UnknownNameError
-from pyro_vae.models.autoencoders.autoencoder import Autoencoder
+from pyro_vae.models.autoencoders.autoencoder import Autoencoder, NetworkSettings
 from pyro_vae.models.guides import UnitNormal
 from pyro_vae.models.latent_variable_model import data_plate
 from pyro_vae.models.likelihoods import Normal
@@ -78,7 +78,7 @@ class PoorMansVAE(Autoencoder):
         likelihood: Likelihood | None = None,
         penalty: Literal["norm", "half-squared-norm"] = "norm",
         weight: float = 1.0,
-        **settings: Any,
+        **settings: Unpack[NetworkSettings],
     ) -> None:
         if penalty not in ("norm", "half-squared-norm"):
             raise UnknownNameError("penalty", penalty, ("norm", "half-squared-norm"))

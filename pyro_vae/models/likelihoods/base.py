@@ -44,12 +44,12 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
     #: Whether log-probabilities are right although ``eta`` is left in the network's own type.
     exact_as_given: ClassVar[bool] = False
 
-    def __call__(self, eta: Tensor, *args: Any, **kwargs: Any) -> TorchDistribution:
+    def __call__(self, eta: Tensor, exposure: Tensor | None = None) -> TorchDistribution:
         """Distribution that ``forward`` makes of its arguments, log-probabilities in float64."""
-        make = super().__call__
+        make, beside = super().__call__, () if exposure is None else (exposure,)
         if self.exact_as_given or eta.dtype == torch.float64:
-            return make(eta, *args, **kwargs)
-        return InDouble(make(eta.double(), *args, **kwargs), partial(make, eta, *args, **kwargs))
+            return make(eta, *beside)
+        return InDouble(make(eta.double(), *beside), partial(make, eta, *beside))
 
     @classmethod
     def settings_for(cls, maximum: int | None) -> dict[str, Any]:

@@ -106,9 +106,9 @@ def test_two_arguments_for_a_pair_are_refused_with_what_to_write():
     ("model", "got"),
     [
         (VAE((4,), 1).model, "got model"),
-        (torch.nn.Linear(4, 1), "got a Linear"),
-        ((VAE((4,), 1).model,), "got a tuple"),
-        ((VAE((4,), 1).model, None), "got a tuple"),
+        (torch.nn.Linear(4, 1), "got Linear"),
+        ((VAE((4,), 1).model,), "got tuple"),
+        ((VAE((4,), 1).model, None), "got tuple"),
     ],
 )
 def test_what_is_no_module_and_no_pair_is_refused(model, got):

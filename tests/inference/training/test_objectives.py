@@ -419,6 +419,8 @@ def test_bad_settings():
         (lambda: RenyiBound(alpha=math.inf), "alpha got inf"),
         (lambda: FreeBits(nats=-0.1), "nats got -0.1"),
         (lambda: objective_named("iwae(k=3)"), "cannot be made"),
+        (lambda: objective_named("iwae(enumerate_discrete=true)"), "cannot be made"),
+        (lambda: objective_named("free-bits(enumerate_discrete=true)"), "has none"),
         (lambda: objective_named("free-bits", enumerate_discrete=True), "discrete site"),
     ):
         with pytest.raises(ValueError, match=message):

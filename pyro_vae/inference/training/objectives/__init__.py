@@ -16,6 +16,7 @@ from pyro_vae.inference.training.objectives.tempered import BetaELBO, FreeBits, 
 from pyro_vae.inference.training.objectives.told import tell_num_data, tell_share
 from pyro_vae.inference.training.objectives.total_correlation import BetaTCELBO
 from pyro_vae.inference.training.objectives.weighted import WeightedObjective
+from pyro_vae.protocols import HasDefaultObjective, offers
 from pyro_vae.spelling import parse_call
 
 if TYPE_CHECKING:
@@ -54,36 +55,24 @@ def _mean_field(num_particles: int = 1) -> ELBO:
     )
 
 
-def _refusing_discrete(make: Callable[..., ELBO], why: str) -> Callable[..., ELBO]:
-    """A maker of objectives that cannot sum discrete sites out, with why and what can."""
-
-    def made(enumerate_discrete: bool = False, **settings: Any) -> ELBO:
-        if enumerate_discrete:
-            raise SettingError(f"objective {why}")
-        return make(**settings)
-
-    return made
-
-
-#: Objectives by name, each made from its settings and whether to sum discrete sites out.
+#: Objectives by name, each made from its settings, and but for those of ``_NO_DISCRETE`` from
+#: whether to sum discrete sites out.
 OBJECTIVES: dict[str, Callable[..., ELBO]] = {
     "elbo": _elbo,
-    "mean-field-elbo": _refusing_discrete(
-        _mean_field,
-        "'mean-field-elbo' needs KL(q(z|x) || p(z)) in closed form, and a prior with a discrete "
-        "site has none: take 'elbo' or 'iwae'",
-    ),
-    "free-bits": _refusing_discrete(
-        FreeBits,
-        "'free-bits' needs the KL of each latent dimension, and a prior with a discrete site has "
-        "none: take 'beta-elbo(schedule=linear)'",
-    ),
-    "beta-tc-elbo": _refusing_discrete(
-        BetaTCELBO,
-        "'beta-tc-elbo' needs a prior that is independent over dimensions, and one with a "
-        "discrete site is not: take 'beta-elbo'",
-    ),
+    "mean-field-elbo": _mean_field,
+    "free-bits": FreeBits,
+    "beta-tc-elbo": BetaTCELBO,
     **{own.name: own for own in (IWAE, DReG, STL, BetaELBO, RenyiBound, ReweightedWakeSleep)},
+}
+
+#: Objectives that cannot sum discrete sites out: why, and what can.
+_NO_DISCRETE = {
+    "mean-field-elbo": "needs KL(q(z|x) || p(z)) in closed form, and a prior with a discrete site "
+    "has none: take 'elbo' or 'iwae'",
+    "free-bits": "needs the KL of each latent dimension, and a prior with a discrete site has "
+    "none: take 'beta-elbo(schedule=linear)'",
+    "beta-tc-elbo": "needs a prior that is independent over dimensions, and one with a discrete "
+    "site is not: take 'beta-elbo'",
 }
 
 _PYROS = {
@@ -117,16 +106,19 @@ def objective_named(name: str, *, enumerate_discrete: bool = False) -> ELBO:
         stem, settings = match[1], {"num_particles": int(match[2]), **settings}
     if stem not in OBJECTIVES:
         raise UnknownNameError("objective", name, OBJECTIVES)
+    asked = enumerate_discrete or settings.get("enumerate_discrete")
+    if asked and stem in _NO_DISCRETE:
+        raise SettingError(f"objective {stem!r} {_NO_DISCRETE[stem]}")
+    discrete = {} if stem in _NO_DISCRETE else {"enumerate_discrete": enumerate_discrete}
     try:
-        return OBJECTIVES[stem](**settings, enumerate_discrete=enumerate_discrete)
+        return OBJECTIVES[stem](**settings, **discrete)
     except TypeError as error:
         raise SettingError(f"objective {name!r} cannot be made: {error}") from error
 
 
 def default_objective_of(model: Any) -> ELBO:
     """What a model is trained with unless told otherwise: its own choice, else ``Trace_ELBO``."""
-    default: ELBO = getattr(model, "default_objective", Trace_ELBO)()
-    return default
+    return model.default_objective() if offers(model, HasDefaultObjective) else Trace_ELBO()
 
 
 def objective_of(model: Any, objective: ELBO | str | None = None) -> ELBO:
@@ -158,10 +150,10 @@ def objective_of(model: Any, objective: ELBO | str | None = None) -> ELBO:
 def objective_name(objective: ELBO) -> str:
     """Name of an objective, as ``objective_named`` takes it; else the name of its class."""
     own = isinstance(objective, WeightedObjective)
-    stem = getattr(objective, "name", None) if own else _PYROS.get(type(objective))
-    if stem is None:
+    stem = objective.name if own else _PYROS.get(type(objective))
+    if not stem:
         return type(objective).__name__
-    settings = dict(objective.settings) if isinstance(objective, WeightedObjective) else {}
+    settings = dict(objective.settings) if own else {}
     count = objective.num_particles
     if not settings:
         return stem if count == 1 else f"{stem}-{count}"

@@ -9,7 +9,7 @@ parameters where they are reparameterised.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, final
 
 import torch
 from pyro import poutine
@@ -30,11 +30,15 @@ from pyro_vae.inference.training.objectives.iwae import iwae_formula, log_mean_w
 from pyro_vae.inference.training.objectives.weighted import WeightedObjective, inputs_of, layout_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from pyro_vae.inference.engine.traces import Program
 
 __all__ = ["STL", "DReG", "ReweightedWakeSleep"]
+
+P = ParamSpec("P")
 
 
 class _AtDraws(NamedTuple):
@@ -57,7 +61,7 @@ class _DrawsObjective(WeightedObjective):
         """A scalar with the gradient that is wanted; its value does not matter."""
 
     def differentiable_loss(
-        self, model: Program, guide: Program, *args: Any, **kwargs: Any
+        self, model: Callable[P, Any], guide: Callable[P, Any], *args: P.args, **kwargs: P.kwargs
     ) -> Tensor:
         """Minus the objective, summed over the data, with the gradient of the surrogate."""
         if self.needs_paths and not torch.is_grad_enabled():

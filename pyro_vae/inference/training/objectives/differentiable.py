@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from pyro.infer import TraceGraph_ELBO
 
 from pyro_vae.errors import SettingError
+from pyro_vae.protocols import Differentiable, offers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["differentiable_loss_of"]
 
 
-@runtime_checkable
-class _Differentiable(Protocol):
-    def differentiable_loss(
-        self, model: Program, guide: Program, *args: Any, **kwargs: Any
-    ) -> Tensor:
-        """The loss, with its gradient."""
-
-
 def differentiable_loss_of(objective: ELBO) -> Callable[..., Tensor]:
     """A function of model, guide and data that gives minus the objective, with its gradient.
 
@@ -36,7 +29,7 @@ def differentiable_loss_of(objective: ELBO) -> Callable[..., Tensor]:
     SettingError
         If it has none, as Pyro's ``RenyiELBO``.
     """
-    if isinstance(objective, _Differentiable):
+    if offers(objective, Differentiable):
         return objective.differentiable_loss
     if isinstance(objective, TraceGraph_ELBO):
         return partial(_by_dependencies, objective)
@@ -47,7 +40,7 @@ def differentiable_loss_of(objective: ELBO) -> Callable[..., Tensor]:
 
 
 def _by_dependencies(
-    objective: TraceGraph_ELBO, model: Program, guide: Program, *args: Any, **kwargs: Any
+    objective: TraceGraph_ELBO, model: Program, guide: Program, *args: Any, **kwargs: object
 ) -> Tensor:
     """The value of the bound, with the gradient of Pyro's surrogate and its baselines."""
     elbo, surrogate = objective._loss_and_surrogate_loss(model, guide, args, kwargs)

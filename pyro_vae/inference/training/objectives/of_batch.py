@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
 
 from pyro import poutine
 
@@ -12,13 +12,17 @@ from pyro_vae.inference.engine.traces import plate_scale, run_in_plate
 from pyro_vae.inference.training.objectives.weighted import WeightedObjective, inputs_of, layout_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyro.poutine import Trace
     from torch import Tensor
 
-    from pyro_vae.inference.engine.traces import Program, Structure
+    from pyro_vae.inference.engine.traces import Structure
     from pyro_vae.inference.engine.weights import LogWeights
 
 __all__ = ["BatchObjective", "BatchTraces"]
+
+P = ParamSpec("P")
 
 
 class BatchTraces(NamedTuple):
@@ -57,7 +61,7 @@ class BatchObjective(WeightedObjective):
         return terms.log_weights.mean(0)
 
     def differentiable_loss(
-        self, model: Program, guide: Program, *args: Any, **kwargs: Any
+        self, model: Callable[P, Any], guide: Callable[P, Any], *args: P.args, **kwargs: P.kwargs
     ) -> Tensor:
         """Minus the objective, summed over the data, with its gradient."""
         x = inputs_of(model, args, kwargs)

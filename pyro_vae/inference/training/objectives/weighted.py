@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec
 
 import torch
 from pyro.infer import ELBO
@@ -18,6 +18,8 @@ from pyro_vae.isolation import isolated
 from pyro_vae.recording import unrecorded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from pyro_vae.formulas import ObjectiveFormula
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from pyro_vae.inference.engine.weights import LogWeights
 
 __all__ = ["WeightedObjective", "inputs_of", "layout_of"]
+
+P = ParamSpec("P")
 
 
 class WeightedObjective(ELBO):
@@ -42,8 +46,8 @@ class WeightedObjective(ELBO):
         Sum out the discrete latent sites of the model that the guide does not have.
     """
 
-    #: Name on the command line.
-    name: ClassVar[str]
+    #: Name on the command line; that of the class where it is empty.
+    name: ClassVar[str] = ""
     #: What it is, beside its ``formula`` and ``is_bound``: see ``formulas.Described``.
     is_elbo: ClassVar[bool] = False
     comparable: ClassVar[bool] = True
@@ -78,7 +82,7 @@ class WeightedObjective(ELBO):
         return get_importance_trace("flat", self.max_plate_nesting, model, guide, args, kwargs)
 
     def differentiable_loss(
-        self, model: Program, guide: Program, *args: Any, **kwargs: Any
+        self, model: Callable[P, Any], guide: Callable[P, Any], *args: P.args, **kwargs: P.kwargs
     ) -> Tensor:
         """Minus the objective, summed over the data, with its gradient."""
         x = inputs_of(model, args, kwargs)
@@ -87,12 +91,16 @@ class WeightedObjective(ELBO):
         )
         return -scale * self.bound(terms).sum()
 
-    def loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
+    def loss(
+        self, model: Callable[P, Any], guide: Callable[P, Any], *args: P.args, **kwargs: P.kwargs
+    ) -> float:
         """Minus the objective, summed over the data."""
         with torch.no_grad():
             return torch_item(self.differentiable_loss(model, guide, *args, **kwargs))
 
-    def loss_and_grads(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
+    def loss_and_grads(
+        self, model: Callable[P, Any], guide: Callable[P, Any], *args: P.args, **kwargs: P.kwargs
+    ) -> float:
         """Minus the objective; its gradient is added to the parameters' ``grad``."""
         loss = self.differentiable_loss(model, guide, *args, **kwargs)
         loss.backward()
