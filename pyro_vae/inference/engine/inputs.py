@@ -7,7 +7,7 @@ function was given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -18,6 +18,7 @@ __all__ = [
     "count",
     "device_of",
     "encoder_side",
+    "named_as",
     "run_program",
     "take",
     "tensors",
@@ -29,6 +30,11 @@ Inputs: TypeAlias = Tensor | Mapping[str, Tensor]
 def tensors(x: Inputs) -> list[Tensor]:
     """The tensors, in the order in which they were named."""
     return list(x.values()) if isinstance(x, Mapping) else [x]
+
+
+def named_as(x: Inputs, given: Sequence[Tensor]) -> Inputs:
+    """Other tensors under the names of these, in the order of ``tensors``."""
+    return dict(zip(x, given, strict=True)) if isinstance(x, Mapping) else given[0]
 
 
 def count(x: Inputs) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
@@ -20,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
-from pyro_vae.inference.engine.inputs import count, take, tensors
+from pyro_vae.inference.engine.inputs import count, named_as, take, tensors
 from pyro_vae.inference.engine.sampling import MEMORY_LIMIT, Sampling
 from pyro_vae.inference.engine.traces import (
     latent_sites,
@@ -33,7 +34,7 @@ from pyro_vae.inference.engine.traces import (
     values_of,
 )
 from pyro_vae.isolation import isolated
-from pyro_vae.recording import unrecorded
+from pyro_vae.recording import Repeated, unrecorded
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ _BLOCK = 8192
 #: Particles drawn from the prior in one call, a constant for the same reason: the model runs
 #: up to its likelihood to draw them, whatever ``memory_limit`` is.
 _PRIOR_BLOCK = 256
+
+
+#: Chunks of particles that a recorded graph may have.
+_CHUNKS_OF_A_GRAPH = 8
 
 
 class LogWeights(NamedTuple):
@@ -266,10 +271,27 @@ def column_drawer(
             per_particle = _bytes_per_particle(model, guide, first, structure)
             chunk_size = max(1, int(sampling.memory_limit // max(per_particle, 1)))
 
+    repeated: dict[int, Repeated] = {}
+
     def block(datum: Inputs, size: int) -> Draws:
         if not vectorised:
             return _concatenate([particles(datum, 1, None) for _ in range(size)])
-        return particles(datum, size, chunk_size)
+        # How many come from the prior is drawn, which no graph has; every chunk is a part of it.
+        if prior_share or size > _CHUNKS_OF_A_GRAPH * (chunk_size or size):
+            return particles(datum, size, chunk_size)
+        if size not in repeated:
+            repeated[size] = Repeated(partial(flat, size), count(x))
+        *values, log_likelihood, log_prior, log_guide = repeated[size](*tensors(datum))
+        names = sites[size]
+        terms = LogWeights(log_likelihood, log_prior, log_guide)
+        return Draws(dict(zip(names, values, strict=True)), terms)
+
+    sites: dict[int, list[str]] = {}
+
+    def flat(size: int, *given: Tensor) -> list[Tensor]:
+        draws = particles(named_as(x, given), size, chunk_size)
+        sites[size] = list(draws.values)
+        return [*draws.values.values(), *draws.terms]
 
     def particles(datum: Inputs, size: int, chunk_size: int | None) -> Draws:
         trace = run_in_plate(guide, datum, structure, size)

@@ -26,6 +26,7 @@ from pyro_vae.inference.engine.inputs import count, take
 from pyro_vae.inference.evidence.latent_space import LatentSpace
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.isolation import isolated
+from pyro_vae.recording import Repeated
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def ais(
                 model, guide, part, enumerate_discrete=enumerate_discrete, data_plate=data_plate
             )
             _, log_weights, acceptance = _annealed(
-                space, path, num_chains, step_size, target_acceptance, tick
+                _Landscape(path, space), num_chains, step_size, target_acceptance, tick
             )
         estimate = log_evidence_of(log_weights.double())
         columns["value"].append(estimate.value)
@@ -199,11 +200,12 @@ def bdmc(
         space = LatentSpace(
             model, guide, x, enumerate_discrete=enumerate_discrete, data_plate=data_plate
         )
+        land = _Landscape(path, space)
         steps, forward, acceptance = _annealed(
-            space, path, num_chains, step_size, target_acceptance, tick
+            land, num_chains, step_size, target_acceptance, tick
         )
         exact = space.flatten({name: value.unsqueeze(0) for name, value in latents.items()})
-        backward = _backward(space, path, exact.repeat(num_chains, 1, 1), steps, tick)
+        backward = _backward(land, exact.repeat(num_chains, 1, 1), steps, tick)
     lower = log_evidence_of(forward.double())
     inverse = log_evidence_of(backward.double())
     variables = {
@@ -245,32 +247,59 @@ class _Path:
             shares = (shares - shares[0]) / (shares[-1] - shares[0])
         return shares.tolist()
 
-    def ends(self, space: LatentSpace, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Log f_0 and log f_T in the unconstrained coordinates, each ``(K, B)``."""
-        found = space.densities(u)
+
+class _Landscape:
+    """The distributions of a path for one batch, in the unconstrained coordinates.
+
+    They are evaluated thousands of times, so that a graph of them is recorded.
+
+    Attributes
+    ----------
+    path, space
+        The path, and the latent variables of the batch.
+    """
+
+    def __init__(self, path: _Path, space: LatentSpace) -> None:
+        self.path, self.space = path, space
+        # A warm-up and a measured run, which may also be run backwards.
+        runs = 2 * path.num_temperatures
+        self._ends = Repeated(self._ends_of, runs)
+        self._energy = Repeated(self._energy_of, runs * (path.num_leapfrog + 1))
+
+    def ends(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Log f_0 and log f_T, each ``(K, B)``."""
+        with torch.no_grad():
+            begin, target = self._ends(u)
+        return begin, target
+
+    def energy(self, u: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        """Log f_t, ``(K, B)``, and its gradient in u."""
+        log_density, gradient = self._energy(u, torch.tensor(temperature, dtype=torch.float64))
+        return log_density, gradient
+
+    def _ends_of(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.space.densities(u)
         target = found.log_prior + found.log_likelihood + found.log_det
-        begin = found.log_prior if self.start == "prior" else space.log_guide(u)
+        begin = found.log_prior if self.path.start == "prior" else self.space.log_guide(u)
         return begin + found.log_det, target
 
-    def transition(
-        self, space: LatentSpace, u: Tensor, temperature: float, step: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _energy_of(self, u: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
+        u = u.detach().requires_grad_()
+        begin, target = self._ends_of(u)
+        log_density = (1 - temperature) * begin + temperature * target
+        (gradient,) = torch.autograd.grad(log_density.sum(), u)
+        return log_density.detach(), gradient
+
+    def transition(self, u: Tensor, temperature: float, step: Tensor) -> tuple[Tensor, Tensor]:
         """One Hamiltonian transition at a temperature; the new u, and what was accepted."""
-
-        def energy(v: Tensor) -> tuple[Tensor, Tensor]:
-            v = v.detach().requires_grad_()
-            begin, target = self.ends(space, v)
-            log_density = (1 - temperature) * begin + temperature * target
-            (gradient,) = torch.autograd.grad(log_density.sum(), v)
-            return log_density.detach(), gradient
-
         momentum = torch.randn_like(u)
-        before, gradient = energy(u)
+        before, gradient = self.energy(u, temperature)
         v, p = u, momentum + 0.5 * step * gradient
-        for index in range(self.num_leapfrog):
+        last = self.path.num_leapfrog - 1
+        for index in range(self.path.num_leapfrog):
             v = v + step * p
-            after, gradient = energy(v)
-            p = p + (step if index < self.num_leapfrog - 1 else 0.5 * step) * gradient
+            after, gradient = self.energy(v, temperature)
+            p = p + (step if index < last else 0.5 * step) * gradient
         change = after - before - 0.5 * (p.square().sum(-1) - momentum.square().sum(-1))
         # A trajectory that diverged has no finite energy, and is refused.
         log_u = torch.log(torch.rand_like(change))
@@ -279,35 +308,33 @@ class _Path:
 
 
 def _annealed(
-    space: LatentSpace,
-    path: _Path,
+    land: _Landscape,
     num_chains: int,
     step_size: float,
     target: float,
     tick: Callable[[], None],
 ) -> tuple[list[Tensor], Tensor, Tensor]:
     """Step sizes of a warm-up; of the chains after it log-weights and acceptance: ``_forward``."""
-    steps = _warm_up(space, path, num_chains, step_size, target, tick)
-    u = space.draw(num_chains, prior=path.start == "prior")
-    return steps, *_forward(space, path, u, steps, tick)
+    steps = _warm_up(land, num_chains, step_size, target, tick)
+    u = land.space.draw(num_chains, prior=land.path.start == "prior")
+    return steps, *_forward(land, u, steps, tick)
 
 
 def _warm_up(
-    space: LatentSpace,
-    path: _Path,
+    land: _Landscape,
     num_chains: int,
     step_size: float,
     target: float,
     tick: Callable[[], None],
 ) -> list[Tensor]:
     """Step size of every datum at every temperature, from a run that is thrown away."""
-    u = space.draw(num_chains, prior=path.start == "prior")
+    u = land.space.draw(num_chains, prior=land.path.start == "prior")
     step = torch.full((1, u.shape[1], 1), step_size).to(u)
-    growth = max(_GROWTH, _REACH / path.num_temperatures)
+    growth = max(_GROWTH, _REACH / land.path.num_temperatures)
     steps = []
-    for temperature in path.temperatures()[1:]:
+    for temperature in land.path.temperatures()[1:]:
         steps.append(step)
-        u, accepted = path.transition(space, u, temperature, step)
+        u, accepted = land.transition(u, temperature, step)
         share = accepted.to(u).mean(0).reshape(1, -1, 1)
         # At the target rate growth after acceptances and shrinking after rejections cancel.
         step = step * torch.exp(growth * (share - target) / (1 - target))
@@ -316,33 +343,31 @@ def _warm_up(
 
 
 def _forward(
-    space: LatentSpace, path: _Path, u: Tensor, steps: list[Tensor], tick: Callable[[], None]
+    land: _Landscape, u: Tensor, steps: list[Tensor], tick: Callable[[], None]
 ) -> tuple[Tensor, Tensor]:
     """Log-weights of chains from f_0 to f_T, ``(K, B)``, and the acceptance rate, ``(B,)``."""
     log_weights = torch.zeros(u.shape[:2]).to(u)
     accepted = torch.zeros(u.shape[1]).to(u)
-    temperatures = path.temperatures()
+    temperatures = land.path.temperatures()
     for t, step in enumerate(steps, start=1):
-        with torch.no_grad():
-            begin, target = path.ends(space, u)
+        begin, target = land.ends(u)
         # log f_t(z) - log f_(t-1)(z) = (b_t - b_(t-1)) (log p(x, z) - log f_0(z))
         log_weights = log_weights + (temperatures[t] - temperatures[t - 1]) * (target - begin)
-        u, here = path.transition(space, u, temperatures[t], step)
+        u, here = land.transition(u, temperatures[t], step)
         accepted += here.to(u).mean(0)
         tick()
     return log_weights, accepted / len(steps)
 
 
 def _backward(
-    space: LatentSpace, path: _Path, u: Tensor, steps: list[Tensor], tick: Callable[[], None]
+    land: _Landscape, u: Tensor, steps: list[Tensor], tick: Callable[[], None]
 ) -> Tensor:
     """Log-weights of chains from f_T to f_0, whose mean is 1 / p(x)."""
     log_weights = torch.zeros(u.shape[:2]).to(u)
-    temperatures = path.temperatures()
+    temperatures = land.path.temperatures()
     for t in range(len(steps), 0, -1):
-        u, _ = path.transition(space, u, temperatures[t], steps[t - 1])
-        with torch.no_grad():
-            begin, target = path.ends(space, u)
+        u, _ = land.transition(u, temperatures[t], steps[t - 1])
+        begin, target = land.ends(u)
         log_weights = log_weights - (temperatures[t] - temperatures[t - 1]) * (target - begin)
         tick()
     return log_weights

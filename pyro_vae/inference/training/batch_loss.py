@@ -8,7 +8,6 @@ first batches, and now and then after that.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,14 +18,22 @@ from torch import nn
 from torch.func import functional_call
 
 from pyro_vae.errors import SettingError
-from pyro_vae.inference.engine.inputs import Inputs, count, run_program, tensors
+from pyro_vae.inference.engine.inputs import Inputs, count, named_as, run_program, tensors
 from pyro_vae.inference.training.objectives.differentiable import differentiable_loss_of
 from pyro_vae.inference.training.objectives.told import moving_of
 from pyro_vae.isolation import isolated
-from pyro_vae.recording import NotRecordableError, compiled, has_compiler, record
+from pyro_vae.recording import (
+    COMPARED,
+    WORTH_RECORDING,
+    NotRecordableError,
+    compiled,
+    equal,
+    has_compiler,
+    record,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lightning_fabric import Fabric
     from pyro.infer import ELBO
@@ -49,18 +56,11 @@ COMPILE = ("auto", "off", "graph", "inductor")
 #: Why nothing was recorded where it could have been.
 TOO_FEW = "too few steps to be worth it"
 
-#: Batches of a shape at which a new graph is held against the handlers.
-_COMPARED = 2
-
 #: Graphs of one shape after which a program counts as one that is never the same.
 _GRAPHS = 3
 
 #: Relative difference that a compiler may make, which adds up in another order.
 _TOLERANCE = 1e-5
-
-#: Seconds that the handlers must have before them for a graph to be recorded, which takes one
-#: or two and saves between a fifth and a half.
-_WORTH_RECORDING = 10.0
 
 
 class Loss(nn.Module):
@@ -217,7 +217,7 @@ class ByGraph:
         key = _shapes(x)
         if key not in self._graphs:
             left = self._seconds.get(key, 0.0) * self.planned.get(count(x), 0)
-            if not self.always and left < _WORTH_RECORDING:
+            if not self.always and left < WORTH_RECORDING:
                 return None
             plain = [_plain(module) for module in self.loss.modules()]
             try:
@@ -293,7 +293,7 @@ class _Graph:
     moving: tuple[str, ...]
     trained: list[bool]
     dtype: torch.dtype = torch.float64
-    to_compare: int = _COMPARED
+    to_compare: int = COMPARED
 
     @classmethod
     def of(cls, loss: Loss, x: Inputs, scale: float, *, compiler: bool) -> _Graph:
@@ -307,9 +307,8 @@ class _Graph:
             told, data = given[len(named) :][: len(moving)], given[len(named) + len(moving) :]
             leaves = [values[name].detach().requires_grad_() for name in trained]
             values |= dict(zip(trained, leaves, strict=True))
-            batch = dict(zip(x, data, strict=True)) if isinstance(x, Mapping) else data[0]
             with _told(loss.objective, dict(zip(moving, told, strict=True))):
-                value = functional_call(loss, values, (batch,)) * scale
+                value = functional_call(loss, values, (named_as(x, data),)) * scale
             if not value.requires_grad:
                 raise NotRecordableError("its loss has no gradient")
             gradients = torch.autograd.grad(value, leaves, allow_unused=True)
@@ -397,8 +396,7 @@ def _same(
             if a is not b:
                 return False
             continue
-        a, b = torch.nan_to_num(a), torch.nan_to_num(b)
-        if not torch.equal(a, b) and not (a - b).abs().max() <= tolerance * b.abs().max():
+        if not equal(a, b) and not (a - b).abs().max() <= tolerance * b.abs().max():
             return False
     return True
 

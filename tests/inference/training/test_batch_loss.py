@@ -376,7 +376,7 @@ def test_recording_leaves_generators_buffers_and_gradients_alone():
 
 def test_auto_records_where_the_steps_to_come_are_worth_it(monkeypatch):
     assert fit(small(), X, epochs=2, batch_size=16).compiled == "off: too few steps to be worth it"
-    monkeypatch.setattr(batch_losses, "_WORTH_RECORDING", 0.0)
+    monkeypatch.setattr(batch_losses, "WORTH_RECORDING", 0.0)
     assert_same_to_the_bit(both(small, compile="auto"))
 
 
