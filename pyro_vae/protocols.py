@@ -187,7 +187,7 @@ class LocalPair(Pair, Protocol):
         """The parameters of each datum, and no others."""
 
 
-class HasUnamortised(Protocol):
+class HasUnamortised(Pair, Protocol):
     """A model whose guide can be fitted to each datum: the gap is then taken apart."""
 
     def unamortised(self, x: Tensor) -> LocalPair:

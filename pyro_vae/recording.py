@@ -335,7 +335,7 @@ def _keep_constants(graph: fx.GraphModule, *, fixed: bool) -> None:
     likes = (torch.ops.aten.ones_like.default, torch.ops.aten.zeros_like.default)
     for node in list(nodes.nodes):
         if node.op == "get_attr" and fixed and node not in apart:
-            values[node] = getattr(graph, str(node.target)).detach()
+            values[node] = operator.attrgetter(str(node.target))(graph).detach()
             continue
         if not _is_pure(node) or apart.intersection((node, *node.all_input_nodes)):
             continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
+from pyro.distributions import constraints
 from pyro.poutine.runtime import am_i_wrapped, effectful
 
 if TYPE_CHECKING:
@@ -31,4 +32,7 @@ def declare_parameters(**modules: nn.Module) -> None:
             # pickled.
             value = parameter.view_as(parameter)
             value.unconstrained = weakref.ref(parameter)  # type: ignore[attr-defined]
-            effectful(lambda *_, value=value: value, type="param")(name=f"{name}.{key}")
+            # What draws models as graphs reads the constraint.
+            effectful(lambda *_, value=value, **__: value, type="param")(
+                name=f"{name}.{key}", constraint=constraints.real
+            )

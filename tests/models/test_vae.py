@@ -5,6 +5,7 @@ import pytest
 import torch
 from pyro import poutine
 from pyro.infer import SVI, Predictive, Trace_ELBO
+from pyro.infer.inspect import get_model_relations
 from torch import nn
 
 from pyro_vae.errors import DataError, SupportError, UnknownNameError
@@ -175,3 +176,13 @@ def test_a_users_own_likelihood_is_found_by_name():
         assert vae.model(X).shape == (3, 4, 4)
     finally:
         del Likelihood.registry["shouting"]
+
+
+def test_pyro_draws_the_model_as_a_graph():
+    vae = VAE((4,), 2, decoder=(3,))
+    found = get_model_relations(vae.model, (torch.zeros(5, 4),))
+    assert found["sample_sample"] == {"z": [], "x": ["z"]}
+    assert found["observed"] == ["x"]
+    assert found["plate_sample"] == {"data": ["z", "x"]}
+    assert {"decoder.0.weight", "decoder.2.bias"} <= set(found["param_constraint"])
+    assert set(found["param_constraint"].values()) == {"Real()"}

@@ -156,6 +156,9 @@ class Certificate:
         return "none" in starts or len(starts) > 1
 
     def __str__(self) -> str:
+        if not self.estimates:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.left_out.items())
+            return f"Nothing estimates log p(x) of this model. {reasons}".rstrip()
         lines = [self.table.round(3).to_string()]
         lines += [
             f"{d.first} - {d.second} = {d.difference:.3f} (s.e. {d.standard_error:.3f}): "

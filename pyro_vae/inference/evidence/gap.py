@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_vae.conversion import takes_data
+from pyro_vae.errors import ProgramError
 from pyro_vae.inference.engine.inputs import encoder_side, run_program
 from pyro_vae.inference.engine.sampling import Sampling
 from pyro_vae.inference.evidence.evaluate import evaluate
@@ -21,7 +22,7 @@ from pyro_vae.inference.evidence.reductions import (
     reduce_weights,
 )
 from pyro_vae.inference.training.local import fit_guide
-from pyro_vae.protocols import HasLogProb, offers
+from pyro_vae.protocols import Facts, HasLogProb, HasUnamortised, offers
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -121,9 +122,15 @@ def gap_parts(
     Raises
     ------
     ProgramError
-        If the model's guide has no form without amortisation.
+        If the model has no ``unamortised``, or it gives no parameters for each datum.
     """
     seed = sampling.get("seed", 0)
+    if not offers(model, HasUnamortised):
+        raise ProgramError(
+            f"model got {Facts(model).name}, which has no unamortised(x): give it a method that "
+            "returns the same pair with guide parameters for each datum (local_parameters), or "
+            "take gap(...), which needs none"
+        )
     local = run_program(model.unamortised, encoder_side(x))
     fitted = fit_guide(
         local,

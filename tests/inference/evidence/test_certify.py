@@ -97,3 +97,9 @@ def test_blocks_that_were_done_are_not_done_again(tmp_path):
     np.testing.assert_array_equal(again["log_evidence"], whole["log_evidence"])
     assert again.attrs["estimator"] == whole.attrs["estimator"]
     assert calls[-1] == 3
+
+
+def test_what_nothing_can_estimate_is_called_that():
+    found = certify(VAE((5,), 2, likelihood=Normal()), X, estimators=["exact"], **FEW)
+    assert not found.agree
+    assert str(found).startswith("Nothing estimates log p(x) of this model. exact:")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pyro_vae.errors import ProgramError
 from pyro_vae.inference import gap_parts
 from pyro_vae.models import LinearVAE
 from pyro_vae.models.guides import FullCovarianceNormal, MeanFieldNormal
@@ -48,3 +49,11 @@ def test_an_optimal_encoder_has_no_amortisation_gap():
         np.testing.assert_allclose(parts[name], 0.0, atol=0.03)
     np.testing.assert_allclose(parts["log_evidence"], ORACLE.log_px(X.double()), atol=1e-4)
     assert (parts["log_evidence_se"] == 0).all()
+
+
+def test_a_pair_without_an_unamortised_form_is_refused_in_a_sentence():
+    class Plain:
+        model, guide = ORACLE.model, ORACLE.guide
+
+    with pytest.raises(ProgramError, match=r"Plain, which has no unamortised\(x\)"):
+        gap_parts(Plain(), torch.zeros(2, 5))
