@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pyro.infer import ELBO
 
-__all__ = ["Described", "ObjectiveFormula", "described"]
+__all__ = ["Described", "ObjectiveFormula", "described", "undescribed"]
 
 
 class ObjectiveFormula(NamedTuple):
@@ -87,7 +87,12 @@ def described(objective: ELBO) -> Described:
     for kind in type(objective).__mro__:
         if kind in _PYROS:
             return _PYROS[kind](objective)
-    unknown = ObjectiveFormula(type(objective).__name__, "not known to this package")
+    return undescribed(type(objective).__name__)
+
+
+def undescribed(name: str) -> Described:
+    """What is known of an objective of which there is only the name."""
+    unknown = ObjectiveFormula(name, "not known to this package")
     return _OfPyro(unknown, is_bound=False, is_elbo=False)
 
 

@@ -25,6 +25,7 @@ from pyro_vae.disk.runs import Run
 from pyro_vae.errors import RunError
 from pyro_vae.inference.training.devices import is_first_process
 from pyro_vae.inference.training.objectives import objective_of
+from pyro_vae.inference.training.settings import SCHEDULES
 from pyro_vae.spelling import command_line
 from pyro_vae.stored.loading import load_data, make_model
 
@@ -123,6 +124,8 @@ def _plan_of(run: Path, data_root: Path | None) -> _Plan:
     settings = opened.config()
     if settings["model"] is None:
         raise RunError(f"{run} holds a model made in Python: resume it there")
+    if settings["fit"]["schedule"] not in SCHEDULES:
+        raise RunError(f"{run} was fitted with a schedule made in Python: resume it there")
     data = load_data(run, data_root=data_root)
     return _Plan(make_model(opened), data, settings["fit"])
 

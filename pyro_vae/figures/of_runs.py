@@ -9,12 +9,12 @@ import torch
 
 from pyro_vae import inference, plots
 from pyro_vae.data.representatives import different_pairs, one_of_each
-from pyro_vae.errors import DataError
+from pyro_vae.errors import DataError, UnknownNameError
 from pyro_vae.explaining import derivation_of, in_double, known_of, one_datum
 from pyro_vae.explaining.em_view import e_step_view
 from pyro_vae.figures import fitted as needs
 from pyro_vae.figures.registry import figure
-from pyro_vae.formulas import described
+from pyro_vae.formulas import described, undescribed
 from pyro_vae.inference.engine.inputs import take
 from pyro_vae.inference.latents.reconstruction import reconstruct
 from pyro_vae.inference.training.objectives import objective_named
@@ -67,7 +67,10 @@ def _training(fitted: Fitted) -> Figure:
     if isinstance(fitted.model, MixtureModel):
         return plots.training_curves(fitted.metrics, quantity="log p(x)")
     name = fitted.objective
-    goal = described(objective_named(name))
+    try:
+        goal = described(objective_named(name))
+    except UnknownNameError:
+        goal = undescribed(name)  # a user's own, made in Python
     if goal.is_elbo:
         return plots.training_curves(fitted.metrics)
     quantity = "bound" if goal.is_bound else "objective"

@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from pyro.infer import Trace_ELBO
 
+from pyro_vae import data, inference
 from pyro_vae.figures import FIGURES, RegisteredFigure
+from pyro_vae.models import VAE
 from tests.cli.test_commands import run
 
 
@@ -84,3 +87,16 @@ def test_a_failure_leaves_no_half_of_a_pair(tmp_path, monkeypatch):
         save_figures(figure, tmp_path, "one")
     assert [path.name for path in tmp_path.iterdir()] == ["one.pdf"]
     assert (tmp_path / "one.pdf").read_text() == "before"
+
+
+def test_a_run_of_an_objective_and_a_schedule_of_ones_own(tmp_path):
+    class Own(Trace_ELBO):
+        """Known to nobody by its name."""
+
+    digits = data.load("digits", binarisation="threshold")
+    vae = VAE((8, 8), 2, encoder=(8,), decoder=(8,))
+    inference.fit(vae, digits, Own(), epochs=1, schedule=lambda share: 1 - share, run=tmp_path)
+    run("figure", "training", tmp_path)
+    assert stems(tmp_path / "figures", "png") == ["training"]
+    refused = run("fit", "--run", tmp_path, "--resume", status=1)
+    assert "schedule made in Python" in refused.stderr

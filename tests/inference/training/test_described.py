@@ -130,6 +130,7 @@ def test_who_prints_asks_the_objective():
         "train_elbo": -3.0,
         "validation_elbo": -4.0,
         "seconds": 0.0,
+        "compiled": "off",
     }
     for name, words in (
         ("elbo-4", "ELBO -3.00 (training), -4.00 (validation)"),
@@ -138,6 +139,14 @@ def test_who_prints_asks_the_objective():
         ("free-bits", "objective -3.00 (training), ELBO -4.00 (validation)"),
     ):
         assert words in training_line(summary, small_vae(), name)
+    for how, words in (
+        ("graph", "; 0 s, by a recorded graph"),
+        ("inductor", "; 0 s, compiled"),
+        ("off: too few steps to be worth it", "nats per datum; 0 s"),
+        ("off: it looks at values", "; 0 s, through Pyro's handlers: it looks at values"),
+    ):
+        line = training_line(summary | {"compiled": how}, small_vae(), "elbo")
+        assert line.endswith(words)
     mixture = MixtureModel(2, Bernoulli())
     for objective in (None, TraceEnum_ELBO(), STL(enumerate_discrete=True)):
         assert "log p(x) itself" in mixture.description(objective)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pyro.infer import ELBO, Trace_ELBO, TraceEnum_ELBO, TraceMeanField_ELBO
+from pyro.infer import ELBO, Trace_ELBO, TraceEnum_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 
 from pyro_vae.errors import SettingError, UnknownNameError
 from pyro_vae.formulas import described
@@ -49,6 +49,12 @@ def _elbo(num_particles: int = 1, enumerate_discrete: bool = False) -> ELBO:
     return kind(num_particles, max_plate_nesting=1, vectorize_particles=num_particles > 1)
 
 
+def _by_dependencies(num_particles: int = 1) -> ELBO:
+    return TraceGraph_ELBO(
+        num_particles, max_plate_nesting=1, vectorize_particles=num_particles > 1
+    )
+
+
 def _mean_field(num_particles: int = 1) -> ELBO:
     return TraceMeanField_ELBO(
         num_particles, max_plate_nesting=1, vectorize_particles=num_particles > 1
@@ -78,6 +84,7 @@ _NO_DISCRETE = {
 _PYROS = {
     Trace_ELBO: "elbo",
     TraceEnum_ELBO: "elbo",
+    TraceGraph_ELBO: "trace-graph-elbo",
     TraceMeanField_ELBO: "mean-field-elbo",
 }
 
