@@ -221,6 +221,8 @@ class ByGraph:
                 return None
             plain = [_plain(module) for module in self.loss.modules()]
             try:
+                if any(_has_hooks(module) for module in self.loss.modules()):
+                    raise NotRecordableError("a hook on one of its modules waits for every call")
                 graph = _Graph.of(self.loss, x, scale, compiler=self.compiler)
                 # What counts how often it was run would not be counted on.
                 if _state_of(self.loss) != self._state:
@@ -380,6 +382,11 @@ def _state_of(loss: Loss) -> tuple[Any, ...]:
     moving = moving_of(loss.objective)
     told = {name: value for name, value in vars(loss.objective).items() if name not in moving}
     return modules, gradients, repr(told)
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(vars(module)[kind] for kind in kinds)
 
 
 def _plain(module: nn.Module) -> dict[str, Any]:

@@ -344,6 +344,16 @@ def test_a_program_that_is_no_graph_says_why_and_is_trained_as_before(how, why):
         assert all(map(torch.equal, theirs.parameters(), ours.parameters()))
 
 
+def test_hooks_are_called_at_every_step():
+    calls = itertools.count()
+    vae = small()
+    vae.encoder.register_forward_hook(lambda *_: next(calls) and None)
+    before = next(calls)
+    result = fit(vae, X, epochs=2, batch_size=20, compile="graph")
+    assert result.compiled == "off: a hook on one of its modules waits for every call"
+    assert next(calls) - before > 2 * 2
+
+
 def test_data_outside_the_support_are_refused_all_the_same():
     x = X.clone()
     x[37, 2] = 0.5
