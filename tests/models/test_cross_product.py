@@ -32,24 +32,30 @@ def make(role, name):
     return role.named(name, **SETTINGS.get(name, {}))
 
 
+def made_of(likelihood, prior, guide):
+    """A small VAE of these parts, and data of its own that it was initialised with."""
+    vae = VAE(
+        (3,),
+        2,
+        likelihood=make(Likelihood, likelihood),
+        prior=make(Prior, prior),
+        guide=make(Guide, guide),
+        encoder=(4,),
+        decoder=(4,),
+    )
+    with torch.no_grad():
+        x = vae.model(num_data=3)
+    vae.initialise(x)
+    return vae, x
+
+
 @pytest.mark.parametrize("likelihood", SHIPPED[Likelihood])
 def test_log_px_and_its_gradient(likelihood):
     if likelihood == "per-column":
         SETTINGS["per-column"] = {"columns": [Normal(), Poisson(), Normal("latent")]}
     for prior in SHIPPED[Prior]:
         for guide in SHIPPED[Guide]:
-            vae = VAE(
-                (3,),
-                2,
-                likelihood=make(Likelihood, likelihood),
-                prior=make(Prior, prior),
-                guide=make(Guide, guide),
-                encoder=(4,),
-                decoder=(4,),
-            )
-            with torch.no_grad():
-                x = vae.model(num_data=3)
-            vae.initialise(x)
+            vae, x = made_of(likelihood, prior, guide)
             name = f"{likelihood} x {prior} x {guide}"
             objective = objective_named("elbo", enumerate_discrete=vae.prior.enumerated)
             objective.differentiable_loss(vae.model, vae.guide, x).backward()

@@ -23,7 +23,7 @@ from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Bernoulli, Likelihood, Normal, Poisson
 from pyro_vae.models.priors import CategoricalNormal, Prior
 from pyro_vae.recording import NotRecordableError, has_compiler
-from tests.models.test_cross_product import SHIPPED, make
+from tests.models.test_cross_product import SHIPPED, made_of
 
 X = (torch.rand(40, 6, generator=torch.Generator().manual_seed(1)) < 0.4).float()
 
@@ -57,18 +57,7 @@ def assert_same_to_the_bit(found):
 
 def recorded_as_it_is(likelihood, prior, guide, objective):
     """Record one combination and compare; None where the objective refuses the parts."""
-    vae = VAE(
-        (3,),
-        2,
-        likelihood=make(Likelihood, likelihood),
-        prior=make(Prior, prior),
-        guide=make(Guide, guide),
-        encoder=(4,),
-        decoder=(4,),
-    )
-    with torch.no_grad():
-        x = vae.model(num_data=3)
-    vae.initialise(x)
+    vae, x = made_of(likelihood, prior, guide)
     try:
         loss = Loss(vae, objective_named(objective, enumerate_discrete=vae.prior.enumerated))
         with isolated():
