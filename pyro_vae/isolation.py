@@ -21,7 +21,7 @@ from pyro_vae.on_demand import without_trace
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["isolated"]
+__all__ = ["isolated", "reseed"]
 
 #: Re-entrant, since one public call is often made of others.
 _TURN = threading.RLock()
@@ -43,7 +43,7 @@ def isolated(seed: int | None = None) -> Iterator[None]:
         try:
             with _torch_generators_kept():
                 if seed is not None:
-                    _seed(seed)
+                    reseed(seed)
                 yield
         finally:
             random.setstate(python)
@@ -52,8 +52,8 @@ def isolated(seed: int | None = None) -> Iterator[None]:
                 torch.set_num_threads(threads)
 
 
-def _seed(seed: int) -> None:
-    """Seed the generators of the CPU and of the GPUs.
+def reseed(seed: int) -> None:
+    """Seed the generators of the CPU and of the GPUs, inside ``isolated``.
 
     Without a GPU ``torch.manual_seed`` would put off its seeding with a formatted stack, at every
     call and for ever: a third of the time of measuring a small model.

@@ -17,7 +17,8 @@ import time
 from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyro
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
 __all__ = [
     "COMPARED",
     "WORTH_RECORDING",
+    "Noise",
     "NotRecordableError",
     "Repeated",
     "compiled",
     "equal",
     "has_compiler",
+    "noise_as_inputs",
     "record",
     "unrecorded",
 ]
@@ -173,6 +176,75 @@ class Repeated:
         seconds = time.perf_counter() - started
         self._seconds[key] = min(seconds, self._seconds.get(key, seconds))
         return found
+
+
+class Noise(NamedTuple):
+    """Draws that depend on nothing but a shape.
+
+    Attributes
+    ----------
+    shape, dtype, device
+        Of the draws.
+    fill
+        Fills a tensor with them, in place.
+    """
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+    fill: Callable[[Tensor], object]
+
+    def draw(self) -> Tensor:
+        """New draws."""
+        found = torch.empty(self.shape, dtype=self.dtype, device=self.device)
+        self.fill(found)
+        return found
+
+
+def noise_as_inputs(graph: fx.GraphModule) -> list[Noise]:
+    """Make the draws of a graph its last inputs, in the order in which they were made.
+
+    Raises
+    ------
+    NotRecordableError
+        If it draws from anything but normals and uniforms of fixed shapes.
+    """
+    nodes = graph.graph
+    plain = (torch.ops.aten.normal_.default, torch.ops.aten.uniform_.default)
+    last = [node for node in nodes.nodes if node.op == "placeholder"][-1]
+    noises = []
+    for node in list(nodes.nodes):
+        if node.op != "call_function" or not _is_random(node):
+            continue
+        if node.target not in plain or not _is_empty(_first(node)) or node.kwargs:
+            raise NotRecordableError(f"it draws by {node.target}")
+        meta = node.meta["tensor_meta"]
+        device = torch.device(_first(node).kwargs.get("device") or "cpu")  # type: ignore[arg-type]
+        fill = partial(_filled, node.target, node.args[1:])
+        noises.append(Noise(tuple(meta.shape), meta.dtype, device, fill))
+        with nodes.inserting_after(last):
+            last = nodes.placeholder(f"noise_{len(noises)}")
+        node.replace_all_uses_with(last)
+        nodes.erase_node(node)
+    nodes.eliminate_dead_code()
+    graph.recompile()
+    return noises
+
+
+def _filled(act: Callable[..., object], settings: Sequence[object], noise: Tensor) -> object:
+    return act(noise, *settings)
+
+
+def _is_random(node: fx.Node) -> bool:
+    target = node.target
+    return (
+        isinstance(target, torch._ops.OpOverload)
+        and torch.Tag.nondeterministic_seeded in target.tags
+    )
+
+
+def _is_empty(node: fx.Node) -> bool:
+    return node.target == torch.ops.aten.empty.memory_format and len(node.users) == 1
 
 
 @torch.no_grad()
@@ -366,7 +438,7 @@ def _is_pure(node: fx.Node) -> bool:
     return (
         isinstance(target, torch._ops.OpOverload)
         and not target._schema.is_mutable
-        and torch.Tag.nondeterministic_seeded not in target.tags
+        and not _is_random(node)
         # They move their averages without saying so.
         and "batch_norm" not in target._schema.name
         # What lies in memory that nobody has written to.

@@ -23,6 +23,7 @@ from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
 from pyro_vae.inference.engine.inputs import count, named_as, take, tensors
 from pyro_vae.inference.engine.sampling import MEMORY_LIMIT, Sampling
+from pyro_vae.inference.engine.several import SeveralAtOnce
 from pyro_vae.inference.engine.traces import (
     latent_sites,
     model_terms,
@@ -34,11 +35,11 @@ from pyro_vae.inference.engine.traces import (
     values_of,
 )
 from pyro_vae.isolation import isolated
-from pyro_vae.recording import Repeated, unrecorded
+from pyro_vae.recording import NotRecordableError, Repeated, unrecorded
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Unpack
 
     from pyro.poutine import Trace
@@ -68,6 +69,9 @@ _BLOCK = 8192
 #: up to its likelihood to draw them, whatever ``memory_limit`` is.
 _PRIOR_BLOCK = 256
 
+
+#: Data from which several go through in one pass, and how many must fit into memory for that.
+_MANY, _SEVERAL = 200, 4
 
 #: Chunks of particles that a recorded graph may have.
 _CHUNKS_OF_A_GRAPH = 8
@@ -135,7 +139,8 @@ def log_weights(
 
     A datum's draws depend on the seed and on the datum alone, so its weights do not depend on
     the chunk size, on the other data or on their order (up to rounding of matrix products).
-    The price is one pass per datum, about two milliseconds of overhead each.
+    The price is one pass per datum, about two milliseconds of overhead each; of 200 data or
+    more, as many go through in one pass as ``memory_limit`` holds, if it holds four.
 
     Parameters
     ----------
@@ -260,70 +265,121 @@ def column_drawer(
     until it says 0: K may then differ from one datum to the next. Later particles have seeds
     of their own, so a datum's still depend on nothing but the seed, the datum and the sizes.
     """
-    seed, prior_share = sampling.seed, sampling.prior_share
-    vectorised, chunk_size = sampling.vectorize_particles, sampling.chunk_size
-    first = take(x, slice(1))
-    with torch.no_grad(), isolated(seed):
-        structure = structure_of(
-            model, guide, first, sampling.enumerate_discrete, sampling.data_plate
-        )
-        if chunk_size is None and vectorised:
-            per_particle = _bytes_per_particle(model, guide, first, structure)
-            chunk_size = max(1, int(sampling.memory_limit // max(per_particle, 1)))
+    columns = _Columns(model, guide, x, num_particles, sampling, more)
+    return columns.several() or columns.one
 
-    repeated: dict[int, Repeated] = {}
 
-    def block(datum: Inputs, size: int) -> Draws:
-        if not vectorised:
-            return _concatenate([particles(datum, 1, None) for _ in range(size)])
-        # How many come from the prior is drawn, which no graph has; every chunk is a part of it.
-        if prior_share or size > _CHUNKS_OF_A_GRAPH * (chunk_size or size):
-            return particles(datum, size, chunk_size)
-        if size not in repeated:
-            repeated[size] = Repeated(partial(flat, size), count(x))
-        *values, log_likelihood, log_prior, log_guide = repeated[size](*tensors(datum))
-        names = sites[size]
-        terms = LogWeights(log_likelihood, log_prior, log_guide)
-        return Draws(dict(zip(names, values, strict=True)), terms)
+class _Columns:
+    """Particles and weights of one datum after another: the arguments of ``column_drawer``."""
 
-    sites: dict[int, list[str]] = {}
+    def __init__(
+        self,
+        model: Program,
+        guide: Program,
+        x: Inputs,
+        num_particles: int,
+        sampling: Sampling,
+        more: More | None,
+    ) -> None:
+        self.model, self.guide, self.x = model, guide, x
+        self.num_particles, self.sampling, self.more = num_particles, sampling, more
+        self.chunk_size, self.per_particle = sampling.chunk_size, 0.0
+        first = take(x, slice(1))
+        with torch.no_grad(), isolated(sampling.seed):
+            self.structure = structure_of(
+                model, guide, first, sampling.enumerate_discrete, sampling.data_plate
+            )
+            if self.chunk_size is None and sampling.vectorize_particles:
+                self.per_particle = _bytes_per_particle(model, guide, first, self.structure)
+                limit = sampling.memory_limit // max(self.per_particle, 1)
+                self.chunk_size = max(1, int(limit))
+        self._repeated: dict[int, Repeated] = {}
+        self._sites: dict[int, list[str]] = {}
+        self._occurrences = _occurrences(x)
 
-    def flat(size: int, *given: Tensor) -> list[Tensor]:
-        draws = particles(named_as(x, given), size, chunk_size)
-        sites[size] = list(draws.values)
-        return [*draws.values.values(), *draws.terms]
+    def one(self, row: int) -> Draws:
+        """Draws of the datum of a row."""
+        return self._column(take(self.x, slice(row, row + 1)), self._occurrences[row])
 
-    def particles(datum: Inputs, size: int, chunk_size: int | None) -> Draws:
-        trace = run_in_plate(guide, datum, structure, size)
-        if prior_share:
-            trace = _with_prior_draws(model, guide, trace, datum, size, structure, prior_share)
-        terms = _block(model, trace, datum, size, structure, chunk_size)
-        if prior_share:
-            terms = _mixed(terms, prior_share)
-        return Draws(values_of(latent_sites(trace), structure, size, 1), terms)
+    def several(self) -> Callable[[int], Draws] | None:
+        """The same by passes over several data, where they are many and each is little work."""
+        at_once = self.sampling.memory_limit // max(self.num_particles * self.per_particle, 1)
+        if not self.per_particle or self.sampling.prior_share or self.more is not None:
+            return None
+        if count(self.x) < _MANY or at_once < _SEVERAL or self.num_particles > _BLOCK:
+            return None
+
+        def seed_of(row: int) -> int:
+            datum = take(self.x, slice(row, row + 1))
+            return _stream_seed(datum, self._occurrences[row], self.sampling.seed, 0)
+
+        try:
+            found = SeveralAtOnce(
+                partial(self._flat, self.num_particles), self.x, int(at_once), seed_of
+            )
+        except NotRecordableError:
+            return None
+        return lambda row: self._draws(self.num_particles, found(row))
 
     # Gradients are off for a column at a time: not for whoever consumes the columns.
     @torch.no_grad()
-    def column(datum: Inputs, occurrence: int) -> Draws:
+    def _column(self, datum: Inputs, occurrence: int) -> Draws:
         blocks: list[Draws] = []
-        done, stop = 0, num_particles
+        done, stop = 0, self.num_particles
         while done < stop:
             size = min(_BLOCK, stop - done)
-            with isolated(_stream_seed(datum, occurrence, seed, done)):
-                blocks.append(block(datum, size))
+            with isolated(_stream_seed(datum, occurrence, self.sampling.seed, done)):
+                blocks.append(self._block(datum, size))
             done += size
-            if done == stop and more is not None:
+            if done == stop and self.more is not None:
                 blocks = [_concatenate(blocks)]
-                stop += more(blocks[0].terms)
+                stop += self.more(blocks[0].terms)
         return _concatenate(blocks)
 
+    def _block(self, datum: Inputs, size: int) -> Draws:
+        if not self.sampling.vectorize_particles:
+            return _concatenate([self._particles(datum, 1, None) for _ in range(size)])
+        # How many come from the prior is drawn, which no graph has; every chunk is a part of it.
+        chunks = size / (self.chunk_size or size)
+        if self.sampling.prior_share or chunks > _CHUNKS_OF_A_GRAPH:
+            return self._particles(datum, size, self.chunk_size)
+        if size not in self._repeated:
+            self._repeated[size] = Repeated(partial(self._flat, size), count(self.x))
+        return self._draws(size, self._repeated[size](*tensors(datum)))
+
+    def _particles(self, datum: Inputs, size: int, chunk_size: int | None) -> Draws:
+        model, guide, structure = self.model, self.guide, self.structure
+        share = self.sampling.prior_share
+        trace = run_in_plate(guide, datum, structure, size)
+        if share:
+            trace = _with_prior_draws(model, guide, trace, datum, size, structure, share)
+        terms = _block(model, trace, datum, size, structure, chunk_size)
+        if share:
+            terms = _mixed(terms, share)
+        return Draws(values_of(latent_sites(trace), structure, size, 1), terms)
+
+    def _flat(self, size: int, *given: Tensor) -> list[Tensor]:
+        """Draws of a datum as tensors in a row, which ``_draws`` undoes."""
+        draws = self._particles(named_as(self.x, given), size, self.chunk_size)
+        self._sites[size] = list(draws.values)
+        return [*draws.values.values(), *(term.double() for term in draws.terms)]
+
+    def _draws(self, size: int, flat: Sequence[Tensor]) -> Draws:
+        *values, log_likelihood, log_prior, log_guide = flat
+        names = self._sites[size]
+        terms = LogWeights(log_likelihood, log_prior, log_guide)
+        return Draws(dict(zip(names, values, strict=True)), terms)
+
+
+def _occurrences(x: Inputs) -> list[int]:
+    """Of each datum, how many that are equal to it there are up to it."""
     seen: Counter[bytes] = Counter()
-    occurrences = []
+    found = []
     for row in range(count(x)):
         content = _digest(take(x, slice(row, row + 1)))
         seen[content] += 1
-        occurrences.append(seen[content])
-    return lambda row: column(take(x, slice(row, row + 1)), occurrences[row])
+        found.append(seen[content])
+    return found
 
 
 def _digest(datum: Inputs) -> bytes:
