@@ -118,7 +118,12 @@ def test_the_guide_needs_a_tenth_of_the_temperatures():
     def error(start, temperatures):
         found = ais(
             *(oracle.model, oracle.guide, x),
-            **{"start": start, "num_temperatures": temperatures, "num_chains": 8, "num_leapfrog": 5},
+            **{
+                "start": start,
+                "num_temperatures": temperatures,
+                "num_chains": 8,
+                "num_leapfrog": 5,
+            },
         )
         return float(abs(found["log_evidence"] - exact).mean())
 
