@@ -1,5 +1,6 @@
 """Every example runs as it stands, and the README's too."""
 
+import inspect
 import re
 import runpy
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import pyro_vae
+from pyro_vae.inference import certify
 from pyro_vae.inference.engine.inputs import take
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Likelihood
@@ -28,7 +30,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 @pytest.fixture
 def short(monkeypatch):
-    """Two epochs, and twenty data measured, whatever is asked for."""
+    """Two epochs, twenty data and as many temperatures, whatever is asked for."""
     whole_fit, whole_evaluate = pyro_vae.fit, pyro_vae.evaluate
 
     def fit(*programs_and_data, epochs=2, **settings):
@@ -37,6 +39,7 @@ def short(monkeypatch):
     def evaluate(model, x, *particles, **settings):
         return whole_evaluate(model, take(x, slice(20)), *particles, **settings)
 
+    monkeypatch.setitem(inspect.unwrap(certify).__kwdefaults__, "num_temperatures", 20)
     monkeypatch.setattr("pyro_vae.fit", fit)
     monkeypatch.setattr("pyro_vae.evaluate", evaluate)
 

@@ -85,7 +85,7 @@ def test_it_learns_what_the_label_tells():
     torch.manual_seed(0)
     labels = torch.randint(3, (600,))
     x = 3.0 * labels.unsqueeze(1).float() + 0.5 * torch.randn(600, 2)
-    parts = {"train": slice(0, 400), "validation": slice(400, 500), "test": slice(500, 600)}
+    parts = {"train": slice(0, 400), "validation": slice(400, 500), "test": slice(500, 550)}
     data = Dataset.from_tensors(
         *(x[part] for part in parts.values()),
         labels={name: labels[part] for name, part in parts.items()},
