@@ -1,11 +1,15 @@
 """Every example runs as it stands, and the README's too."""
 
+import inspect
 import re
 import runpy
 from pathlib import Path
 
 import pytest
 
+import pyro_vae
+from pyro_vae.inference import certify
+from pyro_vae.inference.engine.inputs import take
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.priors import Prior
@@ -14,8 +18,8 @@ ROOT = Path(__file__).parent.parent
 #: Settings that make a long example short.
 ARGUMENTS = {
     "iwae_paper": [
-        *("--data", "digits", "--out", "{tmp}", "--epochs", "2", "--num-particles", "30"),
-        *("--limit", "20", "--steps", "100"),
+        *("--data", "digits", "--out", "{tmp}", "--epochs", "1", "--num-particles", "30"),
+        *("--limit", "8", "--steps", "30"),
     ],
     "moon_phases": ["--epochs", "1", "--seeds", "1", "--figure", "{tmp}/walks.png"],
 }
@@ -24,6 +28,23 @@ SUBJECTS = {"moon_phases": "VAE: mid-points"}
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
+@pytest.fixture
+def short(monkeypatch):
+    """Two epochs, twenty data and as many temperatures, whatever is asked for."""
+    whole_fit, whole_evaluate = pyro_vae.fit, pyro_vae.evaluate
+
+    def fit(*programs_and_data, epochs=2, **settings):
+        return whole_fit(*programs_and_data, epochs=min(epochs, 2), **settings)
+
+    def evaluate(model, x, *particles, **settings):
+        return whole_evaluate(model, take(x, slice(20)), *particles, **settings)
+
+    monkeypatch.setitem(inspect.unwrap(certify).__kwdefaults__, "num_temperatures", 20)
+    monkeypatch.setattr("pyro_vae.fit", fit)
+    monkeypatch.setattr("pyro_vae.evaluate", evaluate)
+
+
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_example_runs(path, capsys, registries, monkeypatch, tmp_path):
     arguments = [part.format(tmp=tmp_path) for part in ARGUMENTS.get(path.stem, [])]
@@ -32,6 +53,7 @@ def test_example_runs(path, capsys, registries, monkeypatch, tmp_path):
     assert SUBJECTS.get(path.stem, "gap") in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_readme_example_prints_what_the_readme_says(capsys):
     """To the decimals printed: rounding of matrix products differs between machines."""
     text = (ROOT / "README.md").read_text()
@@ -56,11 +78,10 @@ def blocks():
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         found = re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
         for number, code in enumerate(found, start=1):
-            if path.name == "README.md" and number == 1:
-                continue  # its output is tested, too, above
             yield pytest.param(code, id=f"{path.stem}-{number}")
 
 
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("code", list(blocks()))
 def test_every_block_of_the_documentation_runs(code, registries):
     exec(compile(code, "documentation", "exec"), {})

@@ -1,6 +1,7 @@
 """The command line as a user runs it: output, files, exit status."""
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import re
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -110,7 +112,9 @@ def test_normal_likelihood_on_the_plane(tmp_path):
         *("fit", "--data", "moons", "--scale", "latent", "--latent-dim", 1),
         *("--epochs", 2, "--run", folder),
     )
-    printed = json.loads(run("evaluate", folder, "--particles", 50, "--json").stdout)
+    printed = json.loads(
+        run("evaluate", folder, "--particles", 50, "--limit", 40, "--json").stdout
+    )
     assert "bits_per_dim" not in printed["summary"]
     assert printed["base_measure"] == "lebesgue"
     run("report", folder)
@@ -156,8 +160,10 @@ def test_existing_run_is_refused_and_kept(fitted):
     assert (fitted / "weights.safetensors").read_bytes() == before
 
 
-def test_demo(tmp_path):
-    arguments = ("demo", "--out", tmp_path / "demo", "--epochs", 2, "--particles", 100)
+def test_demo(tmp_path, monkeypatch):
+    module = importlib.import_module("pyro_vae.cli.demo")
+    monkeypatch.setattr(module, "measure_run", partial(module.measure_run, limit=40))
+    arguments = ("demo", "--out", tmp_path / "demo", "--epochs", 2, "--particles", 60)
     out = run(*arguments).stdout
     for word in ("ELBO", "IWAE_50", "log p(x)", "gap", "its error", "exact", "report.html"):
         assert word in out

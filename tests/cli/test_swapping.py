@@ -1,5 +1,6 @@
 """Swapping parts, comparing runs and fitting grids from the command line."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from pyro_vae.disk.runs import Run
 from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.priors import Prior
+from pyro_vae.stored.measured import gap_of_run
 from tests.cli.test_commands import run
 
 SMALL = ("--epochs", 2, "--latent-dim", 2, "--hidden", "16", "--activation", "tanh")
@@ -202,7 +204,8 @@ def test_what_cannot_be_is_said_before_anything_is_written(tmp_path, arguments, 
     assert not (tmp_path / "r").exists()
 
 
-def test_other_estimators_and_the_parts_of_the_gap(tmp_path):
+def test_other_estimators_and_the_parts_of_the_gap(tmp_path, monkeypatch):
+    monkeypatch.setitem(inspect.unwrap(gap_of_run).__kwdefaults__, "steps", 60)
     folder = tmp_path / "run"
     run("fit", "--run", folder, *SMALL)
     arguments = (

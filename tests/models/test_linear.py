@@ -9,7 +9,7 @@ from sklearn import datasets
 from sklearn.decomposition import PCA, FactorAnalysis
 
 from pyro_vae.errors import DataError
-from pyro_vae.inference import evaluate, fit
+from pyro_vae.inference import fit, log_weights
 from pyro_vae.inference.engine.diagnostics import active_directions, active_units
 from pyro_vae.models import LinearVAE, model_from_config
 from pyro_vae.models.guides import FullCovarianceNormal, LowRankNormal, MeanFieldNormal
@@ -20,10 +20,15 @@ def standardised(name):
     return torch.tensor((x - x.mean(0)) / x.std(0), dtype=torch.float32)
 
 
-def train(vae, x, epochs=1500):
+def train(vae, x, epochs=200, learning_rate=0.1):
     fit(
         *(vae, x),
-        **{"epochs": epochs, "batch_size": len(x), "learning_rate": 0.03, "schedule": "cosine"},
+        **{
+            "epochs": epochs,
+            "batch_size": len(x),
+            "learning_rate": learning_rate,
+            "schedule": "cosine",
+        },
         progress=False,
     )
     return vae
@@ -46,8 +51,8 @@ def test_svi_reaches_probabilistic_pca(name, latent_dim, published, guide):
         log_px = float(vae.log_prob(x).mean())
     assert log_px == pytest.approx(pca.score(x), abs=0.02)
     assert log_px == pytest.approx(published, abs=0.02)
-    gap = log_px - evaluate((vae.model, vae.guide), x, 200)["elbo"]
-    assert abs(float(gap.mean())) < 0.01
+    elbo = float(log_weights(vae.model, vae.guide, x, 200).mean())
+    assert abs(log_px - elbo) < 0.01
     angles = subspace_angles(vae.weight.detach().numpy(), pca.components_.T)
     assert np.degrees(angles).max() < 5
     codes = vae.code(x)
@@ -60,15 +65,16 @@ def test_svi_reaches_probabilistic_pca(name, latent_dim, published, guide):
     [
         (0.5, 6),
         pytest.param(1.0, 3, marks=pytest.mark.slow),
-        pytest.param(2.0, 2, marks=pytest.mark.slow),
-        (4.5, 1),
+        (2.0, 2),
+        pytest.param(4.5, 1, marks=pytest.mark.slow),
     ],
 )
 def test_the_likelihood_decides_how_many_units_collapse(variance, supported):
     """Eigenvalues of the standardised wine data: 4.7, 2.5, 1.4, 0.92, 0.85, 0.64, 0.55, ..."""
     x = standardised("wine")
     vae = LinearVAE((13,), 6, scale=variance**0.5, guide=MeanFieldNormal(), seed=2)
-    train(vae, x, epochs=800)
+    # The one unit of 4.5 is weak, and turns to an axis slowly.
+    train(vae, x, *((800, 0.03) if supported == 1 else (200, 0.1)))
     assert vae.supported_units(x) == supported
     assert active_units(vae.code(x)) == supported
 

@@ -39,7 +39,7 @@ def test_own_fit_comes_within_a_percent_of_scikit_learns(covariance):
     likelihood = Normal("latent") if covariance == "diag" else MultivariateNormal()
     mixture = MixtureModel(3, likelihood)
     x = torch.as_tensor(IRIS, dtype=torch.float32)
-    fit(mixture, x, epochs=400, batch_size=150, learning_rate=0.03, schedule="cosine")
+    fit(mixture, x, epochs=100, batch_size=150, learning_rate=0.1, schedule="cosine")
     ours, theirs = float(mixture.log_prob(x).detach().mean()), reference.score(IRIS)
     assert ours > theirs - 0.01 * abs(theirs)
 

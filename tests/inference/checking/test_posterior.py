@@ -82,8 +82,8 @@ def test_log_weights_belong_to_their_draws():
 
 def test_nuts_has_the_posteriors_moments():
     x = X[:3]
-    settings = {"num_chains": 2, "warmup_steps": 100, "seed": 1}
-    samples = posterior_samples(ORACLE.model, ORACLE.guide, x, 300, "hmc", **settings)
+    settings = {"num_chains": 2, "warmup_steps": 60, "seed": 1}
+    samples = posterior_samples(ORACLE.model, ORACLE.guide, x, 150, "hmc", **settings)
     assert samples.sizes["chain"] == 2
     assert (samples["z_rhat"] < 1.05).all()
     assert not samples["diverging"].any()

@@ -49,7 +49,7 @@ def test_linear_gaussian():
     exact = oracle.log_px(x)
     for start in ("prior", "guide"):
         found = ais(
-            *(oracle.model, oracle.guide, x), start=start, num_temperatures=60, num_chains=12
+            *(oracle.model, oracle.guide, x), start=start, num_temperatures=20, num_chains=12
         )
         error = STANDARD_ERRORS * found["log_evidence_se"] + 1e-6
         assert (abs(found["log_evidence"] - exact) < error).all()
@@ -84,7 +84,7 @@ def test_a_latent_on_the_half_line_has_its_jacobian():
     np.testing.assert_allclose(
         quadrature(positive_model, positive_guide, x)["log_evidence"], exact, atol=1e-3
     )
-    found = ais(positive_model, positive_guide, x, num_temperatures=80, num_chains=24)
+    found = ais(positive_model, positive_guide, x, num_temperatures=20, num_chains=24)
     assert (abs(found["log_evidence"] - exact) < STANDARD_ERRORS * found["log_evidence_se"]).all()
 
 
@@ -95,7 +95,7 @@ def test_two_modes_are_seen_by_ais_and_missed_by_importance_sampling():
     # One of two equal modes is missed: log 2 nats too low, or weights that tell of it.
     assert ((exact - missed["log_evidence"] > 0.5) | (missed["khat"] > 0.7)).all()
     found = ais(
-        *(two_modes_model, one_mode_guide, x), start="prior", num_temperatures=300, num_chains=32
+        *(two_modes_model, one_mode_guide, x), start="prior", num_temperatures=60, num_chains=64
     )
     error = STANDARD_ERRORS * found["log_evidence_se"]
     assert (abs(found["log_evidence"] - exact) < error).all()
@@ -118,15 +118,20 @@ def test_the_guide_needs_a_tenth_of_the_temperatures():
     def error(start, temperatures):
         found = ais(
             *(oracle.model, oracle.guide, x),
-            **{"start": start, "num_temperatures": temperatures, "num_chains": 8},
+            **{
+                "start": start,
+                "num_temperatures": temperatures,
+                "num_chains": 8,
+                "num_leapfrog": 5,
+            },
         )
         return float(abs(found["log_evidence"] - exact).mean())
 
-    assert error("guide", 12) < error("prior", 120)
+    assert error("guide", 6) < error("prior", 60)
 
 
 def test_the_sandwich_closes_on_simulated_data():
-    """A decoder network with two latent dimensions and 500 temperatures: under 0.1 nat."""
+    """A decoder network with two latent dimensions and 100 temperatures: under 0.1 nat."""
     torch.manual_seed(1)
     vae = VAE((12,), 2, encoder=(8,), decoder=(8,))
     with torch.no_grad():
@@ -134,7 +139,7 @@ def test_the_sandwich_closes_on_simulated_data():
         z = torch.randn(8, 2)
         x = vae.observation(z).sample()
     found = bdmc(
-        *(vae.model, vae.guide, x, {"z": z}), num_temperatures=500, num_chains=8, num_leapfrog=3
+        *(vae.model, vae.guide, x, {"z": z}), num_temperatures=100, num_chains=64, num_leapfrog=3
     )
     exact = quadrature(vae.model, vae.guide, x)["log_evidence"]
     assert float(found["difference"].mean()) < 0.1
@@ -149,8 +154,12 @@ def test_discrete_sites_are_summed_out_or_refused():
     with torch.no_grad():
         x = vae.model(num_data=3)
     exact = quadrature(vae.model, vae.guide, x, enumerate_discrete=True)["log_evidence"]
-    found = ais(vae.model, vae.guide, x, num_temperatures=60, enumerate_discrete=True)
+    settings = {"num_chains": 64, "num_leapfrog": 5, "enumerate_discrete": True}
+    found = ais(vae.model, vae.guide, x, start="prior", num_temperatures=20, **settings)
     assert (abs(found["log_evidence"] - exact) < STANDARD_ERRORS * found["log_evidence_se"]).all()
+    # The guide of an untrained network is too narrow a start for so few temperatures.
+    below = ais(vae.model, vae.guide, x, num_temperatures=5, **settings)
+    assert (below["log_evidence"] < exact + STANDARD_ERRORS * below["log_evidence_se"]).all()
 
     def model(x):
         with pyro.plate("data", len(x), dim=-1):

@@ -15,7 +15,7 @@ from tests.oracles import LinearGaussian
 
 ORACLE = LinearGaussian()
 X = ORACLE.draw(8).float()
-FEW = {"num_particles": 500, "num_temperatures": 40, "num_chains": 8}
+FEW = {"num_particles": 500, "num_temperatures": 15, "num_chains": 8}
 
 
 class Bimodal:
@@ -45,7 +45,7 @@ def test_a_missed_mode_is_found_out():
     x = torch.tensor([1.0, 2.0, 3.0], dtype=torch.double)
     names = ("quadrature", "importance", "ais-from-prior")
     found = certify(
-        *(Bimodal(), x), estimators=names, num_particles=4000, num_temperatures=300, num_chains=32
+        *(Bimodal(), x), estimators=names, num_particles=4000, num_temperatures=60, num_chains=64
     )
     assert not found.agree
     pairs = {(d.first, d.second) for d in found.disagreements}

@@ -38,7 +38,14 @@ def best_gap(family):
     return 0.5 * (np.log(np.diag(precision)).sum() - np.linalg.slogdet(precision)[1])
 
 
-@pytest.mark.parametrize("family", [MeanFieldNormal, FullCovarianceNormal, LowRankNormal])
+@pytest.mark.parametrize(
+    "family",
+    [
+        MeanFieldNormal,
+        FullCovarianceNormal,
+        pytest.param(LowRankNormal, marks=pytest.mark.slow),
+    ],
+)
 def test_every_datum_reaches_the_optimum_of_the_family(family):
     vae = linear_vae(family())
     before = copy.deepcopy(vae.state_dict())
