@@ -330,6 +330,9 @@ NOT_MODELS = {
     ("inference/engine/traces.py", "fn"),
     ("inference/engine/proposals.py", "support"),
     ("inference/engine/closed_kl.py", "family"),
+    # operations of PyTorch
+    ("recording.py", "aten"),
+    ("recording.py", "torch"),
     # what a person holds, errors, the interpreter
     ("conversion/programs.py", "given"),
     ("conversion/arrays.py", "given"),

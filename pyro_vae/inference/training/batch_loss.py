@@ -26,6 +26,7 @@ from pyro_vae.recording import (
     COMPARED,
     WORTH_RECORDING,
     NotRecordableError,
+    bound,
     compiled,
     equal,
     has_compiler,
@@ -178,6 +179,10 @@ class ByGraph:
     _epochs: int = 0
     _recorded: int = 0
 
+    def __post_init__(self) -> None:
+        # Walking through the modules takes as long as a small step.
+        self._parameters = list(self.loss.parameters())
+
     @property
     def how(self) -> str:
         """Whether a graph is in use, and if not, why."""
@@ -242,7 +247,7 @@ class ByGraph:
 
     def _found(self, loss: Tensor, gradients: Sequence[Tensor | None]) -> LossAndGradients:
         def backward() -> bool:
-            for parameter, gradient in zip(self.loss.parameters(), gradients, strict=True):
+            for parameter, gradient in zip(self._parameters, gradients, strict=True):
                 parameter.grad = gradient
             return True
 
@@ -265,8 +270,10 @@ class ByGraph:
 
     def _compared(self, graph: _Graph, x: Inputs, scale: float) -> LossAndGradients:
         """By the graph where it agrees with the handlers, and else as they have it."""
-        parameters, buffers = list(self.loss.parameters()), list(self.loss.buffers())
+        parameters, buffers = self._parameters, list(self.loss.buffers())
         before = [buffer.clone() for buffer in buffers]
+        for parameter in parameters:
+            parameter.grad = None
         with isolated():
             loss, backward = self.handlers(x, scale)
             backward()
@@ -293,6 +300,7 @@ class _Graph:
 
     run: Callable[..., list[Tensor | None]]
     moving: tuple[str, ...]
+    weights: list[Tensor]
     trained: list[bool]
     dtype: torch.dtype = torch.float64
     to_compare: int = COMPARED
@@ -316,26 +324,27 @@ class _Graph:
             gradients = torch.autograd.grad(value, leaves, allow_unused=True)
             return [value.detach(), *_apart(gradients, leaves, [*given, value])]
 
-        given = _inputs(loss, moving, x)
+        # These share memory with the weights, which are changed in place alone.
+        weights = [*(parameter.detach() for parameter in loss.parameters()), *loss.buffers()]
+        given = [*weights, *_told_now(loss.objective, moving), *tensors(x)]
         with torch.enable_grad():
             graph = record(function, given)
-        run = compiled(graph, given) if compiler else graph
-        return cls(run, moving, [parameter.requires_grad for parameter in loss.parameters()])
+        run = compiled(graph, given) if compiler else bound(graph)
+        return cls(run, moving, weights, [p.requires_grad for p in loss.parameters()])
 
     def __call__(self, x: Inputs, loss: Loss) -> tuple[Tensor, list[Tensor | None]]:
         """Loss of a batch of that shape, and the gradient of every parameter."""
+        told = _told_now(loss.objective, self.moving)
         with torch.no_grad():
-            value, *found = self.run(*_inputs(loss, self.moving, x))
+            value, *found = self.run(*self.weights, *told, *tensors(x))
         assert value is not None
         gradients = iter(found)
         return value.to(self.dtype), [next(gradients) if one else None for one in self.trained]
 
 
-def _inputs(loss: Loss, moving: tuple[str, ...], x: Inputs) -> list[Tensor]:
-    """Everything that a graph is told of: parameters, buffers, what moves, and the data."""
-    told = (torch.tensor(vars(loss.objective)[name], dtype=torch.double) for name in moving)
-    parameters = (parameter.detach() for parameter in loss.parameters())
-    return [*parameters, *loss.buffers(), *told, *tensors(x)]
+def _told_now(objective: ELBO, moving: tuple[str, ...]) -> list[Tensor]:
+    """Values of the attributes that move."""
+    return [torch.tensor(vars(objective)[name], dtype=torch.double) for name in moving]
 
 
 @contextmanager
