@@ -331,8 +331,8 @@ NOT_MODELS = {
     ("inference/engine/proposals.py", "support"),
     ("inference/engine/closed_kl.py", "family"),
     # operations of PyTorch
-    ("recording.py", "aten"),
-    ("recording.py", "torch"),
+    ("recording/bindings.py", "aten"),
+    ("recording/bindings.py", "torch"),
     # what a person holds, errors, the interpreter
     ("conversion/programs.py", "given"),
     ("conversion/arrays.py", "given"),

@@ -8,7 +8,6 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from pyro_vae import recording
 from pyro_vae.inference import log_evidence, log_weights
 from pyro_vae.inference.evidence import ais, bdmc
 from pyro_vae.isolation import isolated
@@ -16,6 +15,7 @@ from pyro_vae.models import VAE
 from pyro_vae.models.condition import Labels
 from pyro_vae.models.likelihoods import Poisson
 from pyro_vae.recording import COMPARED, NotRecordableError, Repeated, record, unrecorded
+from pyro_vae.recording import repeated as repeated_functions
 
 X = (torch.rand(6, 4, generator=torch.Generator().manual_seed(1)) < 0.4).float()
 
@@ -158,7 +158,7 @@ def test_a_repeated_function_is_recorded_where_it_is_worth_it(monkeypatch):
         return [x.exp() + torch.randn(2)]
 
     for worth, expected in ((math.inf, 6), (0.0, 2 + COMPARED)):
-        monkeypatch.setattr(recording, "WORTH_RECORDING", worth)
+        monkeypatch.setattr(repeated_functions, "WORTH_RECORDING", worth)
         repeated, before = Repeated(function, 10), next(calls)
         with isolated(1):
             found = [repeated(torch.full((2,), float(k)))[0] for k in range(6)]
@@ -171,7 +171,7 @@ def test_a_repeated_function_is_recorded_where_it_is_worth_it(monkeypatch):
 
 
 def test_a_function_that_is_never_the_same_is_called_as_it_is(monkeypatch):
-    monkeypatch.setattr(recording, "WORTH_RECORDING", 0.0)
+    monkeypatch.setattr(repeated_functions, "WORTH_RECORDING", 0.0)
     steps = itertools.count()
     repeated = Repeated(lambda x: [x + next(steps)], 10)
     found = [float(repeated(torch.zeros(()))[0]) for _ in range(6)]
@@ -191,7 +191,7 @@ def test_log_weights_by_a_graph_are_those_without(name, settings, monkeypatch):
     vae, x = pairs()[name]
     found = []
     for worth in (math.inf, 0.0):
-        monkeypatch.setattr(recording, "WORTH_RECORDING", worth)
+        monkeypatch.setattr(repeated_functions, "WORTH_RECORDING", worth)
         found.append(log_weights(vae.model, vae.guide, x, 20, seed=3, **settings))
     assert torch.equal(*found)
 
@@ -201,7 +201,7 @@ def test_annealing_by_a_graph_is_that_without(start, monkeypatch):
     vae = VAE((4,), 2)
     found = []
     for worth in (math.inf, 0.0):
-        monkeypatch.setattr(recording, "WORTH_RECORDING", worth)
+        monkeypatch.setattr(repeated_functions, "WORTH_RECORDING", worth)
         found.append(
             ais(vae.model, vae.guide, X, num_temperatures=5, num_chains=3, start=start, seed=1)
         )
@@ -221,7 +221,7 @@ def test_bdmc_by_a_graph_is_that_without(monkeypatch):
     z = torch.tensor([[0.5, 1.5]])
     found = []
     for worth in (math.inf, 0.0):
-        monkeypatch.setattr(recording, "WORTH_RECORDING", worth)
+        monkeypatch.setattr(repeated_functions, "WORTH_RECORDING", worth)
         found.append(
             bdmc(model, guide, z[0] + 0.1, {"z": z[0]}, num_temperatures=5, num_chains=3, seed=1)
         )
@@ -232,7 +232,7 @@ def test_results_that_many_data_give_are_the_same(monkeypatch):
     vae = VAE((4,), 2)
     found = []
     for worth in (math.inf, 0.0):
-        monkeypatch.setattr(recording, "WORTH_RECORDING", worth)
+        monkeypatch.setattr(repeated_functions, "WORTH_RECORDING", worth)
         results = log_evidence(vae.model, vae.guide, X, 100, seed=2)
         found.append(results)
     assert found[0].equals(found[1])
