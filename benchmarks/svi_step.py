@@ -23,8 +23,9 @@ from pyro.infer import SVI, Trace_ELBO
 from torch import Tensor, nn
 
 from benchmarks.timing import Ratio, ratios
-from pyro_vae.inference.training.batch_loss import ByGraph, Loss, ThroughHandlers
+from pyro_vae.inference.training.by_graph import ByGraph
 from pyro_vae.inference.training.devices import fabric_on
+from pyro_vae.inference.training.loss import Loss, ThroughHandlers
 from pyro_vae.models import VAE
 
 if TYPE_CHECKING:

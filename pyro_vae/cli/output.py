@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pyro_vae.formulas import described
-from pyro_vae.inference.training.batch_loss import TOO_FEW
+from pyro_vae.inference.training.by_graph import TOO_FEW
 from pyro_vae.inference.training.objectives import objective_of
 
 if TYPE_CHECKING:

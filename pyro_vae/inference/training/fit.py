@@ -15,10 +15,11 @@ import torch
 from pyro_vae.data.scales import scale_note
 from pyro_vae.formulas import described
 from pyro_vae.inference.engine.inputs import count
-from pyro_vae.inference.training.batch_loss import Loss, ThroughHandlers, batch_loss_of
+from pyro_vae.inference.training.by_graph import batch_loss_of
 from pyro_vae.inference.training.devices import fabric_on
 from pyro_vae.inference.training.epochs import EpochBounds, run_epochs
 from pyro_vae.inference.training.folder import TrainingFolder, config_of, held_run
+from pyro_vae.inference.training.loss import Loss, ThroughHandlers
 from pyro_vae.inference.training.objectives import (
     default_objective_of,
     objective_of,

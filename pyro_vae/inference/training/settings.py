@@ -14,7 +14,7 @@ from pyro_vae.errors import UnknownNameError
 if TYPE_CHECKING:
     from pyro.infer import ELBO
 
-from pyro_vae.inference.training.batch_loss import COMPILE
+from pyro_vae.inference.training.by_graph import COMPILE
 from pyro_vae.inference.training.objectives import objective_name
 
 __all__ = [

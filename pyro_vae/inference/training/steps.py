@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor, nn
 
-    from pyro_vae.inference.training.batch_loss import BatchLoss, LossAndGradients
+    from pyro_vae.inference.training.loss import BatchLoss, LossAndGradients
 
 __all__ = ["Steps", "epoch_seed"]
 

@@ -22,9 +22,9 @@ from pyro_vae.errors import (
     WriteError,
 )
 from pyro_vae.inference import fit
-from pyro_vae.inference.training.batch_loss import Loss, LossAndGradients, ThroughHandlers
 from pyro_vae.inference.training.epochs import EpochBounds, run_epochs
 from pyro_vae.inference.training.folder import TrainingFolder, config_of, held_run
+from pyro_vae.inference.training.loss import Loss, LossAndGradients, ThroughHandlers
 from pyro_vae.inference.training.non_finite import first_bad_site
 from pyro_vae.inference.training.program import make_ready, require_gradients, require_trainable
 from pyro_vae.inference.training.progress import bound_text, progress_bar, wants_bar

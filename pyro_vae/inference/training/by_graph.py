@@ -1,8 +1,8 @@
-"""The loss of a batch and its gradients: through Pyro's handlers, or by a graph of them.
+"""The loss of a batch and its gradients by a recorded graph.
 
-A graph gives the numbers of the handlers to the bit, so that it decides nothing but the time, and
-a training may pass from the one to the other at any step. It is held against the handlers at its
-first batches, and now and then after that.
+A graph gives the numbers of Pyro's handlers to the bit, so that it decides nothing but the time,
+and a training may pass from the one to the other at any step. It is held against the handlers at
+its first batches, and now and then after that.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.func import functional_call
 
 from pyro_vae.errors import SettingError
-from pyro_vae.inference.engine.inputs import Inputs, count, named_as, run_program, tensors
-from pyro_vae.inference.training.objectives.differentiable import differentiable_loss_of
+from pyro_vae.inference.engine.inputs import Inputs, count, named_as, tensors
+from pyro_vae.inference.training.loss import Loss, LossAndGradients
 from pyro_vae.inference.training.objectives.told import moving_of
 from pyro_vae.isolation import isolated
 from pyro_vae.recording import (
@@ -36,20 +35,12 @@ from pyro_vae.recording import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from lightning_fabric import Fabric
     from pyro.infer import ELBO
     from torch import Tensor
 
-__all__ = [
-    "COMPILE",
-    "TOO_FEW",
-    "BatchLoss",
-    "ByGraph",
-    "Loss",
-    "LossAndGradients",
-    "ThroughHandlers",
-    "batch_loss_of",
-]
+    from pyro_vae.inference.training.loss import BatchLoss, ThroughHandlers
+
+__all__ = ["COMPILE", "TOO_FEW", "ByGraph", "batch_loss_of"]
 
 #: How the loss of a batch may be computed: see ``fit``.
 COMPILE = ("auto", "off", "graph", "inductor")
@@ -62,85 +53,6 @@ _GRAPHS = 3
 
 #: Relative difference that a compiler may make, which adds up in another order.
 _TOLERANCE = 1e-5
-
-
-class Loss(nn.Module):
-    """Minus the objective, summed over a batch, as a module: what Fabric wraps."""
-
-    def __init__(self, program: nn.Module, objective: ELBO) -> None:
-        super().__init__()
-        self.program = program
-        self.objective = objective
-
-    def forward(self, x: Inputs) -> Tensor:
-        """A scalar in nats, with its gradient where gradients are on."""
-        model, guide = self.program.model, self.program.guide
-        if torch.is_grad_enabled():
-            return run_program(partial(differentiable_loss_of(self.objective), model, guide), x)
-        # Some objectives refuse to make a differentiable loss that has no gradient.
-        return torch.tensor(run_program(partial(self.objective.loss, model, guide), x))
-
-
-class LossAndGradients(NamedTuple):
-    """What a batch gave.
-
-    Attributes
-    ----------
-    loss
-        In nats, times the scale that was asked for.
-    backward
-        Gives the parameters their gradients; whether there is one.
-    """
-
-    loss: Tensor
-    backward: Callable[[], bool]
-
-
-class BatchLoss(Protocol):
-    """What gives the loss of a batch."""
-
-    @property
-    def how(self) -> str:
-        """Whether a graph is in use, and if not, why."""
-
-    def begin_epoch(self) -> None:
-        """Look at what may have changed since the last epoch."""
-
-    def __call__(self, x: Inputs, scale: float) -> LossAndGradients:
-        """Loss of a batch, times a scale."""
-
-
-@dataclass(frozen=True)
-class ThroughHandlers:
-    """The loss as the pair and Pyro make it at every step.
-
-    Attributes
-    ----------
-    loss
-        ``Loss`` as Fabric wrapped it.
-    fabric
-        What takes the gradients.
-    how
-        Why nothing else is done.
-    """
-
-    loss: Any
-    fabric: Fabric
-    how: str = "off"
-
-    def begin_epoch(self) -> None:
-        """Nothing is kept from one epoch to the next."""
-
-    def __call__(self, x: Inputs, scale: float) -> LossAndGradients:
-        """Loss of a batch, times a scale."""
-        loss = self.loss(x) * scale
-
-        def backward() -> bool:
-            if loss.requires_grad:
-                self.fabric.backward(loss)
-            return loss.requires_grad
-
-        return LossAndGradients(loss.detach(), backward)
 
 
 @dataclass

@@ -12,9 +12,9 @@ from torch import nn
 
 from pyro_vae.errors import PyroVAEError, RunError, SettingError, SupportError, UnknownNameError
 from pyro_vae.inference import fit
-from pyro_vae.inference.training import batch_loss as batch_losses
-from pyro_vae.inference.training import objective_named
-from pyro_vae.inference.training.batch_loss import COMPILE, Loss, _Graph, _same
+from pyro_vae.inference.training import by_graph, objective_named
+from pyro_vae.inference.training.by_graph import COMPILE, _Graph, _same
+from pyro_vae.inference.training.loss import Loss
 from pyro_vae.inference.training.objectives import OBJECTIVES
 from pyro_vae.isolation import isolated
 from pyro_vae.models import VAE, HierarchicalVAE
@@ -375,7 +375,7 @@ def test_recording_leaves_generators_buffers_and_gradients_alone():
 
 def test_auto_records_where_the_steps_to_come_are_worth_it(monkeypatch):
     assert fit(small(), X, epochs=2, batch_size=16).compiled == "off: too few steps to be worth it"
-    monkeypatch.setattr(batch_losses, "WORTH_RECORDING", 0.0)
+    monkeypatch.setattr(by_graph, "WORTH_RECORDING", 0.0)
     assert_same_to_the_bit(both(small, compile="auto"))
 
 
