@@ -40,10 +40,14 @@ class Repeated:
         Takes tensors, and gives tensors; it may draw from PyTorch's generator.
     calls
         How often it will be called with tensors of the same shapes, about.
+    before
+        Called before a graph is recorded, which does not look at values: a check of what it
+        will be given.
     """
 
     function: Callable[..., Sequence[Tensor]]
     calls: int
+    before: Callable[[], object] | None = None
     _graphs: dict[Any, fx.GraphModule | None] = field(default_factory=dict)
     _seconds: dict[Any, float] = field(default_factory=dict)
     _compared: dict[Any, int] = field(default_factory=dict)
@@ -55,6 +59,8 @@ class Repeated:
         if graph is None:
             found = self._timed(key, inputs)
             if key not in self._graphs and self.calls * self._seconds[key] > WORTH_RECORDING:
+                if self.before is not None:
+                    self.before()
                 try:
                     self._graphs[key] = bound(record(self.function, inputs, fixed=True))
                 except NotRecordableError:

@@ -35,6 +35,7 @@ from pyro_vae.inference.engine.traces import (
     values_of,
 )
 from pyro_vae.isolation import isolated
+from pyro_vae.protocols import ChecksData, Facts, offers
 from pyro_vae.recording import NotRecordableError, Repeated, unrecorded
 from pyro_vae.verbs import verb
 
@@ -72,6 +73,9 @@ _PRIOR_BLOCK = 256
 
 #: Data from which several go through in one pass, and how many must fit into memory for that.
 _MANY, _SEVERAL = 200, 4
+
+#: Data that are run at once to see whether the programs refuse one.
+_LOOKED_AT = 512
 
 #: Chunks of particles that a recorded graph may have.
 _CHUNKS_OF_A_GRAPH = 8
@@ -313,6 +317,7 @@ class _Columns:
             datum = take(self.x, slice(row, row + 1))
             return _stream_seed(datum, self._occurrences[row], self.sampling.seed, 0)
 
+        self._look_at_values()
         try:
             found = SeveralAtOnce(
                 partial(self._flat, self.num_particles), self.x, int(at_once), seed_of
@@ -320,6 +325,22 @@ class _Columns:
         except NotRecordableError:
             return None
         return lambda row: self._draws(self.num_particles, found(row))
+
+    def _look_at_values(self) -> None:
+        """Have the programs refuse a datum that they would refuse alone: a graph would not."""
+        facts = Facts(self.model)
+        if offers(facts.likelihood, ChecksData) and not facts.inputs:
+            return  # whoever was given the data has looked
+        for start in range(0, count(self.x), _LOOKED_AT):
+            part = take(self.x, slice(start, start + _LOOKED_AT))
+            with torch.no_grad(), isolated():
+                model_terms(
+                    self.model,
+                    part,
+                    run_in_plate(self.guide, part, self.structure, 1),
+                    self.structure,
+                    1,
+                )
 
     # Gradients are off for a column at a time: not for whoever consumes the columns.
     @torch.no_grad()
@@ -344,7 +365,8 @@ class _Columns:
         if self.sampling.prior_share or chunks > _CHUNKS_OF_A_GRAPH:
             return self._particles(datum, size, self.chunk_size)
         if size not in self._repeated:
-            self._repeated[size] = Repeated(partial(self._flat, size), count(self.x))
+            function = partial(self._flat, size)
+            self._repeated[size] = Repeated(function, count(self.x), self._look_at_values)
         return self._draws(size, self._repeated[size](*tensors(datum)))
 
     def _particles(self, datum: Inputs, size: int, chunk_size: int | None) -> Draws:

@@ -5,6 +5,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
+from pyro_vae.errors import DataError
 from pyro_vae.inference.engine import weights
 from pyro_vae.inference.engine.sampling import Sampling
 from pyro_vae.inference.engine.several import SeveralAtOnce
@@ -14,7 +15,7 @@ from pyro_vae.models.condition import Labels
 from pyro_vae.models.guides import InverseAutoregressiveFlow, LowRankNormal
 from pyro_vae.models.likelihoods import Poisson
 from pyro_vae.models.priors import StudentT
-from pyro_vae.recording import NotRecordableError
+from pyro_vae.recording import NotRecordableError, repeated
 
 GENERATOR = torch.Generator().manual_seed(1)
 # Equal data are among them, and no batch holds a divisor of 23.
@@ -107,3 +108,30 @@ def test_a_function_of_the_whole_batch_is_refused():
     """Its one datum is all that there is."""
     with pytest.raises(NotRecordableError):
         SeveralAtOnce(lambda x: [x * torch.rand(()).bernoulli()], X, 5, lambda row: row)
+
+
+def test_a_datum_that_the_programs_refuse_is_refused(monkeypatch):
+    """A graph does not look at values, so somebody else must."""
+
+    def binary(x):
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(0.0, 1.0))
+            pyro.sample("x", dist.Bernoulli(logits=z), obs=x)
+
+    def normal(x):
+        with pyro.plate("data", len(x)):
+            pyro.sample("z", dist.Normal(x, 1.0))
+
+    x = X[:, 0].clone()
+    x[17] = 0.5
+    with pytest.raises(ValueError, match="support"):
+        drawer(monkeypatch, binary, x, many=1, guide=normal)
+    vae, given = pairs()["labels and exposures"]
+    wrong = {**given, "condition": given["condition"].clone()}
+    wrong["condition"][17] = 3
+    with pytest.raises(DataError, match="label 3"):
+        drawer(monkeypatch, vae, wrong, many=1)
+    monkeypatch.setattr(repeated, "WORTH_RECORDING", 0.0)
+    alone = drawer(monkeypatch, binary, x, many=1000, guide=normal)
+    with pytest.raises(ValueError, match="support"):
+        alone(3)
