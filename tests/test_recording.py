@@ -80,6 +80,16 @@ def test_what_is_changed_in_place_is_not_shared():
     assert all(map(torch.equal, expected, found))
 
 
+def test_what_is_written_to_by_name_is_not_shared():
+    def function(x):
+        one, two = x.exp(), x.exp()
+        torch.add(x, 1.0, out=one)
+        return [one.sum(), two.sum()]
+
+    _, expected, found = recorded_and_called(function, torch.randn(5))
+    assert all(map(torch.equal, expected, found))
+
+
 def test_results_do_not_share_memory():
     def function(x):
         return [x.exp(), x.exp()]

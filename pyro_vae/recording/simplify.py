@@ -133,12 +133,9 @@ def _is_pure(node: fx.Node) -> bool:
 
 def _changed_or_given_out(nodes: fx.Graph) -> set[fx.Node]:
     """Values that are changed in place or are results, and all that share memory with them."""
-    marked = {
-        node.args[0]
-        for node in nodes.nodes
-        if isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
-    }
-    marked |= set(nodes.output_node().all_input_nodes)
+    marked = set(nodes.output_node().all_input_nodes)
+    for node in nodes.nodes:
+        marked |= _written_to(node)
     views = {node: node.args[0] for node in nodes.nodes if _is_view(node)}
     while True:
         more = {base for view, base in views.items() if view in marked and base not in marked}
@@ -146,6 +143,20 @@ def _changed_or_given_out(nodes: fx.Graph) -> set[fx.Node]:
         if not more:
             return marked
         marked |= more
+
+
+def _written_to(node: fx.Node) -> set[fx.Node]:
+    """Inputs that an operation changes."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return set()
+    found: set[fx.Node] = set()
+    for position, argument in enumerate(node.target._schema.arguments):
+        if argument.alias_info is None or not argument.alias_info.is_write:
+            continue
+        by_position = position < len(node.args)
+        given = node.args[position] if by_position else node.kwargs.get(argument.name)
+        torch.fx.map_arg(given, found.add)
+    return found
 
 
 def _is_view(node: fx.Node) -> bool:
