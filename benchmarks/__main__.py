@@ -3,6 +3,7 @@
 import sys
 
 from benchmarks import (
+    epoch,
     evidence_scaling,
     evidence_throughput,
     likelihood_step,
@@ -15,6 +16,7 @@ def main() -> None:
     met = [
         start_up.report(),
         svi_step.report(),
+        epoch.report(),
         likelihood_step.report(),
         evidence_throughput.report(),
         evidence_scaling.report(),
