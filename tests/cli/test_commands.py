@@ -170,3 +170,19 @@ def test_demo(tmp_path, monkeypatch):
     html = (tmp_path / "demo" / "report.html").read_text()
     assert html.count("data:image/png;base64,") == 2 * 8 + 2 * 3
     run(*arguments, status=1)
+
+
+def test_steps_by_a_graph_give_the_same_numbers(tmp_path):
+    shared = ("--epochs", 2, "--hidden", 16, "--latent-dim", 2, "--batch-size", 500)
+    found = {}
+    for mode in ("off", "graph"):
+        folder = tmp_path / mode
+        printed = run("fit", "--run", folder, *shared, "--compile", mode, "--json").stdout
+        found[mode] = json.loads(printed)
+        assert found[mode]["compiled"] == mode
+    for name in ("train_elbo", "validation_elbo"):
+        assert found["off"][name] == found["graph"][name]
+    resumed = run("fit", "--run", tmp_path / "graph", "--resume", "--json").stdout
+    assert json.loads(resumed)["train_elbo"] == found["graph"]["train_elbo"]
+    refused = run("fit", "--run", tmp_path / "new", *shared, "--compile", "grpah", status=2)
+    assert "Did you mean 'graph'?" in refused.stderr
