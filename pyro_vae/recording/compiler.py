@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from pyro_vae.isolation import isolated
@@ -40,7 +41,9 @@ def compiled(
     import torch._inductor as inductor
 
     try:
-        with isolated():
+        with isolated(), warnings.catch_warnings():
+            # PyTorch's own, of its own parts.
+            warnings.simplefilter("ignore", DeprecationWarning)
             found: Callable[..., list[Tensor | None]] = inductor.compile(
                 graph, list(inputs), options={"fallback_random": True}
             )
