@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 
 import torch
-from pyro.infer import Trace_ELBO
 
+from benchmarks.svi_step import step_of_fit
+from benchmarks.timing import interleaved
 from pyro_vae.data import Dataset
 from pyro_vae.inference import fit
-from pyro_vae.inference.training.by_graph import ByGraph
-from pyro_vae.inference.training.devices import fabric_on
-from pyro_vae.inference.training.loss import Loss, ThroughHandlers
 from pyro_vae.models import VAE
 
 __all__ = ["report"]
@@ -35,7 +32,7 @@ def report() -> bool:
     # The first epochs record and compare.
     epochs = found.metrics["seconds"].diff().iloc[2:].dropna()
     epoch = statistics.median(epochs)
-    steps = _seconds_of_steps(vae, x)
+    steps = _seconds_of_steps(x)
     ratio = epoch / steps
     print(
         f"epoch of {_IMAGES} images, 784-400-20, batch {_BATCH}: {epoch:.2f} s, {ratio:.2f} times "
@@ -44,23 +41,7 @@ def report() -> bool:
     return ratio <= _TARGET
 
 
-def _seconds_of_steps(vae: VAE, x: torch.Tensor) -> float:
+def _seconds_of_steps(x: torch.Tensor) -> float:
     """Time of the steps of an epoch, by their median."""
-    fabric = fabric_on("cpu", 1, "32-true")
-    plain = Loss(vae, Trace_ELBO())
-    loss, optimiser = fabric.setup(plain, torch.optim.Adam(vae.parameters(), fused=True))
-    handlers = ThroughHandlers(loss, fabric)
-    batch_loss = ByGraph(handlers, plain, {}, always=True, trusts_data=True)
-    vae.train()
-    batch_loss.begin_epoch()
-    seconds = []
-    for step in range(150):
-        part = x[step * 32 : step * 32 + _BATCH]
-        started = time.perf_counter()
-        found = batch_loss(part, 1 / _BATCH)
-        found.loss.item()
-        found.backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[10:]) * _IMAGES / _BATCH
+    step = step_of_fit((28, 400, 20), x[:_BATCH], "graph")
+    return interleaved({"step": step}, rounds=140)["step"] * _IMAGES / _BATCH

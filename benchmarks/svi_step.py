@@ -23,7 +23,7 @@ from pyro.infer import SVI, Trace_ELBO
 from torch import Tensor, nn
 
 from benchmarks.timing import Ratio, ratios
-from pyro_vae.inference.training.by_graph import ByGraph
+from pyro_vae.inference.training.by_graph import batch_loss_of
 from pyro_vae.inference.training.devices import fabric_on
 from pyro_vae.inference.training.loss import Loss, ThroughHandlers
 from pyro_vae.models import VAE
@@ -31,7 +31,7 @@ from pyro_vae.models import VAE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["report"]
+__all__ = ["report", "step_of_fit"]
 
 #: Sides of the image, hidden units, latent dimensions.
 _NETWORKS = {"64-200-8": (8, 200, 8), "784-400-20": (28, 400, 20), "784-800-50": (28, 800, 50)}
@@ -84,18 +84,17 @@ def _step_by_hand(network: tuple[int, int, int], x: Tensor, *, compiler: bool) -
     return step
 
 
-def _step_of_fit(network: tuple[int, int, int], x: Tensor, mode: str) -> Any:
+def step_of_fit(network: tuple[int, int, int], x: Tensor, mode: str) -> Any:
     """A step as ``fit`` makes it."""
     side, hidden, latent = network
     vae = VAE((side, side), latent, encoder=(hidden,), decoder=(hidden,))
     fabric = fabric_on("cpu", 1, "32-true")
     plain = Loss(vae, Trace_ELBO())
     loss, optimiser = fabric.setup(plain, _adam(vae))
-    batch_loss: Any = ThroughHandlers(loss, fabric)
-    if mode != "off":
-        batch_loss = ByGraph(
-            batch_loss, plain, {}, always=True, compiler=mode == "inductor", trusts_data=True
-        )
+    handlers = ThroughHandlers(loss, fabric)
+    batch_loss = batch_loss_of(
+        mode, handlers, plain, {}, trusts_data=True, world=1, precision="32-true"
+    )
     batch_loss.begin_epoch()
 
     def step() -> None:
@@ -169,12 +168,12 @@ def measured(network: str, batch: int, *, compilers: bool, rounds: int) -> dict[
     contenders = {
         "by hand": _step_by_hand(sizes, x, compiler=False),
         "SVI.step": _step_of_pyro(sizes, x),
-        "handlers": _step_of_fit(sizes, x, "off"),
-        "graph": _step_of_fit(sizes, x, "graph"),
+        "handlers": step_of_fit(sizes, x, "off"),
+        "graph": step_of_fit(sizes, x, "graph"),
     }
     if compilers:
         contenders["by hand, compiled"] = _step_by_hand(sizes, x, compiler=True)
-        contenders["inductor"] = _step_of_fit(sizes, x, "inductor")
+        contenders["inductor"] = step_of_fit(sizes, x, "inductor")
         if importlib.util.find_spec("numpyro") is not None:
             contenders["NumPyro"] = _step_of_numpyro(sizes, x)
     found = ratios(contenders, "by hand", rounds=rounds)

@@ -158,6 +158,14 @@ class Facts:
         return self._said("prior", None)
 
     @property
+    def data_are_checked(self) -> bool:
+        """Whether its likelihood has looked at all that its programs take.
+
+        What they take beside x, such as labels, they check themselves, at every call.
+        """
+        return offers(self.likelihood, ChecksData) and not self.inputs
+
+    @property
     def latent_dim(self) -> int | None:
         """Length of the code; None."""
         return self._said("latent_dim", None)

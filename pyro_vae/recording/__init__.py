@@ -13,7 +13,7 @@ from pyro_vae.recording.bindings import bound
 from pyro_vae.recording.compiler import compiled, has_compiler
 from pyro_vae.recording.graphs import NotRecordableError, record, unrecorded
 from pyro_vae.recording.noise import Noise, noise_as_inputs
-from pyro_vae.recording.repeated import COMPARED, WORTH_RECORDING, Repeated, equal
+from pyro_vae.recording.repeated import COMPARED, WORTH_RECORDING, Repeated, equal, shapes_of
 
 __all__ = [
     "COMPARED",
@@ -27,5 +27,6 @@ __all__ = [
     "has_compiler",
     "noise_as_inputs",
     "record",
+    "shapes_of",
     "unrecorded",
 ]

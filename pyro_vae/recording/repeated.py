@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, fx
 
-__all__ = ["COMPARED", "WORTH_RECORDING", "Repeated", "equal"]
+__all__ = ["COMPARED", "WORTH_RECORDING", "Repeated", "equal", "shapes_of"]
 
 #: Calls at which a new graph is held against what it was recorded of.
 COMPARED = 2
@@ -54,7 +54,7 @@ class Repeated:
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
         """What the function gives."""
-        key = tuple((part.shape, part.dtype, part.device) for part in inputs)
+        key = shapes_of(inputs)
         graph = self._graphs.get(key)
         if graph is None:
             found = self._timed(key, inputs)
@@ -88,6 +88,11 @@ class Repeated:
 def _run(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
     found: Sequence[Tensor] = graph(*inputs)
     return found
+
+
+def shapes_of(inputs: Sequence[Tensor]) -> tuple[object, ...]:
+    """What a graph holds for: shapes, types and devices."""
+    return tuple((part.shape, part.dtype, part.device) for part in inputs)
 
 
 def equal(a: Tensor, b: Tensor) -> bool:

@@ -35,7 +35,7 @@ from pyro_vae.inference.engine.traces import (
     values_of,
 )
 from pyro_vae.isolation import isolated
-from pyro_vae.protocols import ChecksData, Facts, offers
+from pyro_vae.protocols import Facts
 from pyro_vae.recording import NotRecordableError, Repeated, unrecorded
 from pyro_vae.verbs import verb
 
@@ -328,19 +328,13 @@ class _Columns:
 
     def _look_at_values(self) -> None:
         """Have the programs refuse a datum that they would refuse alone: a graph would not."""
-        facts = Facts(self.model)
-        if offers(facts.likelihood, ChecksData) and not facts.inputs:
-            return  # whoever was given the data has looked
+        if Facts(self.model).data_are_checked:
+            return
         for start in range(0, count(self.x), _LOOKED_AT):
             part = take(self.x, slice(start, start + _LOOKED_AT))
             with torch.no_grad(), isolated():
-                model_terms(
-                    self.model,
-                    part,
-                    run_in_plate(self.guide, part, self.structure, 1),
-                    self.structure,
-                    1,
-                )
+                trace = run_in_plate(self.guide, part, self.structure, 1)
+                model_terms(self.model, part, trace, self.structure, 1)
 
     # Gradients are off for a column at a time: not for whoever consumes the columns.
     @torch.no_grad()

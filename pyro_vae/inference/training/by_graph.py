@@ -30,6 +30,7 @@ from pyro_vae.recording import (
     equal,
     has_compiler,
     record,
+    shapes_of,
 )
 
 if TYPE_CHECKING:
@@ -104,6 +105,11 @@ class ByGraph:
             return f"off: {TOO_FEW}"
         return "inductor" if self.compiler else "graph"
 
+    @property
+    def _unseen(self) -> bool:
+        """Whether nobody has looked at the data yet."""
+        return not self.trusts_data and self._epochs <= 1
+
     def begin_epoch(self) -> None:
         """Let graphs go that were recorded in another state of the program or the objective."""
         state = _state_of(self.loss)
@@ -122,16 +128,15 @@ class ByGraph:
         graph = self._graph_for(x, scale)
         if graph is None:
             return self._timed(x, scale)
-        if graph.to_compare or not (self.trusts_data or self._epochs > 1):
+        if graph.to_compare or self._unseen:
             graph.to_compare = max(graph.to_compare - 1, 0)
             return self._compared(graph, x, scale)
         return self._found(*graph(x, self.loss))
 
     def _graph_for(self, x: Inputs, scale: float) -> _Graph | None:
-        unseen = not (self.trusts_data or self._epochs > 1)
-        if self.given_up is not None or (unseen and not self.compiler):
+        if self.given_up is not None or (self._unseen and not self.compiler):
             return None
-        key = _shapes(x)
+        key = shapes_of(tensors(x))
         if key not in self._graphs:
             left = self._seconds.get(key, 0.0) * self.planned.get(count(x), 0)
             if not self.always and left < WORTH_RECORDING:
@@ -169,7 +174,7 @@ class ByGraph:
         """Through the handlers, and how long that took: the quickest so far."""
         started = time.perf_counter()
         found = self.handlers(x, scale)
-        key, forward = _shapes(x), time.perf_counter() - started
+        key, forward = shapes_of(tensors(x)), time.perf_counter() - started
 
         def backward() -> bool:
             started = time.perf_counter()
@@ -237,7 +242,7 @@ class _Graph:
             return [value.detach(), *_apart(gradients, leaves, [*given, value])]
 
         # These share memory with the weights, which are changed in place alone.
-        weights = [*(parameter.detach() for parameter in loss.parameters()), *loss.buffers()]
+        weights = [value.detach() for value in named.values()]
         given = [*weights, *_told_now(loss.objective, moving), *tensors(x)]
         with torch.enable_grad():
             graph = record(function, given)
@@ -290,10 +295,6 @@ def _put(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     with torch.no_grad():
         for tensor, value in zip(tensors, values, strict=True):
             tensor.copy_(value)
-
-
-def _shapes(x: Inputs) -> tuple[Any, ...]:
-    return tuple((part.shape, part.dtype, part.device) for part in tensors(x))
 
 
 def _state_of(loss: Loss) -> tuple[Any, ...]:

@@ -28,7 +28,6 @@ from pyro_vae.inference.training.objectives import (
 )
 from pyro_vae.inference.training.program import (
     bounds_reached,
-    has_checked_data,
     is_trained,
     make_ready,
     release,
@@ -40,6 +39,7 @@ from pyro_vae.inference.training.settings import Schedule, TrainingSettings, mul
 from pyro_vae.inference.training.splits import Splits, dataset_of
 from pyro_vae.inference.training.steps import Steps
 from pyro_vae.inference.training.validation import Validation
+from pyro_vae.protocols import Facts
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ class _Training:
             ThroughHandlers(loss, fabric),
             plain,
             settings.planned(count(splits.train)),
-            trusts_data=has_checked_data(model),
+            trusts_data=Facts(model).data_are_checked,
             world=fabric.world_size,
             precision=settings.precision,
         )

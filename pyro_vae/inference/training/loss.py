@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
@@ -30,11 +30,16 @@ class Loss(nn.Module):
         self.program = program
         self.objective = objective
 
+    @cached_property
+    def _differentiable(self) -> Callable[..., Tensor]:
+        """Looked up at the first step, and not at all for a loss that is only measured."""
+        return differentiable_loss_of(self.objective)
+
     def forward(self, x: Inputs) -> Tensor:
         """A scalar in nats, with its gradient where gradients are on."""
         model, guide = self.program.model, self.program.guide
         if torch.is_grad_enabled():
-            return run_program(partial(differentiable_loss_of(self.objective), model, guide), x)
+            return run_program(partial(self._differentiable, model, guide), x)
         # Some objectives refuse to make a differentiable loss that has no gradient.
         return torch.tensor(run_program(partial(self.objective.loss, model, guide), x))
 

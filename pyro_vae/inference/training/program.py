@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "bounds_reached",
-    "has_checked_data",
     "is_trained",
     "make_ready",
     "release",
@@ -87,15 +86,6 @@ def make_ready(model: Any, splits: Splits, *, goes_on: bool) -> Splits:
             if len(split):
                 likelihood.check(split)
     return splits
-
-
-def has_checked_data(model: nn.Module) -> bool:
-    """Whether ``make_ready`` has seen that all that the programs take is as it should be.
-
-    What they take beside x they check themselves.
-    """
-    facts = Facts(model)
-    return offers(facts.likelihood, ChecksData) and not facts.inputs
 
 
 def is_trained(model: nn.Module) -> bool:

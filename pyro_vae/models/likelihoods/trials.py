@@ -11,28 +11,6 @@ from torch.nn.functional import logsigmoid
 __all__ = ["log_mass_of_trials"]
 
 
-class _LogMassOfOne(torch.autograd.Function):
-    """Of one trial, x being 0 or 1; backward by the derivative x - sigmoid(u)."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, u: Tensor, dims: int) -> Tensor:
-        # log sigmoid((2x - 1) u): nothing cancels, so float32 serves until they are added up.
-        return _sum(logsigmoid(torch.addcmul(-u, x, u, value=2.0)), dims)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, u, ctx.dims = inputs
-        ctx.save_for_backward(x, u)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None]:
-        x, u = ctx.saved_tensors
-        outer = grad.to(u).reshape(*grad.shape, *(1,) * ctx.dims)
-        return None, (x - torch.sigmoid(u)) * outer, None
-
-
 class _LogMass(torch.autograd.Function):
     """Forward in few buffers; backward by the derivative x - n sigmoid(u)."""
 
@@ -40,6 +18,10 @@ class _LogMass(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, u: Tensor, n: float, dims: int) -> Tensor:
+        if n == 1:
+            # x is 0 or 1: log sigmoid((2x - 1) u), of which nothing cancels, so that float32
+            # serves until they are added up.
+            return _sum(logsigmoid(torch.addcmul(-u, x, u, value=2.0)), dims)
         # -n log(1 + e^-|u|) - (n - x) max(u, 0) - x max(-u, 0)
         part = u.abs().neg_().exp_().log1p_().mul_(n)
         rest = u.clamp_min(0.0).mul_(n - x).addcmul_(x, u.clamp_max(0.0), value=-1.0)
@@ -54,7 +36,8 @@ class _LogMass(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None, None]:
         x, u = ctx.saved_tensors
         outer = grad.to(u).reshape(*grad.shape, *(1,) * ctx.dims)
-        return None, torch.sigmoid(u).mul(-ctx.n).add(x).mul(outer), None, None
+        mean = torch.sigmoid(u) if ctx.n == 1 else ctx.n * torch.sigmoid(u)
+        return None, (x - mean) * outer, None, None
 
 
 def _sum(terms: Tensor, dims: int) -> Tensor:
@@ -83,6 +66,4 @@ def log_mass_of_trials(x: Tensor, u: Tensor, n: float, dims: int = 0) -> Tensor:
         Of the broadcast shape without its last ``dims`` sizes, float64, in nats.
     """
     shape = torch.broadcast_shapes(x.shape, u.shape)
-    if n == 1:
-        return _LogMassOfOne.apply(x.to(u), u.expand(shape), dims)
     return _LogMass.apply(x.to(u), u.expand(shape), n, dims)
