@@ -138,6 +138,7 @@ RULES: dict[str, Callable[[str, Any], Any]] = {
             "num_draws",
             "num_leapfrog",
             "num_pairs",
+            "num_rows",
             "num_particles",
             "num_samples",
             "num_simulations",

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     # What a person holds is made into tensors at one door, by whatever is given it.
     "conversion": {"errors", "protocols"},
     "disk": {"errors", "spelling"},
-    "data": {"conversion", "errors", "on_demand", "spelling", "verbs"},
+    "data": {"conversion", "disk", "errors", "on_demand", "spelling", "verbs"},
     "networks": {"disk", "errors", "on_demand"},
     "models": {
         "conversion",
@@ -90,6 +90,7 @@ MAY_IMPORT = {
         "inference",
         "models",
         "protocols",
+        "spelling",
         "verbs",
     },
     "explorer": {

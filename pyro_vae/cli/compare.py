@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pyro_vae import plots
-from pyro_vae.cli.options import DataRoot, Json, Limit, Particles, Seed
+from pyro_vae.cli.options import DataRoot, Json, Limit, On, Particles, Seed
 from pyro_vae.cli.output import measuring, print_json, with_error
 from pyro_vae.disk.runs import Run
 from pyro_vae.inference.evidence import compare_results
@@ -34,6 +34,7 @@ def compare(
     particles: Particles = 1000,
     limit: Limit = None,
     seed: Seed = 0,
+    on: On = None,
     data_root: DataRoot = None,
     as_json: Json = False,
 ) -> None:
@@ -50,6 +51,7 @@ def compare(
         "limit": limit,
         "seed": seed,
         "data_root": data_root,
+        "on": on,
     }
     results = {}
     for name, run in zip(names, opened, strict=True):
@@ -62,7 +64,8 @@ def compare(
         print_json(comparison.to_json())
         return
     count = results[names[0]].sizes["datum"]
-    which = f"{count} held-out data" if limit is None else f"the first {count} held-out data"
+    rows = "held-out data" if on is None else f"rows of {on.name}"
+    which = f"{count} {rows}" if limit is None else f"the first {count} {rows}"
     print_comparison(comparison, which)
     if out is not None:
         Console(highlight=False, soft_wrap=True).print(f"figure: {out}", markup=False)

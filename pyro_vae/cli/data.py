@@ -1,7 +1,8 @@
-"""``pyro-vae data``: what is there, and what can be had."""
+"""``pyro-vae data``: what is there, what can be had, and what the columns of a file are."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,20 +10,42 @@ from rich.console import Console
 from rich.table import Table
 
 from pyro_vae import data as datasets
-from pyro_vae.cli.options import DataRoot, Json
-from pyro_vae.cli.output import print_json
+from pyro_vae.cli.options import Columns, DataRoot, Json
+from pyro_vae.cli.output import print_json, print_schema
+from pyro_vae.disk.files import write_whole
+from pyro_vae.errors import SettingError
+from pyro_vae.spelling import command_line
 
 __all__ = ["data"]
 
 
 def data(
+    file: Annotated[
+        Path | None, typer.Argument(help="A file of yours, whose schema is shown.")
+    ] = None,
+    columns: Columns = None,
+    drop_empty: Annotated[
+        bool, typer.Option("--drop-empty", help="Leave out rows with an empty cell.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the schema as a file of columns, to be changed and given back."),
+    ] = None,
     download: Annotated[
         str | None, typer.Option(help="Name of a data set to fetch into the data root.")
     ] = None,
     data_root: DataRoot = None,
     as_json: Json = False,
 ) -> None:
-    """List the data sets, where each is, and how to have it; or download one."""
+    """List the data sets; download one; or show what the columns of a file of yours are."""
+    if file is not None:
+        _show_file(file, columns, drop_empty, out, as_json)
+        return
+    if columns is not None or out is not None or drop_empty:
+        raise SettingError(
+            "--columns, --out and --drop-empty are for a file, and none was given: "
+            "`pyro-vae data FILE`"
+        )
     if download is not None:
         print(datasets.load(download, data_root=data_root, download=True))
         return
@@ -36,3 +59,30 @@ def data(
         there = "yes" if entry.available else "no"
         table.add_row(entry.name, entry.description, shape, entry.kind, there, entry.where)
     Console().print(table)
+
+
+def _show_file(
+    file: Path, columns: str | None, drop_empty: bool, out: Path | None, as_json: bool
+) -> None:
+    """The schema of a file, printed before anything is fitted."""
+    found = datasets.read(file, columns=columns, drop_empty=drop_empty)
+    if out is not None:
+        if found.schema is None:
+            raise SettingError(f"--out is for a table, and {file} is an array: leave it out")
+        write_whole(out, found.schema.choices_text())
+    if as_json:
+        schema = None if found.schema is None else found.schema.to_config()
+        print_json({"data": repr(found), "columns": schema})
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    if found.schema is None:
+        console.print(repr(found), markup=False)
+    else:
+        print_schema(found)
+    if out is not None:
+        console.print(
+            f"wrote {out}: change it, and give it back with --columns {out}", markup=False
+        )
+    run = Path("runs") / found.name
+    command = command_line("fit", "--run", run, "--data", file)
+    console.print(f"next: {command}", markup=False)

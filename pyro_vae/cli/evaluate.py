@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
-from pyro_vae.cli.options import DataRoot, Json, Limit, MemoryMB, Particles, RunFolder, Seed
+from pyro_vae.cli.options import DataRoot, Json, Limit, MemoryMB, On, Particles, RunFolder, Seed
 from pyro_vae.cli.output import measuring, print_json, print_summary
 from pyro_vae.disk.runs import Run
 from pyro_vae.errors import UnknownNameError
@@ -63,6 +63,7 @@ def evaluate(
     gap: Annotated[
         bool, typer.Option("--gap", help="Take the gap apart: guide family, and encoder.")
     ] = False,
+    on: On = None,
     memory_mb: MemoryMB = 32,
     data_root: DataRoot = None,
     as_json: Json = False,
@@ -85,6 +86,7 @@ def evaluate(
         "limit": limit,
         "seed": seed,
         "data_root": data_root,
+        "on": on,
     }
     certificate = parts = None
     with opened.locked():  # for all of it, so that none of it is of other weights
@@ -109,7 +111,8 @@ def evaluate(
         print_json({"run": str(run), "split": str(split), **found.to_json()})
     else:
         count = results.sizes["datum"]
-        which = f"{count} {split} data" if limit is None else f"the first {count} {split} data"
+        rows = f"{split} data" if on is None else f"rows of {on.name}"
+        which = f"{count} {rows}" if limit is None else f"the first {count} {rows}"
         _print_found(found, f"{run}: {which}")
 
 

@@ -19,7 +19,7 @@ from pyro_vae.cli.options import (
     Seed,
     overwrite_of,
 )
-from pyro_vae.cli.output import print_json, training_line, training_summary
+from pyro_vae.cli.output import print_json, print_schema, training_line, training_summary
 from pyro_vae.cli.recipe import Recipe
 from pyro_vae.disk.runs import Run
 from pyro_vae.errors import RunError
@@ -80,7 +80,12 @@ def fit(
     if resume:
         plan = _plan_of(run, data_root)
     else:
-        data = source.load(seed=seed, data_root=data_root, total_exposure=total_exposure)
+        data = source.load(
+            seed=seed,
+            data_root=data_root,
+            total_exposure=total_exposure,
+            condition=recipe.condition_columns,
+        )
         training = {
             "objective": recipe.objective,
             **vars(optimisation),
@@ -94,6 +99,8 @@ def fit(
     speaks = is_first_process()
     objective = plan.training["objective"]
     if speaks and not as_json:
+        if plan.data.schema is not None:
+            print_schema(plan.data)
         plan.model.describe(objective_of(plan.model, objective))
     started = time.monotonic()
     result = inference.fit(

@@ -7,22 +7,26 @@ signature, and the options that make a model are the fields of ``Recipe``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pyro_vae import data as datasets
+from pyro_vae.errors import SettingError
 from pyro_vae.inference.training.settings import SCHEDULES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyro_vae.data import Dataset
 
 __all__ = [
     "Activation",
     "BatchSize",
     "Binarise",
+    "Columns",
     "DataName",
     "DataOptions",
     "DataRoot",
@@ -33,6 +37,7 @@ __all__ = [
     "LearningRate",
     "Limit",
     "MemoryMB",
+    "On",
     "Optimisation",
     "Particles",
     "Patience",
@@ -41,6 +46,7 @@ __all__ = [
     "Seed",
     "Standardise",
     "Values",
+    "numbers",
     "overwrite_of",
     "widths",
 ]
@@ -69,7 +75,24 @@ Limit = Annotated[
 MemoryMB = Annotated[
     int, typer.Option(min=1, help="Memory that one chunk of particles may take, in MiB.")
 ]
-DataName = Annotated[str, typer.Option(help="Data set; `pyro-vae data` lists them.")]
+On = Annotated[
+    Path | None,
+    typer.Option(help="File with other rows of the run's schema, to measure on."),
+]
+DataName = Annotated[
+    str,
+    typer.Option(
+        help="Data set, as `pyro-vae data` lists them; or the path of a file of yours: CSV, TSV, "
+        "Parquet, Feather, NumPy, sparse, h5ad, idx, or a folder of images."
+    ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="What columns of a table are, as in 'age=normal, stage=ordinal, site=covariate, "
+        "id=drop', or a file of such lines; `pyro-vae data FILE` shows what is told by itself."
+    ),
+]
 Binarise = Annotated[
     str,
     typer.Option(
@@ -116,18 +139,85 @@ class DataOptions:
     binarisation: Binarise = "none"
     values: Values = None
     standardise: Standardise = False
+    columns: Columns = None
+    test: Annotated[
+        Path | None, typer.Option(help="File with the test rows, rather than a share of --data.")
+    ] = None
+    validation: Annotated[
+        Path | None, typer.Option(help="File with the validation rows, likewise.")
+    ] = None
+    shares: Annotated[
+        str, typer.Option(help="Shares of a file's rows for training, validation and test.")
+    ] = "0.7,0.1,0.2"
+    split_by: Annotated[
+        str | None, typer.Option(help="Column that says train, validation or test of every row.")
+    ] = None
+    group: Annotated[
+        str | None,
+        typer.Option(help="Column whose equal rows stay in one split, such as the patient."),
+    ] = None
+    drop_empty: Annotated[
+        bool, typer.Option("--drop-empty", help="Leave out rows with an empty cell.")
+    ] = False
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Read the first so many rows of a file only.")
+    ] = None
+    resize: Annotated[
+        str | None, typer.Option(help="Height and width of all images of a folder, as in 28,28.")
+    ] = None
 
-    def load(self, *, seed: int, data_root: Path | None, total_exposure: bool = False) -> Dataset:
-        """The data set, as ``pyro_vae.data.load`` gives it."""
-        return datasets.load(
-            self.data,
-            binarisation=self.binarisation,
-            values=self.values,
-            standardise=self.standardise,
-            total_exposure=total_exposure,
-            seed=seed,
-            data_root=data_root,
+    def load(
+        self,
+        *,
+        seed: int,
+        data_root: Path | None,
+        total_exposure: bool = False,
+        condition: Sequence[str] = (),
+    ) -> Dataset:
+        """The data set, as ``pyro_vae.data.load`` or, from a file, ``read`` gives it."""
+        form: dict[str, Any] = {
+            "binarisation": self.binarisation,
+            "values": self.values,
+            "standardise": self.standardise,
+            "total_exposure": total_exposure,
+            "seed": seed,
+        }
+        if not self._is_file():
+            self._refuse_reading(condition)
+            return datasets.load(self.data, data_root=data_root, **form)
+        return datasets.read(
+            Path(self.data),
+            columns=self.columns,
+            validation=self.validation,
+            test=self.test,
+            shares=numbers(self.shares, "--shares"),
+            split_by=self.split_by,
+            group=self.group,
+            condition=condition,
+            drop_empty=self.drop_empty,
+            num_rows=self.rows,
+            resize=None if self.resize is None else widths(self.resize, "--resize"),
+            **form,
         )
+
+    def _is_file(self) -> bool:
+        """Whether the data are named by a path: no set with a name has a dot or a slash."""
+        path = Path(self.data)
+        return bool(path.suffix) or len(path.parts) > 1 or path.exists()
+
+    def _refuse_reading(self, condition: Sequence[str]) -> None:
+        """Refuse options on files for a data set with a name."""
+        given = [
+            field.name
+            for field in fields(self)
+            if field.name in _OF_FILES and getattr(self, field.name) != field.default
+        ]
+        if given or condition:
+            option = f"--{given[0].replace('_', '-')}" if given else "--condition with columns"
+            raise SettingError(
+                f"{option} is for a file of yours, and --data got {self.data!r}, a data set with "
+                "a name: leave it out, or give the path of a file"
+            )
 
 
 @dataclass(frozen=True)
@@ -146,11 +236,35 @@ def overwrite_of(what: str) -> Any:
     return typer.Option("--overwrite", help=f"Replace {what}.")
 
 
-def widths(text: str) -> tuple[int, ...]:
-    """Widths of layers, from numbers with commas between."""
+#: Options that only files have.
+_OF_FILES = (
+    "columns",
+    "test",
+    "validation",
+    "shares",
+    "split_by",
+    "group",
+    "drop_empty",
+    "rows",
+    "resize",
+)
+
+
+def widths(text: str, option: str = "--hidden") -> tuple[int, ...]:
+    """Widths of layers, or sizes, from whole numbers with commas between."""
     try:
         return tuple(int(width) for width in text.split(",") if width.strip())
     except ValueError:
         raise typer.BadParameter(
-            f"--hidden got {text!r}: give widths with commas between, as in 200,200"
+            f"{option} got {text!r}: give whole numbers with commas between, as in 200,200"
+        ) from None
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """Numbers with commas between."""
+    try:
+        return tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise typer.BadParameter(
+            f"{option} got {text!r}: give numbers with commas between, as in 0.7,0.1,0.2"
         ) from None

@@ -7,6 +7,7 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from pyro_vae.data import Dataset
     from pyro_vae.inference.training.fit import FitResult
     from pyro_vae.models import LatentVariableModel
 
 __all__ = [
     "measuring",
     "print_json",
+    "print_schema",
     "print_summary",
     "training_line",
     "training_summary",
@@ -78,6 +81,24 @@ def print_summary(table: pd.DataFrame, title: str, *, bound: bool = False) -> No
             continue
         out.add_row(Text(label), *("" if math.isnan(c) else f"{c:.3f}" for c in cells))
     Console().print(out)
+
+
+def print_schema(data: Dataset) -> None:
+    """Print what each column of a table is, and how many rows go where."""
+    assert data.schema is not None
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    shown = Table(
+        title=f"{data!r}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    table = data.schema.table().reset_index()
+    table["empty"] = [count or "" for count in table["empty"]]
+    for name in table.columns:
+        shown.add_column(name, overflow="fold")
+    for row in table.itertuples(index=False):
+        shown.add_row(*(Text(str(cell)) for cell in row))
+    console.print(shown)
 
 
 def training_summary(

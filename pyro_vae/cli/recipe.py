@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
@@ -29,19 +28,19 @@ from pyro_vae.models import (
 from pyro_vae.models.autoencoders import Corruption
 from pyro_vae.models.code_priors import CodePrior
 from pyro_vae.models.guides import Guide
-from pyro_vae.models.likelihoods import Likelihood, Normal
+from pyro_vae.models.likelihoods import Likelihood, Normal, PerColumn
 from pyro_vae.models.priors import Prior
 from pyro_vae.networks import Architecture, ConvolutionalGrid, Unamortised
-from pyro_vae.spelling import parse_call
+from pyro_vae.spelling import parse_call, split_list
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from pyro_vae.data import Dataset
+    from pyro_vae.data import Dataset, Schema
     from pyro_vae.models import Condition, LatentVariableModel
     from pyro_vae.models.autoencoders.autoencoder import NetworkSettings
 
-__all__ = ["FAMILIES", "Given", "Recipe"]
+__all__ = ["FAMILIES", "Recipe"]
 
 #: Models that can be fitted, and which of the options on parts each one uses.
 FAMILIES: dict[str, tuple[str, ...]] = {
@@ -58,6 +57,9 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 
 #: Models without a prior program, which an objective made of log-weights would need.
 _OWN_LOSS = ("autoencoder", "denoising-autoencoder", "poor-mans-vae")
+
+#: Models whose likelihood is normal.
+_NORMAL = ("pca", "linear-vae")
 
 _DEFAULT_LIKELIHOODS = {
     "binary": "bernoulli",
@@ -92,12 +94,8 @@ class _Codes(TypedDict, total=False):
     revive_below: float
 
 
-class Given(enum.StrEnum):
-    """What a conditional VAE is given."""
-
-    nothing = "nothing"
-    labels = "labels"
-    covariates = "covariates"
+#: What a conditional VAE may be given beside columns of a table.
+_GIVEN = ("nothing", "labels", "covariates")
 
 
 @dataclass(frozen=True)
@@ -151,9 +149,13 @@ class Recipe:
     ] = "dense"
     hidden: Hidden = "200,200"
     activation: Activation = "relu"
-    condition: Annotated[Given, typer.Option(help="What a conditional VAE is given beside x.")] = (
-        Given.nothing
-    )
+    condition: Annotated[
+        str,
+        typer.Option(
+            help="What a conditional VAE is given beside x: nothing, labels, covariates, or "
+            "columns of a table with commas between."
+        ),
+    ] = "nothing"
     unamortised: Annotated[
         bool, typer.Option("--unamortised", help="Free guide parameters per datum, no encoder.")
     ] = False
@@ -161,6 +163,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         widths(self.hidden)  # refused here, whatever the model makes of them
+
+    @property
+    def condition_columns(self) -> list[str]:
+        """Columns of a table that the model is given rather than models."""
+        return [] if self.condition in _GIVEN else split_list(self.condition)
 
     def build(self, data: Dataset, *, seed: int) -> LatentVariableModel:
         """Make the model for a data set.
@@ -181,7 +188,7 @@ class Recipe:
         if family not in FAMILIES:
             raise UnknownNameError("model", family, FAMILIES)
         self._refuse_parts(family)
-        likelihood = self.build_likelihood(data)
+        likelihood = self.build_likelihood(data, family)
         if self.objective is not None:
             enumerated = "prior" in FAMILIES[family] and Prior.parse(self.prior).enumerated
             objective_named(self.objective, enumerate_discrete=enumerated)
@@ -319,9 +326,12 @@ class Recipe:
             **networks,
         )
 
-    def build_likelihood(self, data: Dataset) -> Likelihood:
+    def build_likelihood(self, data: Dataset, family: str = "vae") -> Likelihood:
         """Likelihood with the settings that the data decide; refused where it cannot be put."""
-        text = self.likelihood or _DEFAULT_LIKELIHOODS[data.kind]
+        normal = family in _NORMAL and data.kind == "real"
+        if self.likelihood is None and data.schema is not None and not normal:
+            return self._by_schema(data.schema)
+        text = self.likelihood or _default_likelihood(data)
         if self.scale is not None:
             name, settings = parse_call(text)
             if settings:
@@ -339,6 +349,15 @@ class Recipe:
             )
         return likelihood
 
+    def _by_schema(self, schema: Schema) -> Likelihood:
+        """The likelihood of each column of a table."""
+        if self.scale is not None:
+            raise SettingError(
+                f"--scale {self.scale} is for one likelihood, and the columns of a table have one "
+                "each: say it of a column, as in --columns 'age=normal(scale=latent)'"
+            )
+        return PerColumn(schema.likelihoods)
+
     def _networks(self, seed: int) -> NetworkSettings:
         """Both networks, and the seed of their first weights."""
         return {"encoder": self._network(1), "decoder": self._network(-1), "seed": seed}
@@ -355,7 +374,15 @@ class Recipe:
         )
 
     def _condition(self, data: Dataset) -> Condition | None:
-        if self.condition is Given.nothing:
+        if self.condition == "nothing":
             return None
-        size = data.inputs("train", (str(self.condition),))["condition"].shape[1]
-        return Labels(size) if self.condition is Given.labels else Covariates(size)
+        source = self.condition if self.condition in _GIVEN else "covariates"
+        size = data.inputs("train", (source,))["condition"].shape[1]
+        return Labels(size) if source == "labels" else Covariates(size)
+
+
+def _default_likelihood(data: Dataset) -> str:
+    """The likelihood for data of one kind."""
+    if data.kind == "counts" and not data.bounded:
+        return "negative-binomial"  # nothing says what the largest count could be
+    return _DEFAULT_LIKELIHOODS[data.kind]

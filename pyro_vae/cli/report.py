@@ -14,12 +14,13 @@ from pyro_vae.cli.output import print_json, with_error
 from pyro_vae.disk.runs import Run
 from pyro_vae.figures import FIGURES, Fitted, report_figures
 from pyro_vae.pages.report import Section, save_figure, write_report
-from pyro_vae.stored.loading import load_data, load_model
+from pyro_vae.stored.loading import load_model
 from pyro_vae.stored.measured import (
     further_results,
     measure_notes,
     measure_reconstruction,
     measure_summary,
+    measured_data,
 )
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ def report(run: RunFolder, data_root: DataRoot = None, as_json: Json = False) ->
     """
     opened = Run.open(run)
     with opened.locked():
-        model, data = load_model(opened), load_data(opened, data_root=data_root)
+        model = load_model(opened)
         results = opened.results() if model.has_evidence else None
+        data = measured_data(opened, results, data_root=data_root)
         row = _reconstruction_row(model, data) if results is None else table_row(results)
         path = opened.path / "report.html"
         write_report(

@@ -1,4 +1,4 @@
-"""Named data sets, their splits and their binarisation."""
+"""Data sets by name, and those of one's own: their splits, their schema, their binarisation."""
 
 from pyro_vae.on_demand import without_trace
 
@@ -7,6 +7,20 @@ with without_trace():
     from pyro_vae.data.dataset import Dataset
     from pyro_vae.data.kind import Kind
     from pyro_vae.data.moon_phases import moon
+    from pyro_vae.data.reading.reader import read
+    from pyro_vae.data.schema.column import Column
+    from pyro_vae.data.schema.schema import Schema
     from pyro_vae.data.sprites import SPRITE_FACTORS
 
-__all__ = ["SPRITE_FACTORS", "Dataset", "Entry", "Kind", "catalogue", "load", "moon"]
+__all__ = [
+    "SPRITE_FACTORS",
+    "Column",
+    "Dataset",
+    "Entry",
+    "Kind",
+    "Schema",
+    "catalogue",
+    "load",
+    "moon",
+    "read",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from pyro_vae.data.affine import Affine
 from pyro_vae.data.binarisation import check_binarisation, draw, stream
 from pyro_vae.data.grey_levels import check_values
 from pyro_vae.data.kind import Kind
+from pyro_vae.data.reading.origin import Origin
 from pyro_vae.data.side_information import (
     checked_covariates,
     checked_exposure,
@@ -22,11 +24,15 @@ from pyro_vae.data.side_information import (
     one_hot,
 )
 from pyro_vae.errors import DataError, UnknownNameError
+from pyro_vae.on_demand import library
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    import pandas as pd
     from torch import Tensor
+
+    from pyro_vae.data.schema.schema import Schema
 
 __all__ = ["SPLITS", "Dataset"]
 
@@ -50,8 +56,9 @@ class Dataset:
         float64 can use them. With dynamic binarisation ``train`` holds the grey levels, of which
         ``epoch_train`` draws; validation and test are drawn once.
     kind
-        What the values are: ``"binary"``, ``"unit-interval"``, ``"counts"`` or ``"real"``.
-        With dynamic binarisation it is ``"binary"``, as ``epoch_train`` gives.
+        What the values are: ``"binary"``, ``"unit-interval"``, ``"counts"``, ``"real"``, or
+        ``"mixed"`` of a table whose columns differ. With dynamic binarisation it is
+        ``"binary"``, as ``epoch_train`` gives.
     maximum
         Largest count that a feature can take; None unless the kind is ``"counts"``.
     bounded
@@ -86,6 +93,10 @@ class Dataset:
     originals
         Splits in the units of ``base_measure``, where the splits that are stored have been
         rounded or rescaled.
+    schema
+        What each column is, where the data came as a table; see ``data.read``.
+    origin
+        Where the data were read from, by which a run finds them again.
 
     Raises
     ------
@@ -115,6 +126,8 @@ class Dataset:
     levels: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
     originals: Mapping[str, Tensor] | None = None
+    schema: Schema | None = None
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -225,8 +238,49 @@ class Dataset:
             bounded=maximum is not None,
             columns=columns,
             originals={s: x.double() for s, x in given.items()} if rounded else None,
+            origin=Origin(name=name, kind=kind, names=None if columns is None else list(columns)),
             **side,
         )
+
+    @classmethod
+    def from_frame(cls, frame: Any, **settings: Any) -> Dataset:
+        """Make a data set of a frame with columns of any kind; its arguments are ``data.read``'s.
+
+        Parameters
+        ----------
+        frame
+            A pandas or polars frame.
+        **settings
+            Other arguments of ``data.read``.
+        """
+        return library("pyro_vae.data").read(frame, **settings)
+
+    def to_frame(self, values: str | Tensor = "train") -> pd.DataFrame:
+        """Data as a frame in the user's own units, levels and columns.
+
+        Parameters
+        ----------
+        values
+            Name of a split; or draws, means or reconstructions on the scale of the splits,
+            ``(n, D)``.
+
+        Raises
+        ------
+        DataError
+            If a datum is no row of a table.
+        """
+        if len(self.event_shape) != 1:
+            raise DataError(
+                f"{self.name} has data of shape {self.event_shape}, which are no rows of a table: "
+                "flatten them first"
+            )
+        if isinstance(values, str):
+            x = self.original(values)
+        else:
+            x = self.in_original_units(values.detach().cpu())
+        if self.schema is not None:
+            return self.schema.decode(x.numpy())
+        return library("pandas").DataFrame(x.numpy(), columns=self.columns)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -274,11 +328,16 @@ class Dataset:
             return values
         return self.affine.inverse(values)
 
-    def standardised(self) -> Dataset:
+    def standardised(self, by: Affine | None = None) -> Dataset:
         """Data with mean 0 and standard deviation 1 per feature over the training split.
 
         Computed in float64 from the numbers that were given, and rounded to float32 after. A
         feature that is constant there keeps its scale.
+
+        Parameters
+        ----------
+        by
+            Location and scale to take, rather than those of the training split.
 
         Raises
         ------
@@ -296,7 +355,7 @@ class Dataset:
         originals = {split: self.original(split) for split in SPLITS}
         # In the units of the splits, of which those of the base measure have all the digits.
         given = originals if self.affine is None else {s: self._split(s) for s in SPLITS}
-        affine = Affine.standardising(given["train"])
+        affine = Affine.standardising(given["train"]) if by is None else by
         rescaled: dict[str, Any] = {split: affine.forward(x) for split, x in given.items()}
         return replace(
             self,
@@ -306,6 +365,19 @@ class Dataset:
             affine=affine.after(self.affine),
             originals=originals,
         )
+
+    def remembered(self) -> dict[str, Any] | None:
+        """What a run keeps of data that have no name in the catalogue, for JSON: see ``Origin``.
+
+        Only numbers and names; None for data that ``load`` has.
+        """
+        if self.origin is None:
+            return None
+        found = self.origin.model_dump()
+        if self.standardise and self.schema is None and self.affine is not None:
+            location, scale = (part.flatten().tolist() for part in self.affine)
+            found |= {"location": location, "scale": scale}
+        return found
 
     @property
     def unit_scale(self) -> float:
@@ -393,13 +465,17 @@ class Dataset:
             return self.train
         return draw(self.train, stream(self.seed, "train", epoch))
 
+    def _repr_html_(self) -> str:
+        rows = "" if self.schema is None else self.schema._repr_html_()
+        return f"<p>{html.escape(repr(self))}</p>{rows}"
+
     def __repr__(self) -> str:
         sizes = ", ".join(f"{len(getattr(self, split))} {split}" for split in SPLITS)
         counts = f" 0..{self.maximum}" if self.maximum is not None else ""
         shape = "x".join(map(str, self.event_shape))
         how = "" if self.binarisation == "none" else f", binarisation {self.binarisation}"
         how += ", dequantised" if self.values == "dequantised" else ""
-        how += ", standardised" if self.standardise else ""
+        how += ", standardised" if self.standardise and self.schema is None else ""
         return f"Dataset {self.name}: {sizes}; {shape}, {self.kind}{counts}{how}"
 
     def _check_types(self) -> None:
@@ -462,7 +538,7 @@ class Dataset:
             ]
         if kind == "unit-interval":
             return [((x < 0) | (x > 1), "numbers from 0 to 1; divide by the maximum")]
-        if kind == "real":
+        if kind in ("real", "mixed"):
             return []
         found = [
             (x < 0, "not negative; drop or impute codes for what is missing, or say kind='real'"),

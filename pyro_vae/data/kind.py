@@ -6,5 +6,6 @@ from typing import Literal
 
 __all__ = ["Kind"]
 
-#: Zeros and ones; numbers from 0 to 1; whole numbers from 0; any real numbers.
-Kind = Literal["binary", "unit-interval", "counts", "real"]
+#: Zeros and ones; numbers from 0 to 1; whole numbers from 0; any real numbers; columns that
+#: differ, as a schema says.
+Kind = Literal["binary", "unit-interval", "counts", "real", "mixed"]

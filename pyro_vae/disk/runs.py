@@ -62,7 +62,10 @@ _Seal = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
 
 
 class _Data(Settings):
-    """What ``data.load`` is asked again with."""
+    """What ``data.load`` is asked again with; data of one's own have an origin.
+
+    What that is made of is checked by whoever reads them again.
+    """
 
     name: str
     binarisation: str
@@ -70,6 +73,7 @@ class _Data(Settings):
     standardise: bool
     total_exposure: bool
     seed: _Seed
+    origin: dict[str, Any] | None = None
 
 
 class _Fit(Settings):

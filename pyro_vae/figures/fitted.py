@@ -17,7 +17,8 @@ from pyro_vae.isolation import isolated
 from pyro_vae.models import VQVAE, MixtureModel
 from pyro_vae.models.encoder_decoder import EncoderDecoder
 from pyro_vae.protocols import HasUnamortised, offers
-from pyro_vae.stored.loading import load_data, load_model
+from pyro_vae.stored.loading import load_model
+from pyro_vae.stored.measured import measured_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,9 +93,10 @@ class Fitted:
     @classmethod
     def from_run(cls, run: Run, *, data_root: Path | None = None, seed: int = 0) -> Fitted:
         """Open a run's model and data and, where it was evaluated, its results."""
-        model, data = load_model(run), load_data(run, data_root=data_root)
         evaluated = (run.path / "evidence.nc").is_file()
-        return cls.of(run, model, data, run.results() if evaluated else None, seed)
+        results = run.results() if evaluated else None
+        data = measured_data(run, results, data_root=data_root)
+        return cls.of(run, load_model(run), data, results, seed)
 
     @cached_property
     def test(self) -> dict[str, Tensor]:

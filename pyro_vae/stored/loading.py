@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from pyro_vae import data
+from pyro_vae.data.affine import Affine
+from pyro_vae.data.reading.origin import Origin
+from pyro_vae.data.reading.reader import Form, read_again
+from pyro_vae.data.schema.schema import Schema
 from pyro_vae.disk.runs import Run
-from pyro_vae.errors import PyroVAEError, RunError, SettingError, UnknownNameError
+from pyro_vae.disk.schema import checked
+from pyro_vae.errors import (
+    MissingDataError,
+    PyroVAEError,
+    RunError,
+    SettingError,
+    UnknownNameError,
+)
 from pyro_vae.models import model_from_config
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from torch import Tensor
 
     from pyro_vae.data import Dataset
     from pyro_vae.models import LatentVariableModel
 
-__all__ = ["load_data", "load_model", "make_model"]
+__all__ = ["Units", "load_data", "load_model", "make_model", "origin_of", "units_of"]
 
 
 @verb
@@ -115,8 +129,13 @@ _MAKERS = (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.r
 
 
 @verb
-def load_data(path: str | Path | Run, *, data_root: str | Path | None = None) -> Dataset:
+def load_data(
+    path: str | Path | Run, *, data_root: str | Path | None = None, on: Any = None
+) -> Dataset:
     """Data that a run was fitted on, drawn with the same seed.
+
+    A file of one's own is looked for where it was, then by its name in the working folder, beside
+    the run and in the data root; one that has moved is named in a warning.
 
     Parameters
     ----------
@@ -124,19 +143,122 @@ def load_data(path: str | Path | Run, *, data_root: str | Path | None = None) ->
         Run folder.
     data_root
         Folder with the data sets; see ``pyro_vae.data.load``.
+    on
+        A file, or a frame or an array, with rows of the same schema, which are then the test
+        data. Where the run's own data are not to be had, they stand for all of them.
 
     Raises
     ------
     RunError
-        If the folder is not a run.
+        If the folder is not a run, or its data are not to be had.
+    DataError
+        If a file has changed since, or ``on`` is of another schema.
     """
     run = path if isinstance(path, Run) else Run.open(path)
     about = run.config()["data"]
     if (run.path / "weights.safetensors").is_file():
         run.notes("weights.safetensors")  # refuses the settings of another run
-    if about["name"] == "tensors":
-        raise RunError(f"{run.path} was fitted on tensors given in Python: load them yourself")
+    origin = about.pop("origin")
+    if origin is not None:
+        return _own_data(run, about, origin, data_root, on)
+    if on is not None:
+        raise RunError(
+            f"on was given, and {run.path} was fitted to {about['name']}, a data set with a name: "
+            "leave it out, or fit a model to a file (--data FILE)"
+        )
     try:
         return data.load(**about, data_root=data_root)
     except UnknownNameError as error:
         raise RunError(f"{run.path / 'config.json'}: data: {error}") from error
+
+
+def origin_of(run: Run) -> Origin | None:
+    """Where data of one's own came from, as the run remembers it; None for those with a name.
+
+    Raises
+    ------
+    RunError
+        If what the run has describes no origin.
+    """
+    about = run.config()["data"]["origin"]
+    if about is None:
+        return None
+    try:
+        origin = checked(Origin, about)
+        if origin.columns is not None:
+            Schema.from_config(origin.columns)
+        return origin
+    except SettingError as error:
+        raise RunError(
+            f"{run.path / 'config.json'}: data: origin: {error}; restore the file, or fit the run "
+            "anew"
+        ) from error
+
+
+class Units(NamedTuple):
+    """How values of a model become those of its data.
+
+    Attributes
+    ----------
+    affine
+        Map to the scale of the model; None for the identity.
+    schema
+        What the columns are, of a table.
+    """
+
+    affine: Affine | None
+    schema: Schema | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the model has other units than the data."""
+        return self.affine is not None
+
+    def original(self, values: Tensor) -> Tensor:
+        """Values of the model, ``(..., *event_shape)``, in the units of the data."""
+        return values if self.affine is None else self.affine.inverse(values)
+
+
+def units_of(run: Run, *, data_root: str | Path | None = None) -> Units:
+    """The units of a run's data, as far as it remembers them, else from the data.
+
+    Parameters
+    ----------
+    run
+        A run.
+    data_root
+        Folder with the data sets; see ``pyro_vae.data.load``.
+
+    Raises
+    ------
+    RunError
+        If the data have to be looked at, and are not to be had.
+    """
+    about, origin = run.config()["data"], origin_of(run)
+    if origin is not None and origin.columns is not None:
+        schema = Schema.from_config(origin.columns)
+        return Units(schema.affine(), schema)
+    if not about["standardise"]:
+        return Units(None, None)
+    if origin is None or origin.location is None or origin.scale is None:
+        return Units(load_data(run, data_root=data_root).affine, None)
+    shape: Any = make_model(run).event_shape
+    pair = (torch.tensor(part, dtype=torch.double) for part in (origin.location, origin.scale))
+    return Units(Affine(*(part.reshape(shape) for part in pair)), None)
+
+
+def _own_data(
+    run: Run, about: dict[str, Any], given: dict[str, Any], data_root: Any, on: Any
+) -> Dataset:
+    """Data that were read from a file, found again; or other rows of their schema."""
+    origin = origin_of(run)
+    assert origin is not None
+    form = Form(**{key: value for key, value in about.items() if key != "name"})
+    folders = [Path(), run.path, run.path.resolve().parent]
+    folders += [] if data_root is None else [Path(data_root)]
+    try:
+        found = read_again(origin, form, folders=folders, on=on)
+    except MissingDataError as error:
+        raise RunError(f"{run.path}: {error}") from error
+    # What the run remembers, though a file has moved: it is the same run.
+    return replace(found, origin=checked(Origin, given))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from pyro_vae import inference
+from pyro_vae.data.reading.origin import checksum_of_file
 from pyro_vae.disk.sealed import checksum_of_arrays
 from pyro_vae.errors import DataError, ProgramError, RunError
 from pyro_vae.inference.engine.inputs import count, take, tensors
@@ -16,11 +18,11 @@ from pyro_vae.inference.evidence.checkpoint import Checkpoint, in_blocks, key_of
 from pyro_vae.inference.evidence.compare import attach, describe_data
 from pyro_vae.inference.evidence.reductions import reduce_weights
 from pyro_vae.protocols import HasUnamortised, offers
+from pyro_vae.spelling import command_line
 from pyro_vae.stored.loading import load_data, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
     from typing import Unpack
 
     import pandas as pd
@@ -43,6 +45,7 @@ __all__ = [
     "measure_run",
     "measure_split",
     "measure_summary",
+    "measured_data",
     "require_gap_parts",
     "results_of_run",
 ]
@@ -75,11 +78,12 @@ def measure_run(
     run: Run,
     *,
     data_root: Path | None = None,
+    on: Path | None = None,
     split: str = "test",
     limit: int | None = None,
     **settings: Unpack[MeasureSettings],
 ) -> xr.Dataset:
-    """Measure a run on its own data, and keep the results in it.
+    """Measure a run on its own data, or on other rows, and keep the results in it.
 
     Parameters
     ----------
@@ -87,14 +91,16 @@ def measure_run(
         A run that was trained.
     data_root
         Folder with the data sets; see ``data.load``.
+    on
+        File with other rows of the run's schema, in the place of its test data.
     split, limit
         Part of the data, and how many of it.
     **settings
         Other arguments of ``measure_split``.
     """
     with run.locked():
-        model, data = load_model(run), load_data(run, data_root=data_root)
-        asked, weights = _asked(split=split, limit=limit, **settings), run.weights_seal()
+        model, data = load_model(run), load_data(run, data_root=data_root, on=on)
+        asked, weights = _asked(on, split=split, limit=limit, **settings), run.weights_seal()
         trained = float(run.metrics()["seconds"].iloc[-1])
         checkpoint = Checkpoint(run.path / "evidence.partial.nc", f"{asked} {weights}")
         if model.has_evidence:
@@ -104,6 +110,8 @@ def measure_run(
             model, data, split=split, limit=limit, checkpoint=checkpoint, **settings
         )
         results.attrs.update(seconds=trained, asked=asked)
+        if on is not None:
+            results.attrs.update(on=str(on.absolute()), on_checksum=checksum_of_file(on))
         run.write_results(results)
         checkpoint.clear()
     return results
@@ -114,6 +122,7 @@ def certify_run(
     estimators: Sequence[str],
     *,
     data_root: Path | None = None,
+    on: Path | None = None,
     split: str = "test",
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -123,7 +132,7 @@ def certify_run(
 
     Parameters
     ----------
-    run, data_root, split, limit
+    run, data_root, on, split, limit
         As for ``measure_run``.
     estimators
         Names out of ``inference.evidence.certify.ESTIMATORS``.
@@ -134,8 +143,8 @@ def certify_run(
     """
     found, left_out = {}, {}
     with run.locked():
-        model, data = load_model(run).evidence_model, load_data(run, data_root=data_root)
-        x = _held_out(model, data, split, limit)
+        model = load_model(run).evidence_model
+        x = _held_out(model, load_data(run, data_root=data_root, on=on), split, limit)
         what = f"{run.weights_seal()} {_seal_of_data(x)}"
         for index, name in enumerate(estimators):
             asked = key_of(in_blocks, estimate, name=name, split=split, limit=limit, **numbers)
@@ -163,6 +172,7 @@ def gap_of_run(
     run: Run,
     *,
     data_root: Path | None = None,
+    on: Path | None = None,
     split: str = "test",
     limit: int | None = None,
     num_particles: int = 5000,
@@ -172,8 +182,8 @@ def gap_of_run(
 ) -> xr.Dataset:
     """The gap of a run in its parts, kept in it as ``gap.nc``; see ``inference.gap_parts``."""
     with run.locked():
-        model, data = require_gap_parts(run), load_data(run, data_root=data_root)
-        x = _held_out(model, data, split, limit)
+        model = require_gap_parts(run)
+        x = _held_out(model, load_data(run, data_root=data_root, on=on), split, limit)
         parts = inference.gap_parts(
             model, x, num_particles, steps=steps, progress=progress, **sampling
         )
@@ -249,6 +259,7 @@ def results_of_run(
     run: Run,
     *,
     data_root: Path | None = None,
+    on: Path | None = None,
     split: str = "test",
     limit: int | None = None,
     **settings: Unpack[MeasureSettings],
@@ -256,15 +267,40 @@ def results_of_run(
     """Results of ``measure_run`` with these settings: those that the run has, or else new ones."""
     try:
         results = run.results()
-        if results.attrs.get("asked") == _asked(split=split, limit=limit, **settings):
+        if results.attrs.get("asked") == _asked(on, split=split, limit=limit, **settings):
             return results
     except RunError:
         pass
-    return measure_run(run, data_root=data_root, split=split, limit=limit, **settings)
+    return measure_run(run, data_root=data_root, on=on, split=split, limit=limit, **settings)
 
 
-def _asked(**settings: object) -> str:
+def measured_data(
+    run: Run, results: xr.Dataset | None, *, data_root: str | Path | None = None
+) -> Dataset:
+    """The data of a run, with those rows as test data that its results are of.
+
+    Raises
+    ------
+    RunError
+        If the file that was measured on is gone, or has changed.
+    """
+    on = None if results is None else results.attrs.get("on")
+    if results is None or on is None:
+        return load_data(run, data_root=data_root)
+    path = Path(on)
+    if not path.exists() or checksum_of_file(path) != results.attrs["on_checksum"]:
+        what = "has changed since" if path.exists() else "is not there any more"
+        raise RunError(
+            f"{path}, on which {run.path} was measured, {what}: run "
+            f"`{command_line('evaluate', run.path)}` on data that are there"
+        )
+    return load_data(run, data_root=data_root, on=path)
+
+
+def _asked(on: Path | None, **settings: object) -> str:
     """What decides the numbers of ``measure_run`` on one run, as text."""
+    if on is not None:
+        settings["on"] = checksum_of_file(on)
     return key_of(
         measure_run,
         measure_split,

@@ -94,7 +94,7 @@ class PerColumn(Likelihood):
 
     support = "in each column what its likelihood takes"
     remedy = "Change the column, or its likelihood."
-    kinds = ("real", "counts", "unit-interval", "binary")
+    kinds = ("mixed", "real", "counts", "unit-interval", "binary")
     exact_as_given = True  # each column sees to its own
 
     def __init__(self, columns: Sequence[Likelihood | str | dict[str, Any]]) -> None:

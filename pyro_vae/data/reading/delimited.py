@@ -1,0 +1,173 @@
+"""CSV and TSV: pandas' reader for the cells, and a look at every line for what it lets pass."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pyro_vae.data.schema.cells import Cells
+from pyro_vae.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["read_delimited"]
+
+#: Share of numerals above which a word among them is taken for a slip.
+_MOSTLY = 0.9
+
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+#: A numeral that is a name, such as a postcode: its zeros would be lost.
+_LEADING_ZERO = re.compile(r"[+-]?0\d")
+
+
+def read_delimited(
+    content: bytes, name: str, *, separator: str | None, num_rows: int | None
+) -> dict[str, Cells]:
+    """Columns of a CSV or TSV file, each numbers where all of its cells are.
+
+    Parameters
+    ----------
+    content
+        What the file holds.
+    name
+        What to call it.
+    separator
+        Character between cells; out of comma, semicolon, tab and bar, the one that the first
+        line has most of, unless given.
+    num_rows
+        Read the first so many rows only.
+
+    Raises
+    ------
+    DataError
+        If it is no text in UTF-8, has lines of different lengths, two columns of one name, a
+        second header, or words among numbers.
+    """
+    text = _text(content, name)
+    if num_rows is not None:
+        text = "".join(itertools.islice(io.StringIO(text, newline=""), 20 * (num_rows + 1)))
+    separator = separator or _separator(text)
+    header = _check_lines(text, separator, name, num_rows)
+    try:
+        frame = pd.read_csv(
+            io.StringIO(text), sep=separator, dtype=str, nrows=num_rows, skipinitialspace=True
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{name} cannot be read as a table ({reason}): mend the file") from error
+    if not len(frame):
+        raise DataError(f"{name} has a header and no rows: give at least one")
+    comma = separator == ";"
+    frame.columns = header
+    return {label: _cells(frame[label], label, name, comma) for label in header}
+
+
+def _text(content: bytes, name: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name} is not text in UTF-8 (byte {error.start}): save it in UTF-8, as "
+            f"`iconv -f latin1 -t utf8` does for older files, or read a frame of it yourself"
+        ) from error
+
+
+def _separator(text: str) -> str:
+    first = text.partition("\n")[0]
+    return max(",;\t|", key=first.count)
+
+
+def _check_lines(text: str, separator: str, name: str, num_rows: int | None) -> list[str]:
+    """Names of the columns; refuse what pandas would fill in or rename."""
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    try:
+        header = [word.strip() for word in next(lines, [])]
+        if len(header) > 1 and not header[0] and "index" not in header:
+            header[0] = "index"  # pandas writes the index of a frame without a name
+        _check_header(header, name)
+        for row, line in enumerate(_rows(lines, num_rows)):
+            if line and len(line) != len(header):
+                raise DataError(
+                    f"{name} has {len(line)} cells in line {lines.line_num}, and its header names "
+                    f"{len(header)} columns: mend the line; a cell that holds {separator!r} must "
+                    "stand in double quotes"
+                )
+            if [word.strip() for word in line] == header:
+                raise DataError(
+                    f"{name} has its header again in line {lines.line_num} (row {row}): remove it "
+                    "there, as where files were joined"
+                )
+    except csv.Error as error:
+        raise DataError(
+            f"{name} cannot be read at line {lines.line_num} ({error}): mend the file"
+        ) from error
+    return header
+
+
+def _rows(lines: Iterator[list[str]], num_rows: int | None) -> Iterator[list[str]]:
+    return itertools.islice(lines, num_rows)
+
+
+def _check_header(header: list[str], name: str) -> None:
+    if not header:
+        raise DataError(f"{name} is empty: its first line must name the columns")
+    for position, label in enumerate(header):
+        if not label:
+            raise DataError(f"{name} has no name for column {position + 1} in its header: name it")
+        if header.index(label) != position:
+            raise DataError(
+                f"{name} has two columns {label!r} in its header: rename one of them, or remove it"
+            )
+    numerals = [label for label in header if _number(label) is not None]
+    if len(numerals) == len(header):
+        raise DataError(
+            f"{name} begins with {', '.join(header[:3])}, ... and not with names of columns: put "
+            "a header into its first line"
+        )
+
+
+def _cells(column: pd.Series, label: str, name: str, comma: bool) -> Cells:
+    """Numbers where every cell that is not empty is a numeral, else words."""
+    empty = column.isna().to_numpy()
+    words = [str(word).strip() for word in column[~empty]]
+    if comma and any(map(_DECIMAL_COMMA.fullmatch, words)):
+        words = [w.replace(",", ".") if _DECIMAL_COMMA.fullmatch(w) else w for w in words]
+    found = [_number(word) for word in words]
+    numerals = sum(number is not None for number in found)
+    if words and numerals == len(words) and not any(map(_LEADING_ZERO.match, _whole(words))):
+        values = np.full(len(column), np.nan)
+        values[~empty] = found
+        whole = all(word.lstrip("+-").isdigit() for word in words)
+        return Cells("number", values, empty, whole=whole)
+    if _MOSTLY * len(words) <= numerals < len(words):
+        at = next(i for i, number in enumerate(found) if number is None)
+        row = int(np.flatnonzero(~empty)[at])
+        second = " (a second header?)" if row == 0 else ""
+        raise DataError(
+            f"{name}: column {label!r} has {words[at]!r} in row {row}{second}, and numbers in "
+            f"{numerals} of its {len(words)} cells: correct or empty that cell, or remove its line"
+        )
+    values = np.full(len(column), "", dtype=object)
+    values[~empty] = words
+    return Cells("word", values, empty)
+
+
+def _whole(words: list[str]) -> list[str]:
+    return [word for word in words if word.lstrip("+-").isdigit()]
+
+
+def _number(word: str) -> float | None:
+    try:
+        number = float(word)
+    except ValueError:
+        return None
+    # Python reads "1_000", "nan" and "infinity"; in a table they are words.
+    plain = "_" not in word and np.isfinite(number)
+    return number if plain else None

@@ -1,0 +1,534 @@
+"""``data.read``: a data set of one's own, from a file or from what one holds in Python."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import numpy as np
+import torch
+
+from pyro_vae.conversion.arrays import convert
+from pyro_vae.conversion.frames import native_frame
+from pyro_vae.conversion.labels import convert_labels
+from pyro_vae.data.affine import Affine
+from pyro_vae.data.binarisation import binarise, check_binarisation
+from pyro_vae.data.dataset import SPLITS, Dataset
+from pyro_vae.data.grey_levels import check_values, preprocess
+from pyro_vae.data.reading.content import Content
+from pyro_vae.data.reading.formats import content_of_anndata, content_of_array, read_content
+from pyro_vae.data.reading.origin import Origin, checksum_of_file, find_again
+from pyro_vae.data.reading.parts import by_column, by_share, check_shares
+from pyro_vae.data.schema.cells import cells_of_frame
+from pyro_vae.data.schema.choices import parse_choices
+from pyro_vae.data.schema.column import level_texts
+from pyro_vae.data.schema.recognise import in_type
+from pyro_vae.data.schema.schema import Schema
+from pyro_vae.errors import DataError, MissingDataError
+from pyro_vae.verbs import verb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from torch import Tensor
+
+    from pyro_vae.data.kind import Kind
+    from pyro_vae.data.schema.cells import Cells
+
+__all__ = ["Form", "read", "read_again", "read_like"]
+
+_DEFAULT_SHARES = (0.7, 0.1, 0.2)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What becomes of numbers that are no table: as for ``data.load``."""
+
+    binarisation: str = "none"
+    values: str | None = None
+    standardise: bool = False
+    total_exposure: bool = False
+    seed: int = 0
+
+
+@verb
+def read(
+    source: Any,
+    *,
+    columns: str | Path | Mapping[str, str] | None = None,
+    validation: Any = None,
+    test: Any = None,
+    shares: Sequence[float] = _DEFAULT_SHARES,
+    split_by: str | None = None,
+    group: str | None = None,
+    condition: Sequence[str] = (),
+    drop_empty: bool = False,
+    num_rows: int | None = None,
+    resize: Sequence[int] | None = None,
+    kind: Kind | None = None,
+    name: str | None = None,
+    binarisation: str = "none",
+    values: str | None = None,
+    standardise: bool = False,
+    total_exposure: bool = False,
+    seed: int = 0,
+) -> Dataset:
+    """A data set of your own: from a file, or from a frame or an array.
+
+    A table gets a schema: the kind of each column is told by its type and its values, and
+    ``Dataset.schema`` prints it. Columns that are real, positive or dates are modelled on a scale
+    of order one; log p(x) in their own units is that plus ``log_jacobian``, and draws come back
+    in units, levels and columns of the table with ``Dataset.to_frame``.
+
+    Parameters
+    ----------
+    source
+        Path of a CSV, TSV, Parquet, Feather, NumPy, SciPy sparse, AnnData or idx file, with
+        ``.gz`` behind it or not, or of a folder of images; or a pandas or polars frame, an array,
+        an xarray or AnnData object.
+    columns
+        What to make of columns, as in ``"age=normal, stage=ordinal, hospital=covariate,
+        id=drop"``; the path of a file of such lines; or a mapping. A word is a likelihood, a kind
+        (real, positive, share, yes-no, category, ordinal, count, date) or a role (covariate,
+        label, split, group, drop).
+    validation, test
+        Files, frames or arrays of the same form with those rows; then ``source`` has the others.
+    shares
+        Shares of rows for training, validation and test. With ``test`` given, those for training
+        and validation keep their proportion; with both given, all of ``source`` is for training.
+    split_by
+        Column that says ``train``, ``validation`` or ``test`` of every row.
+    group
+        Column whose rows with the same value stay in one split, such as the patient.
+    condition
+        Columns that a conditional model is given, rather than models.
+    drop_empty
+        Leave out rows with an empty cell in a column that is used.
+    num_rows
+        Read the first so many rows only.
+    resize
+        Height and width that images are brought to.
+    kind
+        Kind of the values of an array; told by them unless given.
+    name
+        What to call the data; the name of the file unless given.
+    binarisation, values
+        What is made of grey levels of images; see ``load``.
+    standardise
+        Give every feature of an array mean 0 and standard deviation 1; continuous columns of a
+        table always are on such a scale.
+    total_exposure
+        Give every row of counts its total, over the mean total, as exposure.
+    seed
+        Seed of the split, and of binarisation and dequantisation.
+
+    Returns
+    -------
+    Dataset
+        With ``schema`` where it came from a table, and ``origin``, by which a run finds it again.
+
+    Raises
+    ------
+    DataError
+        If something cannot be read, with row and column, and what would help.
+    MissingDataError
+        If a file is not there, or needs a library that is not installed.
+    SettingError
+        If ``columns`` or ``condition`` cannot be read or name no column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"stage": [1, 2, 3, 2, 1] * 8, "age": [50.5, 61, 47, 70, 66] * 8})
+    >>> patients = read(table, name="patients")
+    >>> [f"{column.name}: {column.kind}" for column in patients.schema.columns]
+    ['stage: ordinal', 'age: real']
+    """
+    given = {"all": source, "validation": validation, "test": test}
+    given = {part: x for part, x in given.items() if x is not None}
+    paths = {part: Path(x) for part, x in given.items() if isinstance(x, str | os.PathLike)}
+    contents = {
+        part: read_content(paths[part], num_rows=num_rows, resize=resize)
+        if part in paths
+        else _content_of(x, part)
+        for part, x in given.items()
+    }
+    called = name or (_stem(paths["all"]) if "all" in paths else "table")
+    origin = Origin(
+        name=called,
+        files={part: str(path.absolute()) for part, path in paths.items()},
+        checksums={part: checksum_of_file(path) for part, path in paths.items()},
+        shares=list(check_shares(shares)),
+        split_by=split_by,
+        group=group,
+        seed=seed,
+        drop_empty=drop_empty,
+        num_rows=num_rows,
+        resize=None if resize is None else [int(size) for size in resize],
+        kind=kind,
+    )
+    form = Form(binarisation, values, standardise, total_exposure, seed)
+    if contents["all"].table is None:
+        if columns is not None or condition:
+            raise DataError(
+                f"columns was given for {called}, which is an array and has no names of columns: "
+                "leave it out, or make a frame, as pandas.DataFrame(x, columns=[...]) does"
+            )
+        return _dataset_of_arrays(contents, origin, form)
+    choices = parse_choices(columns)
+    for role, column in (("split", split_by), ("group", group)):
+        if column is not None:
+            choices |= parse_choices({column: role})
+    schema = Schema.read(contents["all"].table, choices, name=called)
+    return _dataset_of_table(contents, schema.with_covariates(condition), origin, form)
+
+
+def read_again(
+    origin: Origin, form: Form, *, folders: Iterable[Path] = (), on: Any = None
+) -> Dataset:
+    """The data that a run was fitted to, found again by their origin.
+
+    Parameters
+    ----------
+    origin, form
+        What the run remembers of them.
+    folders
+        Where to look for a file that is not where it was.
+    on
+        Rows that are to be the test data: a file, or what else ``read`` takes. Where the data of
+        the run are not to be had, they stand for the training data too.
+
+    Raises
+    ------
+    MissingDataError
+        If a file is nowhere, or the data were given in Python, and there are no other rows.
+    DataError
+        If a file has changed, or the rows are of another schema.
+    """
+    found = find_again(origin, folders) if origin.files or on is None else {}
+    if not found and on is None:
+        raise MissingDataError(
+            f"{origin.name} was given in Python: load it there, or give a file with on=... "
+            "(--on FILE)"
+        )
+    how: dict[str, Any] = {
+        "num_rows": origin.num_rows,
+        "resize": origin.resize,
+    }
+    contents = {part: read_content(path, **how) for part, path in found.items()}
+    if contents:  # their own training data tell the scale, to the same bits
+        origin = origin.model_copy(update={"location": None, "scale": None})
+    other = None
+    if on is not None:
+        is_file = isinstance(on, str | os.PathLike)
+        other = (
+            read_content(Path(on), resize=origin.resize) if is_file else _content_of(on, "test")
+        )
+    if not contents and other is not None:
+        contents = {"all": other, "validation": other}
+    return read_like(contents, origin, form, other)
+
+
+def read_like(
+    contents: Mapping[str, Content], origin: Origin, form: Form, test: Content | None
+) -> Dataset:
+    """A data set as its origin describes it; with other test data, if such are given.
+
+    Raises
+    ------
+    DataError
+        If the content is not what the schema says.
+    """
+    if origin.columns is None:
+        return _dataset_of_arrays(contents, origin, form, test)
+    schema = Schema.from_config(origin.columns)
+    return _dataset_of_table(contents, schema, origin, form, test)
+
+
+def _stem(path: Path) -> str:
+    name = path.absolute().name
+    return name.split(".")[0] or name
+
+
+def _content_of(given: Any, part: str) -> Content:
+    """What a person holds in Python: a table where its columns have names."""
+    name = "source" if part == "all" else part
+    anndata, xarray = sys.modules.get("anndata"), sys.modules.get("xarray")
+    if anndata is not None and isinstance(given, anndata.AnnData):
+        return content_of_anndata(given)
+    if xarray is not None and isinstance(given, xarray.Dataset):
+        given = given.to_dataframe().reset_index()
+    elif xarray is not None and isinstance(given, xarray.DataArray):
+        named = given.ndim == 2 and given.dims[1] in given.coords
+        given = given.to_pandas() if named else given.values
+    if isinstance(native_frame(given, name), nw.DataFrame):
+        return Content(table=cells_of_frame(given, name))
+    return content_of_array(given)
+
+
+def _dataset_of_table(
+    contents: Mapping[str, Content],
+    schema: Schema,
+    origin: Origin,
+    form: Form,
+    test: Content | None = None,
+) -> Dataset:
+    """A data set of tables with one schema."""
+    if form.binarisation != "none" or form.values is not None or form.total_exposure:
+        raise DataError(
+            f"{origin.name} is a table, and binarisation, values and total_exposure are for "
+            "images and counts: leave them out"
+        )
+    names = {part: _called(part, origin) for part in contents}
+    tables = {
+        part: _filled(schema, _table(content, names[part]), names[part], origin.drop_empty)
+        for part, content in contents.items()
+    }
+    parts = _parts(tables, schema, origin)
+    if test is not None:
+        parts["test"] = _filled(schema, _table(test, "on"), "on", origin.drop_empty)
+    if origin.columns is None:
+        schema = schema.standardised_by(parts["train"], names["all"])
+    encoded = {split: schema.encode(table, origin.name) for split, table in parts.items()}
+    affine = schema.affine()
+    originals = {split: convert(part.x, split).values for split, part in encoded.items()}
+    stored: dict[str, Any] = {s: affine.forward(x) for s, x in originals.items()}
+    kind = _kind_of(schema)
+    labelled = all(part.labels is not None for part in encoded.values())
+    side: dict[str, Any] = {
+        "labels": {s: part.labels for s, part in encoded.items()} if labelled else None,
+        "covariates": {s: part.covariates for s, part in encoded.items()}
+        if schema.of_role("covariate")
+        else None,
+    }
+    label = schema.label
+    return Dataset(
+        origin.name,
+        **stored,
+        kind=kind,
+        maximum=int(originals["train"].max()) if kind == "counts" else None,
+        bounded=False,
+        seed=form.seed,
+        standardise=True,
+        affine=affine,
+        originals=originals,
+        columns=schema.names,
+        levels=tuple(label.levels) if labelled and label is not None else None,
+        schema=schema,
+        origin=origin.model_copy(update={"columns": schema.to_config()}),
+        **side,
+    )
+
+
+def _called(part: str, origin: Origin) -> str:
+    """What a part is called in errors: its file, or its name."""
+    return origin.files.get(part, origin.name if part == "all" else f"{origin.name}: {part}")
+
+
+def _table(content: Content, name: str) -> Mapping[str, Cells]:
+    if content.table is None:
+        raise DataError(f"{name} is an array, and the others are tables: give a table here too")
+    return content.table
+
+
+def _filled(
+    schema: Schema, table: Mapping[str, Cells], name: str, drop_empty: bool
+) -> dict[str, Cells]:
+    """Cells of a schema, without the rows that have empty ones, or refused for them."""
+    cells = schema.cells_of(dict(table), name)
+    if not drop_empty:
+        schema.require_filled(cells, name)
+        return cells
+    keep = ~schema.empty_rows(cells)
+    if not keep.any():
+        raise DataError(
+            f"{name} has no row without an empty cell: leave out the columns that are mostly empty"
+        )
+    return {label: column.rows(keep) for label, column in cells.items()}
+
+
+def _parts(
+    tables: Mapping[str, dict[str, Cells]], schema: Schema, origin: Origin
+) -> dict[str, dict[str, Cells]]:
+    """Rows of each split."""
+    whole = tables["all"]
+    given = [split for split in ("validation", "test") if split in tables]
+    count = len(next(iter(whole.values())).empty)
+    split_by = next(iter(schema.of_role("split")), None)
+    group = next(iter(schema.of_role("group")), None)
+    if split_by is not None:
+        if given:
+            raise DataError(
+                f"split_by got {split_by.name!r}, and {given[0]} was given as well: give one or "
+                "the other"
+            )
+        rows = by_column(level_texts(whole[split_by.name]), split_by.name)
+    else:
+        groups = None if group is None else np.array(level_texts(whole[group.name]))
+        rows = by_share(count, _left(origin.shares, given), origin.seed, groups)
+    found = {
+        split: {label: column.rows(which) for label, column in whole.items()}
+        for split, which in rows.items()
+    }
+    return {**found, **{split: tables[split] for split in given}}
+
+
+def _left(shares: Sequence[float], given: Sequence[str]) -> list[float]:
+    """Shares of the rows that are to be split, where some splits have rows of their own."""
+    left = [0.0 if split in given else share for split, share in zip(SPLITS, shares, strict=True)]
+    return [share / sum(left) for share in left]
+
+
+def _kind_of(schema: Schema) -> Kind:
+    """Kind of a data set with these columns."""
+    kinds = {column.kind for column in schema.data}
+    if kinds == {"yes-no"}:
+        return "binary"
+    if kinds == {"count"}:
+        return "counts"
+    return "real" if kinds <= {"real", "positive", "share", "date"} else "mixed"
+
+
+def _dataset_of_arrays(
+    contents: Mapping[str, Content], origin: Origin, form: Form, test: Content | None = None
+) -> Dataset:
+    """A data set of numbers without names."""
+    check_binarisation(form.binarisation)
+    if form.values is not None:
+        check_values(form.values)
+    for what in ("split_by", "group"):
+        if getattr(origin, what) is not None:
+            raise DataError(
+                f"{what} got {getattr(origin, what)!r}, and {origin.name} is an array without "
+                "named columns: leave it out, or give the splits as files of their own"
+            )
+    splits, labels = _split_arrays(contents, origin)
+    if test is not None:
+        splits["test"] = convert(_array(test, origin, "on"), "on").values
+        labels = None if test.labels is None else {**(labels or {}), "test": test.labels["all"]}
+    grey = contents["all"].grey
+    if grey is None and (form.binarisation != "none" or form.values is not None):
+        raise DataError(
+            f"{origin.name} has no grey levels, which binarisation and values are for: leave them "
+            "out"
+        )
+    if grey is not None:
+        data = _of_grey_levels(splits, labels, grey, origin, form)
+    else:
+        kind = origin.kind or _kind_of_values(splits["train"])
+        given: dict[str, Any] = {"kind": kind, "labels": labels, "name": origin.name}
+        data = Dataset.from_tensors(*(splits.get(split) for split in SPLITS), **given)
+    data = replace(
+        data,
+        origin=origin,
+        binarisation=form.binarisation,
+        values=form.values,
+        seed=form.seed,
+    )
+    if form.total_exposure:
+        data = data.with_total_exposure()
+    if not form.standardise:
+        return data
+    if origin.location is None or origin.scale is None:
+        return data.standardised()
+    pair = (torch.tensor(part, dtype=torch.double) for part in (origin.location, origin.scale))
+    return data.standardised(Affine(*(part.reshape(data.event_shape) for part in pair)))
+
+
+def _split_arrays(
+    contents: Mapping[str, Content], origin: Origin
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Numbers, and classes where there are such, by split."""
+    whole = contents["all"]
+    labels = dict(whole.labels or {})
+    arrays = dict(whole.arrays or {"all": _array(whole, origin, "source")})
+    given = [split for split in ("validation", "test") if split in contents]
+    if "all" in arrays:
+        x = convert(arrays.pop("all"), origin.name).values
+        if x.dim() == 0:
+            raise DataError(f"{origin.name} holds a single number: give one row per datum")
+        rows = by_share(len(x), _left(origin.shares, given), origin.seed)
+        classes = labels.pop("all", None)
+        arrays = {split: x[which] for split, which in rows.items()}
+        if classes is not None:
+            labels = {split: np.asarray(classes)[which] for split, which in rows.items()}
+    for split in given:
+        other = contents[split]
+        arrays[split] = _array(other, origin, split)
+        if other.labels is not None:
+            labels[split] = other.labels["all"]
+    found = {split: convert(x, f"{origin.name}: {split}").values for split, x in arrays.items()}
+    return found, labels if set(labels) >= set(found) else None
+
+
+def _array(content: Content, origin: Origin, name: str) -> Any:
+    """All rows of a file, the test rows of one that has splits; of a table, named columns."""
+    if content.arrays is not None:
+        arrays = content.arrays
+        return arrays["all"] if "all" in arrays else arrays.get("test", arrays["train"])
+    table = _table(content, name)
+    lacking = [label for label in origin.names or [] if label not in table]
+    if origin.names is None or lacking:
+        which = f"the columns {', '.join(map(repr, lacking))}" if lacking else "named columns"
+        raise DataError(
+            f"{name} is a table, and the model was fitted to an array"
+            f"{'' if origin.names is None else ' of columns'} that it does not match: {which} "
+            f"{'are missing' if lacking else 'it had none'}; give an array of the same form"
+        )
+    columns = {label: in_type(table[label], "number", label, name) for label in origin.names}
+    for label, column in columns.items():
+        if column.empty.any():
+            row = int(np.flatnonzero(column.empty)[0])
+            raise DataError(
+                f"{name} has an empty cell in row {row}, column {label!r}: drop or fill such rows"
+            )
+    return np.stack([column.values for column in columns.values()], axis=1)
+
+
+def _kind_of_values(x: Tensor) -> Kind:
+    """Kind of numbers without a schema."""
+    if bool(((x == 0) | (x == 1)).all()):
+        return "binary"
+    whole = not x.is_floating_point() or bool((x == x.round()).all())
+    return "counts" if whole and bool((x >= 0).all()) else "real"
+
+
+def _of_grey_levels(
+    splits: dict[str, Any], labels: dict[str, Any] | None, largest: int, origin: Origin, form: Form
+) -> Dataset:
+    """Pictures in the form that was asked for."""
+    levels = {split: x.float() for split, x in splits.items()}
+    for split in SPLITS:
+        levels.setdefault(split, levels["train"][:0])
+    if form.binarisation != "none" and form.values is not None:
+        raise DataError(
+            f"values got {form.values!r} with binarisation {form.binarisation!r}: binary data "
+            "have no grey levels left; leave one of the two out"
+        )
+    named: dict[str, Any] = {}
+    if labels is not None:
+        numbers, words = convert_labels(labels, f"{origin.name}: labels")
+        named = {"labels": numbers, "levels": words}
+    if form.binarisation != "none":
+        drawn: dict[str, Any] = {
+            split: binarise(x / largest, form.binarisation, form.seed, split)
+            for split, x in levels.items()
+        }
+        # Said here, as training data that are drawn every epoch are grey.
+        how: dict[str, Any] = {"kind": "binary", "binarisation": form.binarisation}
+        return Dataset(origin.name, **drawn, **how, **named)
+    made = preprocess(levels, largest, form.values or "unit-interval", form.seed)
+    stored: dict[str, Any] = dict(made.splits)
+    return Dataset(
+        origin.name,
+        **stored,
+        kind=made.kind,
+        maximum=made.maximum,
+        base_measure=made.base_measure,
+        affine=made.affine,
+        **named,
+    )

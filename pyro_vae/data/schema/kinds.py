@@ -1,0 +1,169 @@
+"""The kind and the likelihood of a column, from its type and its values."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from pyro_vae.data.schema.column import level_texts
+from pyro_vae.data.schema.recognise import looks_like_another_date
+
+if TYPE_CHECKING:
+    from pyro_vae.data.schema.cells import Cells
+
+__all__ = ["MOST_LEVELS", "Guess", "guess_kind", "likelihood_of"]
+
+#: More levels than these are an identifier or free text, unless somebody says otherwise.
+_MANY_LEVELS = 50
+
+#: More levels than these are refused whatever anybody says: each needs rows of its own.
+MOST_LEVELS = 1000
+
+#: Whole numbers from 1 to at most this are ratings.
+_LARGEST_RATING = 10
+
+#: Fewer rows than these tell nothing by being all different.
+_FEW_ROWS = 20
+
+#: Excess kurtosis above which tails are heavier than a mixture of normals ought to explain, and
+#: ratio of variance to mean above which counts are overdispersed.
+_HEAVY, _OVERDISPERSED = 6.0, 1.5
+
+
+class Guess(NamedTuple):
+    """A kind, and what told it."""
+
+    kind: str
+    why: str
+
+
+def guess_kind(cells: Cells) -> Guess:
+    """The kind that values tell of; ``"id"`` and ``"text"`` are no data.
+
+    Parameters
+    ----------
+    cells
+        Cells of a column, not all of them empty.
+    """
+    if cells.type == "truth":
+        return Guess("yes-no", "truth values")
+    if cells.type == "time":
+        return Guess("date", "dates")
+    if cells.type == "word":
+        return _of_words(cells)
+    return _of_numbers(cells)
+
+
+def _of_words(cells: Cells) -> Guess:
+    levels = len(set(cells.filled)) if cells.order is None else len(cells.order)
+    if cells.ordered and levels > 2:
+        return Guess("ordinal", "ordered categories")
+    if cells.order is None:
+        if looks_like_another_date(cells):
+            return Guess("text", "dates, which are read as YYYY-MM-DD")
+        rows = len(cells.filled)
+        if rows >= _FEW_ROWS and levels == rows:
+            return Guess("id", "a word of its own in every row")
+        if levels > max(_MANY_LEVELS, 2) or (rows >= _FEW_ROWS and levels > rows / 2):
+            return Guess("text", f"{levels} different words in {rows} rows")
+    if levels == 2:
+        return Guess("yes-no", "two words")
+    return Guess("category", f"{levels} words")
+
+
+def _of_numbers(cells: Cells) -> Guess:
+    x = cells.filled
+    least, largest = float(x.min()), float(x.max())
+    if bool((x == np.rint(x)).all()) and (cells.whole or largest < 2**53):
+        return _of_whole_numbers(x, least, largest)
+    if least > 0 and largest < 1:
+        return Guess("share", "numbers between 0 and 1")
+    if least > 0 and _skewness(x) > 1 and abs(_skewness(np.log(x))) < _skewness(x):
+        return Guess("positive", "positive and skewed to the right")
+    return Guess("real", "numbers")
+
+
+def _of_whole_numbers(x: np.ndarray, least: float, largest: float) -> Guess:
+    different = np.unique(x)
+    if set(different) <= {0.0, 1.0}:
+        return Guess("yes-no", "0 and 1")
+    consecutive = len(different) == largest - least + 1
+    if consecutive and len(different) == len(x) >= _FEW_ROWS:
+        return Guess("id", "every row has a whole number of its own, without a gap")
+    if least == 1 and consecutive and largest <= _LARGEST_RATING:
+        return Guess("ordinal", f"whole numbers from 1 to {largest:.0f}")
+    if least < 0:
+        return Guess("real", "whole numbers, some negative")
+    # No Poisson, and no mixture of such, has a variance below its mean.
+    if float(x.var()) < 0.5 * float(x.mean()):
+        return Guess("real", "whole numbers, less dispersed than counts")
+    return Guess("count", "whole numbers from 0")
+
+
+def likelihood_of(kind: str, numbers: np.ndarray, num_levels: int) -> str:
+    """The likelihood for a kind, as it is typed.
+
+    Parameters
+    ----------
+    kind
+        Kind of a column that is data.
+    numbers
+        Its numbers, none missing.
+    num_levels
+        Number of its levels, where it has levels.
+    """
+    if kind == "real":
+        return "student-t" if _excess_kurtosis(numbers) > _HEAVY else "normal"
+    if kind == "positive":
+        # The family with the larger maximised likelihood: both have two parameters.
+        return "gamma" if _gamma_is_likelier(numbers) else "log-normal"
+    if kind == "count":
+        mean = float(numbers.mean())
+        over = mean > 0 and float(numbers.var()) > _OVERDISPERSED * mean
+        return "negative-binomial" if over else "poisson"
+    return {
+        "date": "normal",
+        "share": "beta",
+        "yes-no": "bernoulli",
+        "category": f"categorical(num_classes={num_levels})",
+        "ordinal": f"ordinal(num_classes={num_levels})",
+    }[kind]
+
+
+def levels_of(cells: Cells) -> list[str]:
+    """Levels in the declared order, else numbers by size and words by the alphabet."""
+    if cells.order is not None:
+        return list(cells.order)
+    if cells.type == "truth":
+        return ["False", "True"]
+    filled = cells._replace(values=cells.filled, empty=np.zeros(len(cells.filled), dtype=bool))
+    written = set(level_texts(filled))
+    return sorted(written, key=float) if cells.type == "number" else sorted(written)
+
+
+def _skewness(x: np.ndarray) -> float:
+    return _standard_moment(x, 3)
+
+
+def _excess_kurtosis(x: np.ndarray) -> float:
+    return _standard_moment(x, 4) - 3
+
+
+def _standard_moment(x: np.ndarray, power: int) -> float:
+    spread = float(x.std())
+    return float((((x - x.mean()) / spread) ** power).mean()) if spread > 0 else 0.0
+
+
+def _gamma_is_likelier(x: np.ndarray) -> bool:
+    """Whether a gamma distribution, fitted by maximum likelihood, beats a log-normal one."""
+    mean, log = float(x.mean()), np.log(x)
+    # Minka (2002), "Estimating a Gamma distribution": shape k with log k - digamma(k) = s.
+    s = math.log(mean) - float(log.mean())
+    if s <= 0:
+        return False
+    k = (3 - s + math.sqrt((s - 3) ** 2 + 24 * s)) / (12 * s)
+    gamma = k * math.log(k / mean) - math.lgamma(k) + (k - 1) * float(log.mean()) - k
+    normal = -0.5 * math.log(2 * math.pi * float(log.var())) - 0.5 - float(log.mean())
+    return gamma > normal

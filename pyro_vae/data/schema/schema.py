@@ -1,0 +1,486 @@
+"""The schema of a table: what each column is, printed before anything is fitted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pyro_vae.data.affine import Affine
+from pyro_vae.data.schema.cells import cells_of_frame
+from pyro_vae.data.schema.choices import Choice
+from pyro_vae.data.schema.column import LEVELLED, Column
+from pyro_vae.data.schema.kinds import (
+    MOST_LEVELS,
+    Guess,
+    guess_kind,
+    levels_of,
+    likelihood_of,
+)
+from pyro_vae.data.schema.recognise import in_type, with_times
+from pyro_vae.disk.schema import checked
+from pyro_vae.errors import DataError, SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyro_vae.data.schema.cells import Cells
+
+__all__ = ["Encoded", "Schema"]
+
+
+class Encoded(NamedTuple):
+    """A table as numbers.
+
+    Attributes
+    ----------
+    x
+        Columns that are data, in their own units, float64 ``(n, D)``.
+    covariates
+        What a conditional model is given, float64 ``(n, C)``; None without covariates.
+    labels
+        Class of each row, int64 ``(n,)``; None without.
+    """
+
+    x: np.ndarray
+    covariates: np.ndarray | None
+    labels: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the columns of a table are.
+
+    Attributes
+    ----------
+    columns
+        All of them, those that are dropped too, in the order of the table.
+    """
+
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def read(
+        cls,
+        cells: Mapping[str, Cells],
+        choices: Mapping[str, Choice] | None = None,
+        *,
+        name: str = "table",
+    ) -> Schema:
+        """The schema of a table, told by its types and values.
+
+        Parameters
+        ----------
+        cells
+            Columns by name.
+        choices
+            What a person says of some columns, by name.
+        name
+            What the table is called.
+
+        Raises
+        ------
+        DataError
+            If a column cannot be data as it is: an identifier, free text, or one value only.
+        SettingError
+            If a choice names no column, or cannot be made of the column.
+        """
+        choices = choices or {}
+        for said in choices:
+            if said not in cells:
+                raise SettingError(
+                    f"columns names {said!r}, and {name} has {', '.join(map(repr, cells))}: "
+                    "correct the name"
+                )
+        found, refused = [], {}
+        for label, column in cells.items():
+            made = _column(label, column, choices.get(label), name)
+            if isinstance(made, str):
+                refused[label] = made
+            else:
+                found.append(made)
+        if refused:
+            drop = ", ".join(f"{label}=drop" for label in refused)
+            parts = "; ".join(f"{label!r} ({why})" for label, why in refused.items())
+            raise DataError(
+                f"{name} has columns that are no data as they are: {parts}. Leave them out with "
+                f'columns="{drop}" (--columns), or say what they are, as in '
+                f"'{next(iter(refused))}=category'"
+            )
+        schema = cls(tuple(found))
+        if not schema.data:
+            raise DataError(
+                f"{name} has no column that is data: leave at least one that is no covariate, "
+                "label, split or group, and is not dropped"
+            )
+        return schema
+
+    @classmethod
+    def from_config(cls, config: Sequence[Mapping[str, Any]]) -> Schema:
+        """The schema that ``to_config`` described."""
+        return cls(tuple(checked(Column, column) for column in config))
+
+    def to_config(self) -> list[dict[str, Any]]:
+        """Every column's attributes, ready for JSON."""
+        return [column.model_dump() for column in self.columns]
+
+    def of_role(self, role: str) -> list[Column]:
+        """Columns that are for one thing."""
+        return [column for column in self.columns if column.role == role]
+
+    @property
+    def data(self) -> list[Column]:
+        """Columns that are modelled."""
+        return self.of_role("data")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns that are modelled."""
+        return tuple(column.name for column in self.data)
+
+    @property
+    def likelihoods(self) -> list[str]:
+        """The likelihood of each column that is modelled, as it is typed."""
+        return [column.likelihood for column in self.data]
+
+    @property
+    def label(self) -> Column | None:
+        """The column with the class of each row."""
+        return next(iter(self.of_role("label")), None)
+
+    @property
+    def covariate_names(self) -> tuple[str, ...]:
+        """What stands in each covariate, one for a number, one for each level of a category."""
+        names = []
+        for column in self.of_role("covariate"):
+            wide = column.width > 1 or column.kind in ("category", "ordinal")
+            names += [f"{column.name}={v}" for v in column.levels] if wide else [column.name]
+        return tuple(names)
+
+    def with_covariates(self, names: Sequence[str]) -> Schema:
+        """The same with some columns as covariates, which are then no data.
+
+        Raises
+        ------
+        SettingError
+            If a name is none of a column.
+        """
+        known = {column.name for column in self.columns}
+        for name in names:
+            if name not in known:
+                raise SettingError(
+                    f"condition names the column {name!r}, and there are "
+                    f"{', '.join(map(repr, sorted(known)))}: correct the name"
+                )
+        return replace(
+            self,
+            columns=tuple(
+                c.model_copy(update={"role": "covariate", "likelihood": ""})
+                if c.name in names
+                else c
+                for c in self.columns
+            ),
+        )
+
+    def standardised_by(self, table: Mapping[str, Cells], name: str) -> Schema:
+        """The same with location and scale of every continuous column from these rows.
+
+        Parameters
+        ----------
+        table
+            Training rows.
+        name
+            What they are called.
+        """
+        return replace(
+            self,
+            columns=tuple(
+                _scaled(c, table[c.name], name) if c.name in table else c for c in self.columns
+            ),
+        )
+
+    def affine(self) -> Affine:
+        """Map from the units of the columns that are data to the scale they are modelled on."""
+        pair = ([getattr(c, what) for c in self.data] for what in ("location", "scale"))
+        return Affine(*(torch.tensor(part, dtype=torch.double) for part in pair))
+
+    def cells_of(self, given: Any, name: str) -> dict[str, Cells]:
+        """Cells of another table of this schema, in the types that it has.
+
+        Columns are found by name; those that are not needed may be missing, and others are left
+        out.
+
+        Raises
+        ------
+        DataError
+            If a column is missing, or cannot be read in its type.
+        """
+        table = given if isinstance(given, dict) else cells_of_frame(given, name)
+        needed = [c for c in self.columns if c.role in ("data", "covariate")]
+        missing = [c.name for c in needed if c.name not in table]
+        if missing:
+            raise DataError(
+                f"{name} has no column {', '.join(map(repr, missing))}, and has "
+                f"{', '.join(map(repr, table))}: give a table of the same schema"
+            )
+        return {
+            c.name: in_type(table[c.name], c.type, c.name, name)
+            for c in self.columns
+            if c.name in table and c.role != "drop"
+        }
+
+    def encode(self, table: Mapping[str, Cells], name: str) -> Encoded:
+        """Rows as numbers, in the units of the columns.
+
+        Raises
+        ------
+        DataError
+            If a cell that is needed is empty, or holds what its column cannot.
+        """
+        self.require_filled(table, name)
+        data = [c.numbers(table[c.name], name) for c in self.data]
+        beside = [c.covariates(c.numbers(table[c.name], name)) for c in self.of_role("covariate")]
+        label = self.label
+        labels = None
+        if label is not None and label.name in table:
+            labels = label.numbers(table[label.name], name).astype(np.int64)
+        return Encoded(
+            np.stack(data, axis=1), np.concatenate(beside, axis=1) if beside else None, labels
+        )
+
+    def empty_rows(self, table: Mapping[str, Cells]) -> np.ndarray:
+        """Which rows have an empty cell that is needed, ``(n,)``."""
+        columns = [table[c.name].empty for c in self.columns if c.name in table]
+        return np.logical_or.reduce(columns)
+
+    def require_filled(self, table: Mapping[str, Cells], name: str) -> None:
+        """Refuse empty cells, by row and column.
+
+        Raises
+        ------
+        DataError
+            With the first of them, and how many there are.
+        """
+        counts = {c.name: int(table[c.name].empty.sum()) for c in self.columns if c.name in table}
+        counts = {label: count for label, count in counts.items() if count}
+        if not counts:
+            return
+        rows = np.flatnonzero(self.empty_rows(table))
+        row = int(rows[0])
+        first = next(label for label in counts if table[label].empty[row])
+        parts = ", ".join(f"{label!r} {count}" for label, count in counts.items())
+        raise DataError(
+            f"{name} has empty cells in {len(rows)} of its {len(table[first].empty)} rows, the "
+            f"first in row {row}, column {first!r} (empty cells by column: {parts}): drop such "
+            f"rows with drop_empty=True (--drop-empty), leave a column out, as in "
+            f"'{first}=drop', or fill them in"
+        )
+
+    def decode(self, numbers: Any, *, only: Sequence[str] | None = None) -> pd.DataFrame:
+        """Rows of a frame from numbers in the units of the columns, ``(n, D)``.
+
+        Parameters
+        ----------
+        numbers
+            Draws, means or data: levels by their position, times in their unit.
+        only
+            Names of the columns that there are numbers of; all that are data unless given.
+        """
+        x = np.asarray(numbers, dtype=np.float64)
+        columns = self.data if only is None else [c for c in self.data if c.name in only]
+        return pd.DataFrame({c.name: c.cells(x[:, d]) for d, c in enumerate(columns)})
+
+    def table(self) -> pd.DataFrame:
+        """One row a column: kind, role, likelihood, levels or range, empty cells, scale, why."""
+        rows = [
+            {
+                "column": c.name,
+                "kind": "" if c.role in ("drop", "split", "group") else c.kind,
+                "use": c.role,
+                "likelihood": c.likelihood,
+                "levels or range": c.contents,
+                "empty": c.empty,
+                "scale": _scale_text(c),
+                "told by": c.why,
+            }
+            for c in self.columns
+        ]
+        return pd.DataFrame(rows).set_index("column")
+
+    def choices_text(self) -> str:
+        """A file of choices that says of every column what this schema has."""
+        width = max(len(c.name) for c in self.columns)
+        lines = ["# kind or likelihood of each column; or covariate, label, split, group, drop"]
+        for c in self.columns:
+            word = c.likelihood.partition("(num_classes")[0] if c.role == "data" else c.role
+            if c.role == "data" and c.kind == "ordinal":
+                word = f"ordinal(levels=[{', '.join(c.levels)}])"
+            elif c.role in ("covariate", "label"):
+                word = f"{c.kind}+{c.role}"
+            lines.append(f"{c.name:<{width}} = {word}  # {c.contents}".rstrip(" #"))
+        return "\n".join(lines) + "\n"
+
+    def __str__(self) -> str:
+        return self.table().to_string()
+
+    def _repr_html_(self) -> str:
+        return self.table().to_html()
+
+
+def _column(label: str, cells: Cells, choice: Choice | None, name: str) -> Column | str:
+    """A column of the schema; or why it is no data, in words."""
+    choice = Choice() if choice is None else choice
+    role, empty = choice.role or "data", int(cells.empty.sum())
+    about: dict[str, Any] = {"name": label, "role": role, "empty": empty}
+    if role in ("drop", "split", "group"):
+        return Column(kind="text", type=cells.type, why="as was said", **about)
+    if cells.empty.all():
+        return "every cell is empty"
+    told, cells = _told(cells, choice)
+    if told.kind in ("id", "text"):
+        return told.why
+    cells = _in_type_of_kind(cells, told.kind, label, name)
+    levels = _levels(cells, told.kind, choice, label, name)
+    if len(set(cells.filled)) == 1 and role != "label":
+        return f"one value in all rows, {cells.filled[0]!r}"
+    about |= {"kind": told.kind, "type": cells.type, "why": told.why}
+    column = Column(levels=levels, unit=_unit(cells) if told.kind == "date" else "", **about)
+    numbers = column.numbers(cells, name)[~cells.empty]
+    if not levels:
+        ends = {"least": float(numbers.min()), "largest": float(numbers.max())}
+        column = column.model_copy(update=ends)
+    if role != "data":
+        return column
+    _check_support(told.kind, numbers, label, name)
+    said = choice.likelihood
+    text = _with_settings(said, numbers, levels) if said else ""
+    return column.model_copy(
+        update={"likelihood": text or likelihood_of(told.kind, numbers, len(levels))}
+    )
+
+
+def _told(cells: Cells, choice: Choice) -> tuple[Guess, Cells]:
+    """The kind that was said, or else the one that the values tell; times as times."""
+    times = with_times(cells)
+    if choice.kind is None:
+        told = guess_kind(times)
+        if choice.role == "label" and told.kind not in LEVELLED:
+            return Guess("category", "as was said"), cells
+        return told, times
+    if choice.kind == "real" and times.type == "time":
+        return Guess("date", "as was said"), times
+    return Guess(choice.kind, "as was said"), cells
+
+
+def _unit(times: Cells) -> str:
+    """Days, where no time of day is given; else seconds."""
+    days = times.filled.astype("datetime64[D]")
+    return "days" if bool((times.filled == days).all()) else "seconds"
+
+
+def _in_type_of_kind(cells: Cells, kind: str, label: str, name: str) -> Cells:
+    """Cells of a type that the kind can have."""
+    if kind in LEVELLED:
+        return cells if cells.type != "time" else in_type(cells, "word", label, name)
+    if kind == "date":
+        times = with_times(cells)
+        if times.type != "time":
+            raise DataError(
+                f"{name}: column {label!r} has {cells.filled[0]!r}, which is no date as "
+                "YYYY-MM-DD or YYYY-MM-DD HH:MM:SS: write dates so, or say another kind"
+            )
+        return times
+    if cells.type == "time":
+        raise DataError(
+            f"{name}: column {label!r} holds dates, and {kind} is a kind of numbers: say "
+            f"{label}=date"
+        )
+    return in_type(cells, "number", label, name)
+
+
+def _levels(cells: Cells, kind: str, choice: Choice | None, label: str, name: str) -> list[str]:
+    """Levels in order, those that were said where some were."""
+    if kind not in LEVELLED:
+        return []
+    levels = levels_of(cells)
+    said = None if choice is None else choice.levels
+    if said is not None:
+        lacking = [level for level in levels if level not in said]
+        if lacking:
+            raise SettingError(
+                f"columns: levels of {label!r} lack {lacking[0]!r}, which is in {name}: name "
+                "every level, in order"
+            )
+        levels = said
+    if len(levels) > MOST_LEVELS:
+        raise DataError(
+            f"{name}: column {label!r} has {len(levels):,} levels, and {MOST_LEVELS:,} is the "
+            f"most that a category may have: group them, or say {label}=drop"
+        )
+    if kind == "yes-no" and len(levels) > 2:
+        raise DataError(
+            f"{name}: column {label!r} has {len(levels)} levels ({', '.join(levels[:4])}, ...), "
+            f"and yes-no is for two: say {label}=category"
+        )
+    if kind == "yes-no" and cells.type == "number" and len(levels) == 1:
+        levels = ["0", "1"]
+    return levels
+
+
+def _check_support(kind: str, numbers: np.ndarray, label: str, name: str) -> None:
+    """Refuse a kind whose support the numbers leave."""
+    inside = {
+        "positive": (numbers > 0, "positive numbers"),
+        "share": ((numbers > 0) & (numbers < 1), "numbers strictly between 0 and 1"),
+    }
+    if kind in inside and not inside[kind][0].all():
+        worst = numbers[~inside[kind][0]][0]
+        raise DataError(
+            f"{name}: column {label!r} has {worst:g}, and {kind} is for {inside[kind][1]}: say "
+            f"{label}=real"
+        )
+
+
+def _with_settings(likelihood: str, numbers: np.ndarray, levels: list[str]) -> str:
+    """A likelihood with the settings that the data decide, where none were said."""
+    if "(" in likelihood:
+        return likelihood
+    if likelihood == "categorical":
+        return f"categorical(num_classes={len(levels)})"
+    if likelihood == "ordinal":
+        return f"ordinal(num_classes={len(levels)})"
+    top = int(numbers.max()) if len(numbers) else 1
+    if likelihood == "binomial":
+        return f"binomial(total_count={max(top, 1)})"
+    if likelihood == "discretised-logistic":
+        return f"discretised-logistic(num_levels={max(top, 1) + 1})"
+    return likelihood
+
+
+def _scaled(column: Column, cells: Cells, name: str) -> Column:
+    """The column with its location and scale over training rows."""
+    counted = column.kind == "count" and column.role == "covariate"
+    if not (counted or column.kind in ("real", "positive", "date")):
+        return column
+    numbers = column.numbers(cells, name)
+    numbers = numbers[~np.isnan(numbers)]
+    if column.kind == "positive" and column.role == "data":
+        # Without a shift, so that it stays positive: about the geometric mean.
+        location, scale = 0.0, math.exp(float(np.log(numbers).mean()))
+    else:
+        location, scale = float(numbers.mean()), float(numbers.std())
+    if not scale > 0:
+        scale = 1.0
+    return column.model_copy(update={"location": location, "scale": scale})
+
+
+def _scale_text(column: Column) -> str:
+    if column.location == 0 and column.scale == 1:
+        return ""
+    if column.kind == "date":
+        return f"{column.scale:.3g} {column.unit}"
+    return f"{column.scale:.4g}"
