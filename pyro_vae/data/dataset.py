@@ -243,17 +243,25 @@ class Dataset:
         )
 
     @classmethod
-    def from_frame(cls, frame: Any, **settings: Any) -> Dataset:
-        """Make a data set of a frame with columns of any kind; its arguments are ``data.read``'s.
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        columns: Any = None,
+        validation: Any = None,
+        test: Any = None,
+        name: str = "table",
+        seed: int = 0,
+    ) -> Dataset:
+        """Make a data set of a frame with columns of any kind.
 
         Parameters
         ----------
-        frame
-            A pandas or polars frame.
-        **settings
-            Other arguments of ``data.read``.
+        frame, columns, validation, test, name, seed
+            As for ``data.read``, which takes files too, and has further arguments.
         """
-        return library("pyro_vae.data").read(frame, **settings)
+        read = library("pyro_vae.data").read
+        return read(frame, columns=columns, validation=validation, test=test, name=name, seed=seed)
 
     def to_frame(self, values: str | Tensor = "train") -> pd.DataFrame:
         """Data as a frame in the user's own units, levels and columns.

@@ -48,6 +48,7 @@ __all__ = [
     "PATHWISE",
     "PLANE",
     "PRIOR",
+    "TABLE",
     "Fitted",
     "Need",
 ]
@@ -247,6 +248,14 @@ IMAGES = _need(
         None
         if len(f.data.event_shape) == 2
         else f"a datum of {f.data.name} has shape {f.data.event_shape}"
+    ),
+)
+TABLE = _need(
+    "a table",
+    lambda f: (
+        None
+        if f.data.schema is not None
+        else f"{f.data.name} has no columns of kinds of their own"
     ),
 )
 CODES = _need("codes of test data", _no_codes)

@@ -33,6 +33,7 @@ from pyro_vae.protocols import Facts
 from pyro_vae.stored.measured import hole_reference, measure_holes
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from pyro_vae.explaining.em_view import GuideView
@@ -48,6 +49,9 @@ _SNR_DATA, _SNR_PARTICLES, _SNR_REPEATS = 16, (1, 4, 16, 64), 100
 
 #: Pairs of z and x that the guide is judged by.
 _SIMULATIONS = 1000
+
+#: Draws beside the rows of a table, and columns whose pairs are shown, at most.
+_TABLE_DRAWS, _MOST_COLUMNS = 2000, 5
 
 #: Codes in the plane at most: more hide each other.
 _LATENT_DATA = 2000
@@ -168,6 +172,48 @@ def _samples(fitted: Fitted) -> Figure:
     given = fitted.given(slice(count))
     draws = draw_samples(fitted.model, count, given=given, seed=fitted.seed)
     return plots.prior_samples(fitted.shown(draws))
+
+
+@figure(
+    "marginals",
+    "Every column of the test data, and of draws from the fitted story. In the units and levels "
+    "of the table.",
+    needs.PRIOR,
+    needs.ENCODER,
+    needs.TABLE,
+    in_report=True,
+)
+def _marginals(fitted: Fitted) -> Figure:
+    data, model = _rows_and_draws(fitted)
+    return plots.column_marginals(data, model, _levels(fitted))
+
+
+@figure(
+    "pairs",
+    "Pairs of columns: the test data, and draws from the fitted story. Of more than five columns, "
+    "those of the table that come first.",
+    needs.PRIOR,
+    needs.ENCODER,
+    needs.TABLE,
+    in_report=True,
+)
+def _pairs(fitted: Fitted) -> Figure:
+    data, model = _rows_and_draws(fitted)
+    shown = list(data.columns)[:_MOST_COLUMNS]
+    return plots.column_pairs(data[shown], model[shown], _levels(fitted))
+
+
+def _rows_and_draws(fitted: Fitted) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of the test data, and draws given what those rows are given, as frames."""
+    rows = torch.arange(max(len(fitted.x), _TABLE_DRAWS)) % len(fitted.x)
+    draws = draw_samples(fitted.model, len(rows), given=fitted.given(rows), seed=fitted.seed)
+    return fitted.data.to_frame("test"), fitted.data.to_frame(draws)
+
+
+def _levels(fitted: Fitted) -> dict[str, list[str]]:
+    """Levels of the columns that have such."""
+    assert fitted.data.schema is not None, "a figure of a table needs TABLE"
+    return {column.name: column.levels for column in fitted.data.schema.data if column.levels}
 
 
 @figure(

@@ -31,12 +31,15 @@ with without_trace():
     from pyro_vae.plots.ladder import bound_ladder
     from pyro_vae.plots.latent import latent_scatter
     from pyro_vae.plots.objectives import snr_against_k
+    from pyro_vae.plots.tables import column_marginals, column_pairs
     from pyro_vae.plots.training import training_curves
 
 __all__ = [
     "bound_ladder",
     "bound_over_means",
     "code_usage",
+    "column_marginals",
+    "column_pairs",
     "densities_over_z",
     "em_phases",
     "evidence_bars",

@@ -100,7 +100,7 @@ def measure_run(
     """
     with run.locked():
         model, data = load_model(run), load_data(run, data_root=data_root, on=on)
-        asked, weights = _asked(on, split=split, limit=limit, **settings), run.weights_seal()
+        asked, weights = _asked(on=on, split=split, limit=limit, **settings), run.weights_seal()
         trained = float(run.metrics()["seconds"].iloc[-1])
         checkpoint = Checkpoint(run.path / "evidence.partial.nc", f"{asked} {weights}")
         if model.has_evidence:
@@ -267,7 +267,7 @@ def results_of_run(
     """Results of ``measure_run`` with these settings: those that the run has, or else new ones."""
     try:
         results = run.results()
-        if results.attrs.get("asked") == _asked(on, split=split, limit=limit, **settings):
+        if results.attrs.get("asked") == _asked(on=on, split=split, limit=limit, **settings):
             return results
     except RunError:
         pass
@@ -297,7 +297,7 @@ def measured_data(
     return load_data(run, data_root=data_root, on=path)
 
 
-def _asked(on: Path | None, **settings: object) -> str:
+def _asked(*, on: Path | None = None, **settings: object) -> str:
     """What decides the numbers of ``measure_run`` on one run, as text."""
     if on is not None:
         settings["on"] = checksum_of_file(on)

@@ -57,7 +57,7 @@ KINDS = {
     "pandas frame with columns by number": lambda rows: pd.DataFrame(rows),
     "pandas frame of sparse columns": lambda rows: pd.DataFrame(rows, dtype=pd.SparseDtype(float)),
     "pandas frame with an index": lambda rows: pd.DataFrame(
-        rows, columns=NAMES, index=list("uvwxyz"[: len(rows)])
+        rows, columns=NAMES, index=[f"row {i}" for i in range(len(rows))]
     ),
     "polars frame": lambda rows: pl.DataFrame(rows, schema=NAMES, orient="row"),
     "lazy polars frame": lambda rows: pl.LazyFrame(rows, schema=NAMES, orient="row"),

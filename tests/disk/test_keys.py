@@ -41,9 +41,15 @@ def settings_of(*functions):
     return {n for f in functions for n in inspect.signature(f).parameters} - MADE_OF
 
 
-def test_every_setting_of_a_measurement_is_in_its_key_or_only_costs():
-    assert settings_of(*MEASURING) == OTHER.keys() | ONLY_COST
+def test_every_setting_of_a_measurement_is_in_its_key_or_only_costs(tmp_path):
+    assert settings_of(*MEASURING) == OTHER.keys() | ONLY_COST | {"on"}
     default = measured._asked()
+    # Of other rows it is their content that counts.
+    rows = tmp_path / "rows.csv"
+    rows.write_text("a\n1\n")
+    on = measured._asked(on=rows)
+    rows.rename(tmp_path / "moved.csv")
+    assert measured._asked(on=tmp_path / "moved.csv") == on != default
     keys = {default}
     for name, value in OTHER.items():
         keys.add(measured._asked(**{name: value}))

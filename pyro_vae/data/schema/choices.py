@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,9 @@ KIND_OF_LIKELIHOOD = {
     "binomial": "count",
     "discretised-logistic": "count",
 }
+
+
+_LEVELS = re.compile(r"\(\s*levels\s*=\s*\[([^\]]*)\]\s*\)")
 
 
 class Choice(NamedTuple):
@@ -100,12 +104,18 @@ def _text(given: str | Path) -> str:
 
 def _choice(name: str, words: str) -> Choice:
     choice = Choice()
-    for word in words.split("+"):
+    for given in words.split("+"):
+        # Levels are words as they stand, "none" and "1" among them.
+        listed = _LEVELS.search(given)
+        word = given if listed is None else given.replace(listed[0], "()")
         try:
             called, settings = parse_call(word)
         except SettingError as error:
             raise SettingError(f"columns: of {name!r}, {error}") from error
-        levels = settings.pop("levels", None) if called in ("category", "ordinal") else None
+        if listed is not None and called not in ("category", "ordinal"):
+            raise SettingError(
+                f"columns: of {name!r}, {called} got levels, which are for category and ordinal"
+            )
         if called in ROLES:
             choice = choice._replace(role=called)
         elif called in KINDS and not settings:
@@ -113,8 +123,7 @@ def _choice(name: str, words: str) -> Choice:
         else:
             kind = "ordinal" if called == "ordinal" else KIND_OF_LIKELIHOOD.get(called)
             choice = choice._replace(kind=kind or choice.kind, likelihood=word.strip())
-        if levels is not None:
-            if not isinstance(levels, list):
-                raise SettingError(f"columns: of {name!r}, levels got {levels!r}: write a list")
-            choice = choice._replace(levels=[str(level) for level in levels])
+        if listed is not None:
+            levels = [level.strip() for level in listed[1].split(",")]
+            choice = choice._replace(levels=[level for level in levels if level])
     return choice

@@ -137,7 +137,7 @@ class Column(Settings):
         if self.kind == "date":
             times = np.rint(flat * _MICROSECONDS[self.unit]).astype(np.int64)
             found = pd.Series(times.astype("datetime64[us]"), name=self.name)
-            return found.dt.floor("D") if self.unit == "days" else found
+            return found.dt.round("D") if self.unit == "days" else found
         if self.kind == "count" and bool((flat == np.rint(flat)).all()):
             return pd.Series(flat.astype(np.int64), name=self.name)
         return pd.Series(flat, name=self.name)

@@ -346,7 +346,7 @@ def _column(label: str, cells: Cells, choice: Choice | None, name: str) -> Colum
     cells = _in_type_of_kind(cells, told.kind, label, name)
     levels = _levels(cells, told.kind, choice, label, name)
     if len(set(cells.filled)) == 1 and role != "label":
-        return f"one value in all rows, {cells.filled[0]!r}"
+        return f"one value in all rows, {str(cells.filled[0])!r}"
     about |= {"kind": told.kind, "type": cells.type, "why": told.why}
     column = Column(levels=levels, unit=_unit(cells) if told.kind == "date" else "", **about)
     numbers = column.numbers(cells, name)[~cells.empty]

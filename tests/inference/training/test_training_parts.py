@@ -262,7 +262,7 @@ def test_a_run_of_other_settings_or_another_model_is_refused(tmp_path):
         for config, part in (
             (config_of(model, data, CONFIG | {"seed": 1}), r"fit \(seed\)"),
             (config_of(small_vae(1), data, CONFIG), r"model \(seed\)"),
-            (config_of(model, load("digits"), CONFIG), r"data \(name, values\)"),
+            (config_of(model, load("digits"), CONFIG), r"data \(name, origin, values\)"),
         ):
             with pytest.raises(RunError, match=f"other settings of {part}"):
                 folder.begin(model, optimiser, config, resume=True)
