@@ -27,10 +27,11 @@ MAY_IMPORT = {
     "recording": {"isolation"},
     "settings": {"errors"},
     "plots": {"on_demand"},
+    "progress": {"on_demand"},
     # What may be offered is said on the ground, where whoever asks can see it.
     "protocols": set(),
     "spelling": {"errors"},
-    "verbs": {"isolation", "settings"},
+    "verbs": {"isolation", "progress", "settings"},
     # What a person holds is made into tensors at one door, by whatever is given it.
     "conversion": {"errors", "protocols"},
     "disk": {"errors", "spelling"},
@@ -58,6 +59,7 @@ MAY_IMPORT = {
         "formulas",
         "isolation",
         "on_demand",
+        "progress",
         "protocols",
         "recording",
         "settings",
@@ -143,6 +145,7 @@ MAY_IMPORT = {
         "pages",
         "pictures",
         "plots",
+        "progress",
         "protocols",
         "settings",
         "spelling",

@@ -14,10 +14,11 @@ from rich.text import Text
 
 from pyro_vae import plots
 from pyro_vae.cli.options import DataRoot, Json, Limit, On, Particles, Seed
-from pyro_vae.cli.output import measuring, print_json, with_error
+from pyro_vae.cli.output import print_json, with_error
 from pyro_vae.disk.runs import Run
 from pyro_vae.inference.evidence import compare_results
 from pyro_vae.pages.report import save_figure
+from pyro_vae.progress import measuring
 from pyro_vae.stored.measured import results_of_run
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def compare(
     }
     results = {}
     for name, run in zip(names, opened, strict=True):
-        with measuring(f"measuring {name}", show=not as_json) as progress:
+        with measuring(f"measuring {name}", show=False if as_json else None) as progress:
             results[name] = results_of_run(run, progress=progress, **settings)
     comparison = compare_results(results)
     if out is not None:

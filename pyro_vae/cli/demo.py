@@ -14,12 +14,13 @@ from rich.table import Table
 from pyro_vae import data as datasets
 from pyro_vae import inference
 from pyro_vae.cli.options import Json, Particles, Seed, overwrite_of
-from pyro_vae.cli.output import measuring, print_json
+from pyro_vae.cli.output import print_json
 from pyro_vae.cli.report import SE_NOTE, provenance, report_section, table_row
 from pyro_vae.disk.runs import Run
 from pyro_vae.models import VAE, MixtureModel
 from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.pages.report import write_report
+from pyro_vae.progress import measuring
 from pyro_vae.stored.measured import measure_run, measure_summary
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ import typer
 from rich.console import Console
 
 from pyro_vae.cli.options import DataRoot, Json, Limit, MemoryMB, On, Particles, RunFolder, Seed
-from pyro_vae.cli.output import measuring, print_json, print_summary
+from pyro_vae.cli.output import print_json, print_summary
 from pyro_vae.disk.runs import Run
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.inference.evidence.certify import ESTIMATORS
 from pyro_vae.inference.evidence.trust import withheld_note
+from pyro_vae.progress import measuring
 from pyro_vae.spelling import split_list
 from pyro_vae.stored.measured import (
     certify_run,
@@ -90,11 +91,11 @@ def evaluate(
     }
     certificate = parts = None
     with opened.locked():  # for all of it, so that none of it is of other weights
-        with measuring(f"measuring {run.name}", show=not as_json) as progress:
+        with measuring(f"measuring {run.name}", show=False if as_json else None) as progress:
             memory_limit = memory_mb * 2**20
             results = measure_run(opened, memory_limit=memory_limit, progress=progress, **shared)
         if names:
-            with measuring("other estimators", show=not as_json) as progress:
+            with measuring("other estimators", show=False if as_json else None) as progress:
                 certificate = certify_run(
                     opened,
                     names,
@@ -104,7 +105,9 @@ def evaluate(
                     **shared,
                 )
         if gap:
-            with measuring("best guide of each datum", show=not as_json) as progress:
+            with measuring(
+                "best guide of each datum", show=False if as_json else None
+            ) as progress:
                 parts = gap_of_run(opened, progress=progress, **shared)
     found = _Found(results, certificate, parts)
     if as_json:

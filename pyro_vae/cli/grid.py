@@ -29,12 +29,13 @@ from pyro_vae.cli.options import (
     overwrite_of,
     widths,
 )
-from pyro_vae.cli.output import measuring, print_json
+from pyro_vae.cli.output import print_json
 from pyro_vae.cli.recipe import Recipe
 from pyro_vae.disk.files import write_whole
 from pyro_vae.errors import PyroVAEError, RunError, WriteError
 from pyro_vae.inference.training.sweep import claimed_folder, fit_in
 from pyro_vae.pages.report import save_figure
+from pyro_vae.progress import measuring
 from pyro_vae.spelling import split_list
 from pyro_vae.stored.measured import results_of_run
 
@@ -133,7 +134,7 @@ def grid(
                 refused[cell.name] = f"{error}"
                 console.print(f"failed {cell.name}: {error}", markup=False)
                 continue
-            with measuring(f"measuring {cell.name}", show=not as_json) as progress:
+            with measuring(f"measuring {cell.name}", show=False if as_json else None) as progress:
                 results[cell.name] = results_of_run(run, progress=progress, **measurement)
         _conclude(out, _by_measure(results), refused, as_json)
 

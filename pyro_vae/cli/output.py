@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +16,6 @@ from pyro_vae.inference.training.by_graph import TOO_FEW
 from pyro_vae.inference.training.objectives import objective_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import pandas as pd
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
     from pyro_vae.models import LatentVariableModel
 
 __all__ = [
-    "measuring",
     "print_json",
     "print_schema",
     "print_summary",
@@ -169,22 +165,6 @@ def _steps_text(compiled: str) -> str:
 def with_error(mean: float, error: float) -> str:
     """Mean with its standard error behind it, as in ``-20.31 (0.081)``."""
     return f"{mean:.2f}" if math.isnan(error) else f"{mean:.2f} ({error:.3f})"
-
-
-@contextmanager
-def measuring(description: str, *, show: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """Bar with the data done and the time left; gives the callback for ``evaluate``."""
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not (show and console.is_terminal),
-    ) as bar:
-        task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _finite(value: Any) -> Any:

@@ -25,12 +25,13 @@ from pyro_vae.cli.options import (
     overwrite_of,
     widths,
 )
-from pyro_vae.cli.output import measuring, print_json
+from pyro_vae.cli.output import print_json
 from pyro_vae.cli.report import provenance
 from pyro_vae.disk.files import write_whole
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.inference.training.sweep import claimed_folder
 from pyro_vae.pages.report import Section, save_figure, write_report
+from pyro_vae.progress import measuring
 from pyro_vae.spelling import split_list
 from pyro_vae.stored.measured import hole_reference
 from pyro_vae.tour import (
@@ -132,7 +133,7 @@ def tour(
         for number, stop in enumerate(chosen, start=1):
             console.print(f"{number} of {len(chosen)}: {stop.title}", markup=False)
             run = fit_stop(stop, dataset, plan, out, overwrite=overwrite)
-            with measuring(f"measuring {stop.name}", show=not as_json) as progress:
+            with measuring(f"measuring {stop.name}", show=False if as_json else None) as progress:
                 visits.append(
                     visit(
                         stop,

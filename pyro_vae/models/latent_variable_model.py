@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
 
@@ -152,6 +153,10 @@ class LatentVariableModel(nn.Module):
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""
         raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        """The story as formulas, for notebooks."""
+        return f"<pre>{html.escape(self.description())}</pre>"
 
     def describe(self, objective: ELBO | None = None) -> None:
         """Print the generative story, the guide and the objective as formulas, with units.

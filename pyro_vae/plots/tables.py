@@ -113,10 +113,10 @@ def _scale(data: pd.Series, model: pd.Series, levels: Sequence[str] | None) -> _
     if levels is not None:
         place = {level: i for i, level in enumerate(levels)}
         found = [np.array([place[str(v)] for v in cells]) for cells in (data, model)]
-        return _Scale(*found, list(levels), False)
+        return _Scale(found[0], found[1], list(levels), False)
     dates = data.dtype.kind == "M"
-    pair = (mdates.date2num(c) if dates else c.to_numpy(float) for c in (data, model))
-    return _Scale(*pair, None, dates)
+    pair = [mdates.date2num(c) if dates else c.to_numpy(float) for c in (data, model)]
+    return _Scale(pair[0], pair[1], None, dates)
 
 
 def _few_whole(scale: _Scale) -> bool:
@@ -142,7 +142,7 @@ def _bars(ax: Axes, scale: _Scale) -> None:
 
 def _histogram(ax: Axes, scale: _Scale) -> None:
     """Shares of rows in bins of one width; what lies far out counts as at the end."""
-    edges = np.linspace(*_limits(scale), _BINS + 1)
+    edges: list[float] = np.linspace(*_limits(scale), _BINS + 1).tolist()
     for values, how in (
         (scale.data, {"color": BLUE, "alpha": 0.45, "histtype": "stepfilled", "label": "data"}),
         (scale.model, {"color": VERMILION, "histtype": "step", "label": "draws of the model"}),

@@ -6,6 +6,7 @@ ArviZ's ``compare`` does for cross-validation (Vehtari, Gelman & Gabry, 2017, ar
 
 from __future__ import annotations
 
+import html
 import itertools
 import math
 from collections.abc import Mapping
@@ -93,6 +94,10 @@ class Comparison:
     """
 
     results: dict[str, xr.Dataset]
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"{self.table.to_html(float_format='{:.3f}'.format)}{notes}"
 
     @property
     def table(self) -> pd.DataFrame:

@@ -34,11 +34,12 @@ from pyro_vae.inference.training.program import (
     require_gradients,
     require_trainable,
 )
-from pyro_vae.inference.training.progress import progress_bar, wants_bar
+from pyro_vae.inference.training.progress import progress_bar
 from pyro_vae.inference.training.settings import Schedule, TrainingSettings, multiplier_of
 from pyro_vae.inference.training.splits import Splits, dataset_of
 from pyro_vae.inference.training.steps import Steps
 from pyro_vae.inference.training.validation import Validation
+from pyro_vae.progress import wants_bar
 from pyro_vae.protocols import Facts
 from pyro_vae.verbs import verb
 
@@ -78,6 +79,12 @@ class FitResult:
     best_epoch: int
     stopped: Stopped
     compiled: str = "off"
+
+    def _repr_html_(self) -> str:
+        best = self.metrics[self.metrics["epoch"] == self.best_epoch]
+        why = {"epochs": "all epochs are done", "patience": "the bound rose no more"}
+        text = f"The best of {len(self.metrics)} epochs; {why.get(self.stopped, self.stopped)}"
+        return f"<p>{text}. Bounds in nats per datum.</p>{best.to_html(index=False)}"
 
 
 @verb
@@ -148,7 +155,7 @@ def fit(
         C++ compiler, and its numbers differ by rounding. ``"off"``: neither. A program that
         cannot be recorded runs through the handlers, and ``compiled`` of the result says why.
     progress
-        Show a bar; by default where standard error is a terminal.
+        Show a bar; by default in a terminal, and in a notebook that has ipywidgets.
 
     Returns
     -------

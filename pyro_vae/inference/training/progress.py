@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pyro_vae.progress import bar_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["bound_text", "progress_bar", "wants_bar"]
-
-
-def wants_bar(progress: bool | None) -> bool:
-    """Whether to show it: as asked, else where standard error is a terminal."""
-    return sys.stderr.isatty() if progress is None else progress
+__all__ = ["bound_text", "progress_bar"]
 
 
 @contextmanager
@@ -38,7 +33,7 @@ def progress_bar(show: bool, epochs: int, done: int) -> Iterator[Callable[[float
         TextColumn("epoch {task.completed}/{task.total}"),
         TextColumn("{task.fields[bound]}"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=bar_console(),
         disable=not show,
     )
     with bar:

@@ -27,7 +27,7 @@ from pyro_vae.inference.training.folder import TrainingFolder, config_of, held_r
 from pyro_vae.inference.training.loss import Loss, LossAndGradients, ThroughHandlers
 from pyro_vae.inference.training.non_finite import first_bad_site
 from pyro_vae.inference.training.program import make_ready, require_gradients, require_trainable
-from pyro_vae.inference.training.progress import bound_text, progress_bar, wants_bar
+from pyro_vae.inference.training.progress import bound_text, progress_bar
 from pyro_vae.inference.training.settings import (
     TrainingSettings,
     multiplier_of,
@@ -40,6 +40,7 @@ from pyro_vae.inference.training.validation import Validation
 from pyro_vae.models import VAE, MixtureModel
 from pyro_vae.models.condition import Labels
 from pyro_vae.models.likelihoods import Bernoulli
+from pyro_vae.progress import wants_bar
 
 X = (torch.arange(160) % 3 == 0).float().reshape(40, 4)
 
