@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pyro_vae.data.kind import Kind
     from pyro_vae.data.schema.cells import Cells
 
-__all__ = ["Form", "read", "read_again", "read_like"]
+__all__ = ["Form", "kept_rows", "read", "read_again"]
 
 _DEFAULT_SHARES = (0.7, 0.1, 0.2)
 
@@ -230,10 +230,10 @@ def read_again(
         )
     if not contents and other is not None:
         contents = {"all": other, "validation": other}
-    return read_like(contents, origin, form, other)
+    return _read_like(contents, origin, form, other)
 
 
-def read_like(
+def _read_like(
     contents: Mapping[str, Content], origin: Origin, form: Form, test: Content | None
 ) -> Dataset:
     """A data set as its origin describes it; with other test data, if such are given.
@@ -247,6 +247,15 @@ def read_like(
         return _dataset_of_arrays(contents, origin, form, test)
     schema = Schema.from_config(origin.columns)
     return _dataset_of_table(contents, schema, origin, form, test)
+
+
+def kept_rows(origin: Origin, on: Path) -> np.ndarray:
+    """Numbers of the rows of a file that have no empty cell which the schema needs."""
+    schema = Schema.from_config(origin.columns or [])
+    content = read_content(on)
+    if content.table is None:
+        return np.arange(len(convert(_array(content, origin, "on"), "on").values))
+    return np.flatnonzero(~schema.empty_rows(schema.cells_of(dict(content.table), str(on))))
 
 
 def _stem(path: Path) -> str:

@@ -1,0 +1,156 @@
+"""Rows of a table scored by a run: how likely each is, and which columns make it unlikely."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from pyro_vae import inference
+from pyro_vae.data.reading.reader import kept_rows
+from pyro_vae.errors import ProgramError, SettingError
+from pyro_vae.inference.engine.inputs import take
+from pyro_vae.stored.loading import load_data, load_model, origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    import xarray as xr
+
+    from pyro_vae.data import Dataset
+    from pyro_vae.disk.runs import Run
+
+__all__ = ["score_run", "scores_frame"]
+
+
+def score_run(
+    run: Run,
+    on: Path | None = None,
+    *,
+    data_root: Path | None = None,
+    given: Sequence[str] = (),
+    num_particles: int = 1000,
+    reference: int = 1000,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """Score rows by a run's model, in the units of the table.
+
+    Parameters
+    ----------
+    run
+        A run that was trained.
+    on
+        File with rows of the run's schema; its own test data unless given.
+    data_root
+        Folder with the data sets; see ``data.load``.
+    given
+        Columns that are known: the score is then log p(other columns | these).
+    num_particles
+        Draws from the guide per row.
+    reference
+        Training rows that the percentile is among, at most, taken at random.
+    seed
+        Seed of the draws.
+    progress
+        Called with the number of rows done and their total.
+
+    Returns
+    -------
+    Dataset
+        What ``inference.score``, or with ``given`` ``inference.conditional``, returns, in nats
+        of the data's own units; coordinate ``row`` is the number of the row in the file.
+
+    Raises
+    ------
+    ProgramError
+        If the model has no prior, and so no log p(x).
+    """
+    model = load_model(run)
+    if not model.has_evidence:
+        raise ProgramError(
+            f"{run.path.name} is a {type(model).__name__}, which has no prior and so no log p(x): "
+            "score with a model that has one, such as a VAE"
+        )
+    model, data = model.evidence_model, load_data(run, data_root=data_root, on=on)
+    how: dict[str, Any] = {"num_particles": num_particles, "seed": seed}
+    x: Any = data.inputs("test", model.inputs) if model.inputs else data.test
+    if given:
+        results = inference.conditional(
+            model, x, of=_others(data, given), fill=_fill(data), progress=progress, **how
+        )
+        results["log_conditional"] += _shift(data)[_others(data, given)].sum()
+    else:
+        known = _reference(model, data, reference, **how)
+        results = inference.score(
+            model, x, reference=known, columns=_names(data), progress=progress, **how
+        )
+        results["log_evidence"] += data.log_jacobian
+        if "contribution" in results:
+            results["contribution"] += _shift(data)
+    origin = origin_of(run)
+    if on is not None and origin is not None and origin.drop_empty:
+        results = results.assign_coords(row=("datum", kept_rows(origin, on)))
+    else:
+        results = results.assign_coords(row=("datum", np.arange(results.sizes["datum"])))
+    return results
+
+
+def scores_frame(results: xr.Dataset) -> pd.DataFrame:
+    """Scores as a frame, a row each: what a person would keep as CSV.
+
+    Columns ``log_evidence`` (nats, in the units of the table), ``log_evidence_se``, ``khat``,
+    ``percentile`` among training rows, and the contribution of every column; of a conditional
+    score, ``log_conditional`` with its error in the place of the first two.
+    """
+    names = ("log_evidence", "log_conditional", "log_evidence_se", "log_conditional_se")
+    frame = results[
+        [n for n in (*names, "khat", "percentile") if n in results]
+    ].to_dataframe()
+    frame = frame.set_index("row")
+    if "contribution" in results:
+        for name in results["feature"].values:
+            frame[f"log p({name} | z)"] = results["contribution"].sel(feature=name).values
+    return frame
+
+
+def _reference(model: Any, data: Dataset, count: int, **how: Any) -> np.ndarray:
+    """log p(x) of training rows, some of many."""
+    rows = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[:count]
+    x: Any = data.inputs("train", model.inputs) if model.inputs else data.train
+    found = inference.evaluate(model, take(x, rows), **how, iwae=(1,))
+    return found["log_evidence"].values
+
+
+def _names(data: Dataset) -> list[str]:
+    if data.columns is not None:
+        return list(data.columns)
+    return [str(d) for d in range(data.num_features)]
+
+
+def _others(data: Dataset, given: Sequence[str]) -> list[int]:
+    """Places of the columns that are not given."""
+    names = _names(data)
+    unknown = [name for name in given if name not in names]
+    if unknown or set(given) == set(names):
+        what = f"{unknown[0]!r}" if unknown else "every column"
+        raise SettingError(
+            f"given names {what}, and the model is of {', '.join(map(repr, names))}: name some of "
+            "these"
+        )
+    return [d for d, name in enumerate(names) if name not in given]
+
+
+def _fill(data: Dataset) -> torch.Tensor:
+    """A legal value for every column: the training rows' lower median."""
+    return data.train.flatten(1).median(0).values
+
+
+def _shift(data: Dataset) -> np.ndarray:
+    """log dy_d/dx_d of every column, in nats."""
+    if data.affine is None:
+        return np.zeros(data.num_features)
+    return -data.affine.scale.flatten().log().numpy()
