@@ -103,6 +103,7 @@ class EncoderDecoder(LatentVariableModel):
         """
         self.likelihood.check(x)
         self.initialised = True
+        self.likelihood.initialise(x)
         if offers(self.decoder, SettableOutput):
             self.decoder.set_output(self.likelihood.moment_eta(x))
 

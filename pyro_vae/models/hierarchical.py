@@ -209,6 +209,7 @@ class HierarchicalVAE(LatentVariableModel):
         """Start the lowest decoder's output bias at the moments of the data."""
         self.likelihood.check(x)
         self.initialised = True
+        self.likelihood.initialise(x)
         with torch.no_grad():
             self.decoders[0].set_output(self.likelihood.moment_eta(x))
 

@@ -143,6 +143,7 @@ class MixtureModel(LatentVariableModel):
             self.num_components, init="k-means++", n_init=1, random_state=seed
         )
         cluster = torch.as_tensor(kmeans.fit_predict(flat).astype(np.int64), device=x.device)
+        self.likelihood.initialise(x)
         everywhere = self.likelihood.moment_eta(x)
         with torch.no_grad():
             sizes = torch.bincount(cluster, minlength=self.num_components)

@@ -17,6 +17,7 @@ SETTINGS = {
     "binomial": {"total_count": 4},
     "categorical": {"num_classes": 5},
     "discretised-logistic": {"num_levels": 5},
+    "ordinal": {"num_classes": 5},
     "per-column": {"columns": [Normal(), Poisson(), Normal("latent")]},
     "mixture-of-normals": {"num_components": 3},
     "categorical-normal": {"num_components": 3},

@@ -80,6 +80,12 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
         It starts a mixture's components, and the output bias of a decoder.
         """
 
+    def initialise(self, x: Tensor) -> None:
+        """Start learned parameters from data ``(n, *event_shape)``; most start where they are.
+
+        Called before ``moment_eta``.
+        """
+
     def support_text(self) -> str:
         """The support in words, with the numbers that the settings give."""
         return self.support

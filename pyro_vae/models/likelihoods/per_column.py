@@ -197,6 +197,11 @@ class PerColumn(Likelihood):
             except DataError as error:
                 raise type(error)(f"column {d} ({column.name}): {error}") from None
 
+    def initialise(self, x: Tensor) -> None:
+        """Start every column's learned parameters from its cells."""
+        for column, cells in zip(self._parts(), x.split(1, dim=-1), strict=True):
+            column.initialise(cells)
+
     def moment_eta(self, x: Tensor) -> Tensor:
         """Moment estimates of the columns, one after another."""
         return self._each("moment_eta", x)

@@ -18,6 +18,7 @@ from pyro_vae.models.likelihoods import (
     MultivariateNormal,
     NegativeBinomial,
     Normal,
+    Ordinal,
     PerColumn,
     Poisson,
     StudentT,
@@ -59,6 +60,11 @@ class Table:
 def discretised_logistic(levels, loc, scale):
     edges = (np.arange(1, levels) - 0.5) / (levels - 1)
     cdf = stats.logistic(loc, scale).cdf(edges)
+    return Table(np.diff(np.concatenate([[0], cdf, [1]])))
+
+
+def ordinal(cuts, eta):
+    cdf = stats.logistic(eta).cdf(cuts)
     return Table(np.diff(np.concatenate([[0], cdf, [1]])))
 
 
@@ -113,6 +119,11 @@ CASES = {
         lambda mu, s: discretised_logistic(16, mu, positive(s, 1e-4)),
         LEVELS,
         (0.5, -3.0),
+    ),
+    "ordinal": Case(
+        lambda: Ordinal(5),
+        lambda u: ordinal(special.logit(np.arange(1, 5) / 5), u),
+        (0.0, 2.0, 4.0),
     ),
     "poisson": Case(Poisson, lambda u: stats.poisson(positive(u, 1e-6)), COUNTS),
     "negative-binomial-shared": Case(

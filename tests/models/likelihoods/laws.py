@@ -28,6 +28,28 @@ def categorical(x, *logits):
     return logits[int(x)] - top - log(sum(mp_exp(u - top) for u in logits))
 
 
+def ordinal(classes):
+    """Cut-points where they start: of equal shares at eta = 0."""
+
+    def cut(c):
+        return log(mpf(c) / (classes - c))
+
+    def law(x, eta):
+        if x == 0:
+            return -softplus(eta - cut(1))
+        if x == classes - 1:
+            return -softplus(cut(classes - 1) - eta)
+        low, high = cut(x) - eta, cut(x + 1) - eta
+        # On the side where the tail is small, so that no digit cancels.
+        if low > 0:
+            low, high = -high, -low
+        if high < -(mpf(10) ** 6):
+            return high + log1p(-mp_exp(low - high))
+        return log(mp_exp(-softplus(-high)) - mp_exp(-softplus(-low)))
+
+    return law
+
+
 def poisson(min_mean=1e-6):
     def law(x, raw):
         mu = mpf(min_mean) + softplus(raw)

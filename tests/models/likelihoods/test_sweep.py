@@ -31,6 +31,7 @@ from pyro_vae.models.likelihoods import (
     MultivariateNormal,
     NegativeBinomial,
     Normal,
+    Ordinal,
     PerColumn,
     Poisson,
     StudentT,
@@ -78,6 +79,15 @@ SWEEPS = {
             ((-1e4, 0.0, 20.0), (-3.0, 1e4), (-1e30, 0.7)),
             (0.0, 1.0, 2.0),
         )
+    ],
+    "ordinal": [
+        Sweep(
+            lambda n=n: Ordinal(n),
+            laws.ordinal(n),
+            (LOGITS,),
+            tuple(float(level) for level in sorted({0, 1, n // 2, n - 1})),
+        )
+        for n in (2, 3, 5, 256)
     ],
     "poisson": [
         Sweep(lambda m=m: Poisson(min_mean=m), laws.poisson(m), (MEANS,), COUNTS)
