@@ -48,4 +48,6 @@ def patients(count: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
 
 if __name__ == "__main__":
     where = sys.argv[1] if len(sys.argv) > 1 else "examples/patients.csv"
-    patients(400, seed=0)[0].to_csv(where, index=False)
+    table, _ = patients(400, seed=0)
+    table.to_csv(where, index=False)
+    print(f"wrote {len(table)} rows to {where}")

@@ -21,10 +21,11 @@ ARGUMENTS = {
         *("--data", "digits", "--out", "{tmp}", "--epochs", "1", "--num-particles", "30"),
         *("--limit", "8", "--steps", "30"),
     ],
+    "make_patients": ["{tmp}/patients.csv"],
     "moon_phases": ["--epochs", "1", "--seeds", "1", "--figure", "{tmp}/walks.png"],
 }
 #: What an example is about, and prints.
-SUBJECTS = {"moon_phases": "VAE: mid-points"}
+SUBJECTS = {"make_patients": "wrote 400 rows", "moon_phases": "VAE: mid-points"}
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 

@@ -58,6 +58,10 @@ COMMANDS = {
         "pyro_vae.cli.evaluate",
         "Measure a run: ELBO, IWAE bounds, log p(x) with errors, and the gap, per datum.",
     ),
+    "score": _Listed(
+        "pyro_vae.cli.score",
+        "Score rows: log p(x) with its error, percentile among training rows, and every column.",
+    ),
     "compare": _Listed(
         "pyro_vae.cli.compare",
         "Rank runs by log p(x) of their test data, with standard errors of the paired "
@@ -85,7 +89,7 @@ COMMANDS = {
     ),
     "data": _Listed(
         "pyro_vae.cli.data",
-        "List the data sets, where each is, and how to have it; or download one.",
+        "List the data sets; download one; or show what the columns of a file of yours are.",
     ),
 }
 

@@ -248,7 +248,7 @@ class Recipe:
         if not isinstance(likelihood, Normal):
             raise SettingError(
                 f"--model linear-vae has a normal likelihood, not {likelihood.name}: its log p(x) "
-                "is exact for no other"
+                "is exact for no other; of a table, give the columns of numbers alone"
             )
         return LinearVAE(
             data.event_shape,
@@ -269,7 +269,8 @@ class Recipe:
         if not isinstance(likelihood, Normal):
             raise SettingError(
                 f"--model pca has a normal likelihood, not {likelihood.name}: give grey levels as "
-                "--values unit-interval or dequantised"
+                "--values unit-interval or dequantised, and of a table the columns of numbers "
+                "alone, as in --columns 'site=drop'"
             )
         return PCA(data.event_shape, self.latent_dim, seed=seed, **settings)
 

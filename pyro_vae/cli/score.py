@@ -11,7 +11,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pyro_vae import plots
 from pyro_vae.cli.options import DataRoot, Json, RunFolder, Seed
 from pyro_vae.cli.output import print_json
 from pyro_vae.disk.files import write_whole
@@ -54,7 +53,7 @@ def score(
     data_root: DataRoot = None,
     as_json: Json = False,
 ) -> None:
-    """Score rows: log p(x) with its error, the percentile among training rows, and each column.
+    """Score rows: log p(x) with its error, percentile among training rows, and every column.
 
     The scores are written as CSV, in nats and the units of the table; the least likely rows are
     printed, with the columns that are least likely given z.
@@ -118,7 +117,10 @@ def _print_lowest(results: xr.Dataset, rows: np.ndarray, given: str) -> None:
             least = spread.isel(datum=at[int(row)]).sortby(spread.isel(datum=at[int(row)]))
             named = least[:_NAMED]
             cells.append(
-                ", ".join(f"{k} {float(v):+.1f}" for k, v in zip(named["feature"].values, named, strict=True))
+                ", ".join(
+                    f"{k} {float(v):+.1f}"
+                    for k, v in zip(named["feature"].values, named, strict=True)
+                )
             )
         table.add_row(*cells)
     console = Console(highlight=False)

@@ -51,10 +51,7 @@ def column_marginals(
     panels = figure.subplots(high, wide, squeeze=False).flatten()
     for ax, column in zip(panels, columns, strict=False):
         scale = _scale(data[column], model[column], levels.get(column))
-        if scale.levels is None and not _few_whole(scale):
-            _histogram(ax, scale)
-        else:
-            _bars(ax, scale)
+        _distribution(ax, scale)
         ax.set_xlabel(column, fontsize=9)
         ax.tick_params(labelsize=8)
         _ticks(ax.xaxis, scale)
@@ -87,7 +84,7 @@ def column_pairs(
         for j in range(count):
             ax: Axes = panels[i, j]
             if i == j:
-                _histogram(ax, scales[i]) if scales[i].levels is None else _bars(ax, scales[i])
+                _distribution(ax, scales[i])
                 ax.set_yticks([])
             else:
                 of = "data" if i > j else "model"
@@ -123,6 +120,13 @@ def _few_whole(scale: _Scale) -> bool:
     """Whether these are counts that have a bar each."""
     x = np.concatenate([scale.data, scale.model])
     return bool((x == np.rint(x)).all()) and np.ptp(x) <= _BINS and not scale.dates
+
+
+def _distribution(ax: Axes, scale: _Scale) -> None:
+    if scale.levels is None and not _few_whole(scale):
+        _histogram(ax, scale)
+    else:
+        _bars(ax, scale)
 
 
 def _bars(ax: Axes, scale: _Scale) -> None:
@@ -164,8 +168,10 @@ def _limits(scale: _Scale) -> tuple[float, float]:
     ends = np.quantile(scale.model, [0.005, 0.995])
     low = min(float(scale.data.min()), float(ends[0]))
     high = max(float(scale.data.max()), float(ends[1]))
-    margin = 0.03 * (high - low) or 0.5
-    return low - margin, high + margin
+    if _few_whole(scale):
+        low, high = _ends(scale)
+        return low - 0.5, high + 0.5
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 def _jittered(values: np.ndarray, scale: _Scale, rng: np.random.Generator) -> np.ndarray:
@@ -186,4 +192,4 @@ def _ticks(axis: Any, scale: _Scale) -> None:
         axis.set_major_locator(locator)
         axis.set_major_formatter(mdates.ConciseDateFormatter(locator))
     elif scale.levels is None:
-        axis.get_major_locator().set_params(nbins=4)
+        axis.get_major_locator().set_params(nbins=4, integer=_few_whole(scale))

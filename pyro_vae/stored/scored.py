@@ -107,9 +107,7 @@ def scores_frame(results: xr.Dataset) -> pd.DataFrame:
     score, ``log_conditional`` with its error in the place of the first two.
     """
     names = ("log_evidence", "log_conditional", "log_evidence_se", "log_conditional_se")
-    frame = results[
-        [n for n in (*names, "khat", "percentile") if n in results]
-    ].to_dataframe()
+    frame = results[[n for n in (*names, "khat", "percentile") if n in results]].to_dataframe()
     frame = frame.set_index("row")
     if "contribution" in results:
         for name in results["feature"].values:
@@ -118,7 +116,7 @@ def scores_frame(results: xr.Dataset) -> pd.DataFrame:
 
 
 def _reference(model: Any, data: Dataset, count: int, **how: Any) -> np.ndarray:
-    """log p(x) of training rows, some of many."""
+    """Log p(x) of training rows, some of many."""
     rows = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[:count]
     x: Any = data.inputs("train", model.inputs) if model.inputs else data.train
     found = inference.evaluate(model, take(x, rows), **how, iwae=(1,))
@@ -150,7 +148,7 @@ def _fill(data: Dataset) -> torch.Tensor:
 
 
 def _shift(data: Dataset) -> np.ndarray:
-    """log dy_d/dx_d of every column, in nats."""
+    """Log dy_d/dx_d of every column, in nats."""
     if data.affine is None:
         return np.zeros(data.num_features)
     return -data.affine.scale.flatten().log().numpy()

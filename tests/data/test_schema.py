@@ -238,3 +238,19 @@ def test_the_schema_is_shown_and_goes_through_json():
     assert "2020-01-0" in text
     assert "<table" in schema._repr_html_()
     assert "<table" in data.read(mixed(), columns=COLUMNS)._repr_html_()
+
+
+def test_rows_are_known_whatever_columns_are_said_to_be():
+    frame = mixed()
+    one = data.read(frame, columns=COLUMNS)
+    said = f"{COLUMNS}, stage=normal, crp=normal".replace(
+        "ordinal(levels=[low, mid, high])", "category"
+    )
+    two = data.read(frame[list(frame.columns)[::-1]], columns=said)
+    prints = [d.schema.fingerprint(d.original("test").numpy()) for d in (one, two)]
+    np.testing.assert_allclose(*prints, rtol=1e-9)
+    assert len(set(prints[0])) == len(one.test)
+    other = data.read(frame.assign(colour=frame["colour"].replace("red", "rot")), columns=COLUMNS)
+    changed = other.schema.fingerprint(other.original("test").numpy()) != prints[0]
+    red = one.to_frame("test")["colour"] == "red"
+    assert changed.tolist() == red.tolist()

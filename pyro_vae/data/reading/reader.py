@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,12 +210,18 @@ def read_again(
     DataError
         If a file has changed, or the rows are of another schema.
     """
-    found = find_again(origin, folders) if origin.files or on is None else {}
-    if not found and on is None:
+    if not origin.files and on is None:
         raise MissingDataError(
             f"{origin.name} was given in Python: load it there, or give a file with on=... "
             "(--on FILE)"
         )
+    found: Mapping[str, Path] = {}
+    try:
+        found = find_again(origin, folders)
+    except (MissingDataError, DataError) as error:
+        if on is None:
+            raise
+        warnings.warn(f"{error}. Without them the rows of {on} stand for all", stacklevel=2)
     how: dict[str, Any] = {
         "num_rows": origin.num_rows,
         "resize": origin.resize,

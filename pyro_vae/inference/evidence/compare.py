@@ -366,6 +366,8 @@ def describe_data(data: Dataset | Inputs, x: Inputs) -> dict[str, Any]:
         about = {"preprocessing": data.base_measure, "log_jacobian": data.log_jacobian}
         if data.affine is not None:
             values = data.affine.inverse(values)
+        if data.schema is not None:
+            return {**about, "fingerprint": data.schema.fingerprint(values.cpu().numpy())}
     flat = values.flatten(1).double().cpu()
     direction = torch.randn(
         flat.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.double

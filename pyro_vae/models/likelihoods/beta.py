@@ -73,7 +73,7 @@ class Beta(Likelihood):
     ----------
     concentration
         phi: a positive number, fixed; ``"shared"``: one, learned; ``"per-feature"``: phi_d,
-        learned; ``"latent"``: phi_d(z), given by the decoder. Learned, it starts at 2.
+        learned; ``"latent"``: phi_d(z), given by the decoder. It starts at that of the data.
     min_concentration
         Lower bound of a learned phi: phi = min_concentration + softplus(.).
 
@@ -113,12 +113,20 @@ class Beta(Likelihood):
         """True where x is strictly between 0 and 1."""
         return (x > 0) & (x < 1)
 
+    def initialise(self, x: Tensor) -> None:
+        """Start a learned concentration at that of the features without z."""
+        self.phi.start_at(self._moments(x)[1])
+
     def moment_eta(self, x: Tensor) -> Tensor:
         """Logit of the mean and, where it depends on z, the concentration, at most 10^6."""
+        mean, phi = self._moments(x)
+        return torch.cat((torch.logit(mean), self.phi.invert(phi))[: 1 + self.phi.blocks])
+
+    def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and concentration by the first two moments, flat."""
         mean, variance = x.flatten(1).mean(0), x.flatten(1).var(0, correction=0)
         bernoulli = mean * (1 - mean)
-        phi = bernoulli / variance.clamp_min(1e-6 * bernoulli) - 1
-        return torch.cat((torch.logit(mean), self.phi.invert(phi))[: 1 + self.phi.blocks])
+        return mean, bernoulli / variance.clamp_min(1e-6 * bernoulli) - 1
 
     def formula(self) -> str:
         """Formula of p(x | z)."""

@@ -45,7 +45,8 @@ class Gamma(PositiveReals):
     ----------
     shape
         alpha: a positive number, fixed; ``"shared"``: one, learned; ``"per-feature"``:
-        alpha_d, learned; ``"latent"``: alpha_d(z), given by the decoder. Learned, it starts at 1.
+        alpha_d, learned; ``"latent"``: alpha_d(z), given by the decoder. It starts at that of the
+        data.
     min_mean
         Lower bound of the mean, in units of x: mu = min_mean + softplus(.).
     min_shape
@@ -80,12 +81,20 @@ class Gamma(PositiveReals):
         gamma = _Gamma(shape, shape / mean, validate_args=False)
         return gamma.to_event(len(self.event_shape))
 
+    def initialise(self, x: Tensor) -> None:
+        """Start a learned shape at that of the features without z."""
+        self.alpha.start_at(self._moments(x)[1])
+
     def moment_eta(self, x: Tensor) -> Tensor:
         """Mean and, where it depends on z, shape mean^2 / variance, at most 10^6."""
-        mean, variance = x.flatten(1).mean(0), x.flatten(1).var(0, correction=0)
-        shape = mean.square() / variance.clamp_min(1e-6 * mean.square())
+        mean, shape = self._moments(x)
         parts = (self.mu.invert(mean), self.alpha.invert(shape))
         return torch.cat(parts[: 1 + self.alpha.blocks])
+
+    def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and shape by the first two moments, flat."""
+        mean, variance = x.flatten(1).mean(0), x.flatten(1).var(0, correction=0)
+        return mean, mean.square() / variance.clamp_min(1e-6 * mean.square())
 
     def formula(self) -> str:
         """Formula of p(x | z)."""

@@ -83,6 +83,17 @@ class PositiveParameter(nn.Module):
         """The raw parameter of a value; values at or below the bound are moved just above it."""
         return inverse_softplus((value - self.minimum).clamp_min(1e-3 * self.minimum))
 
+    def start_at(self, values: Tensor) -> None:
+        """Start a learned parameter at values ``event_shape``: each, or their median if shared.
+
+        One that is fixed, or depends on z, stays as it is.
+        """
+        if self.form not in ("shared", "per-feature"):
+            return
+        value = values.median() if self.form == "shared" else values
+        with torch.no_grad():
+            self.raw.copy_(self.invert(value.to(self.raw)).reshape(self.raw.shape))
+
     def bound_reached(self, value: Tensor) -> str | None:
         """A sentence, if values are within a hundredth of the lower bound that is a setting.
 
