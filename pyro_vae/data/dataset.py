@@ -461,6 +461,31 @@ class Dataset:
             inputs["exposure"] = found["exposure"][split]
         return inputs
 
+    def rows(self, table: Any) -> Tensor:
+        """Rows of another table of the same schema, on the scale of the splits.
+
+        Parameters
+        ----------
+        table
+            A frame with the columns of the schema, in any order; the rest are left out.
+
+        Returns
+        -------
+        Tensor
+            Float32 ``(n, D)``, as a model of these data takes them.
+
+        Raises
+        ------
+        DataError
+            If the data are no table, a column is missing, or a cell is empty or cannot be.
+        """
+        if self.schema is None or self.affine is None:
+            raise DataError(
+                f"{self.name} has no schema to read rows by: data.read makes a data set that has"
+            )
+        cells = self.schema.cells_of(table, "table")
+        return self.affine.forward(torch.from_numpy(self.schema.encode(cells, "table").x))
+
     def epoch_train(self, epoch: int) -> Tensor:
         """Training data of an epoch: a fresh draw of the grey levels if binarised dynamically.
 

@@ -207,10 +207,12 @@ class PerColumn(Likelihood):
         return self._each("moment_eta", x)
 
     def formula(self) -> str:
-        """Formula of p(x | z)."""
+        """Formula of p(x | z), a line for each column, below each other in a story."""
         # The number of the column stands for the index d.
         parts = enumerate(self._parts())
-        return ";  ".join(re.sub(r"_(c?)d\b", rf"_\g<1>{d}", part.formula()) for d, part in parts)
+        return (";\n" + 13 * " ").join(
+            re.sub(r"_(c?)d\b", rf"_\g<1>{d}", part.formula()) for d, part in parts
+        )
 
     def _parts(self) -> list[Likelihood]:
         return list(self.columns)  # type: ignore[arg-type]
