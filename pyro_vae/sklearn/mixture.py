@@ -48,7 +48,7 @@ class MixtureEstimator(TrainedEstimator):
     standardise
         As for ``VAEEstimator``.
     random_state
-        Seed of k-means++, order and draws, as scikit-learn takes it.
+        Seed of the order of the rows, with which k-means++ starts, and of the draws.
     progress
         Show a bar while training.
 

@@ -29,7 +29,7 @@ def test_check(estimator, check):
 
 
 # A check that a frame and its array give the same gives both to one estimator.
-@pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning")
+@pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names:UserWarning")
 @pytest.mark.parametrize("name", MORE)
 @pytest.mark.parametrize("estimator", ONE_OF_EACH, ids=lambda e: type(e).__name__)
 def test_one_more_check(estimator, name):

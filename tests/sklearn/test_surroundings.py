@@ -6,7 +6,6 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from pyro.infer import Trace_ELBO
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
@@ -14,10 +13,12 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from pyro_vae.data.dataset import SPLITS
+from pyro_vae.inference.training.objectives import BetaELBO
 from pyro_vae.models.likelihoods import Laplace, Normal, PerColumn, StudentT
 from pyro_vae.models.priors import MixtureOfNormals
 from pyro_vae.networks import Dense
-from pyro_vae.sklearn import VAEEstimator
+from pyro_vae.sklearn import VAEEstimator, base
 from tests.sklearn.cases import ESTIMATORS, small_mixture, small_vae
 
 IRIS = load_iris(as_frame=True)
@@ -54,6 +55,42 @@ def test_another_random_state_gives_others(make):
     assert not np.array_equal(one.sample(3, random_state=5)[0], one.sample(3)[0])
 
 
+def test_the_random_state_of_a_mixture_is_that_of_its_clusters():
+    still = {"epochs": 1, "learning_rate": 1e-9, "validation_fraction": 0}
+    found = [small_mixture(num_components=5, random_state=s, **still).fit(X) for s in range(3)]
+    ends = {tuple(np.sort(mixture.means_[:, 0]).round(3)) for mixture in found}
+    assert len(ends) > 1
+
+
+def test_rows_that_are_held_out_say_when_to_stop():
+    rows = np.random.default_rng(0).normal(size=(30, 2))
+    settings = {"hidden": (32,), "epochs": 200, "learning_rate": 0.02}
+    stopped = small_vae(**settings, validation_fraction=0.4, patience=3).fit(rows)
+    assert stopped.n_iter_ == stopped.best_epoch_ + 3 < 200
+    bound = stopped.metrics_["validation_elbo"]
+    assert bound.idxmax() + 1 == stopped.best_epoch_
+    without = small_vae(validation_fraction=0).fit(rows)
+    assert without.metrics_["validation_elbo"].isna().all()
+    assert without.n_iter_ == without.best_epoch_ == 2
+
+
+def test_rows_are_trained_on_or_held_out(monkeypatch):
+    seen = []
+
+    def fit(model, data, *rest, **settings):
+        seen.append(data)
+        return whole_fit(model, data, *rest, **settings)
+
+    whole_fit = base.fit
+    monkeypatch.setattr(base, "fit", fit)
+    rows = np.arange(24.0)[:, None]
+    small_vae(validation_fraction=0.26, standardise=False).fit(rows)
+    train, validation = (set(getattr(seen[0], s).flatten().tolist()) for s in SPLITS[:2])
+    assert len(validation) == 6
+    assert len(train) == 18
+    assert train | validation == set(rows[:, 0])
+
+
 @each
 def test_a_fitted_estimator_is_kept_and_brought_back(estimator, tmp_path):
     fitted = clone(estimator).fit(X)
@@ -70,10 +107,12 @@ def test_a_fit_leaves_the_parts_that_it_was_given_and_shares_none():
         "prior": MixtureOfNormals(2),
         "guide": "full-covariance-normal",
     }
-    objective = Trace_ELBO()
+    objective = BetaELBO(schedule="linear")
+    told = dict(vars(objective))
     before = {role: repr(part) for role, part in parts.items()}
     one, other = (small_vae(**parts, objective=objective).fit(X) for _ in range(2))
     assert {role: repr(part) for role, part in parts.items()} == before
+    assert vars(objective) == told
     assert not parts["likelihood"].built
     assert not parts["prior"].built
     assert not list(parts["prior"].parameters())
