@@ -166,7 +166,10 @@ RULES: dict[str, Callable[[str, Any], Any]] = {
         ),
         _POSITIVE,
     ),
-    "prior_share": _real("at least 0 and below 1, such as 0.1", lambda value: 0 <= value < 1),
+    **dict.fromkeys(
+        ("prior_share", "validation_fraction"),
+        _real("at least 0 and below 1, such as 0.1", lambda value: 0 <= value < 1),
+    ),
     **dict.fromkeys(
         ("held_out", "level", "target_acceptance"),
         _real("a number between 0 and 1", lambda value: 0 < value < 1),

@@ -35,6 +35,7 @@ class CodePrior(Component, role="code prior"):
         """Learn K and S, and make the prior's own parameters."""
         self.num_codes = num_codes
         self.num_positions = num_positions
+        self.built = True
 
     @abstractmethod
     def forward(self) -> TorchDistribution:

@@ -80,6 +80,9 @@ class Component(nn.Module, ABC):
     registry: ClassVar[dict[str, Any]]
     name: ClassVar[str]
 
+    #: Whether a model has built it: it then has parameters of its own.
+    built: bool = False
+
     def __init_subclass__(cls, *, role: str | None = None) -> None:
         super().__init_subclass__()
         if role is not None:
@@ -150,11 +153,62 @@ class Component(nn.Module, ABC):
         arguments = [a for a in arguments if a not in ("args", "kwargs")]
         return {"name": self.name, **{a: getattr(self, a) for a in arguments}}
 
-    def extra_repr(self) -> str:
-        """Constructor arguments, as in the call that made the part."""
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Constructor arguments by name, as scikit-learn asks for them.
+
+        Parameters
+        ----------
+        deep
+            Taken because scikit-learn gives it: a part has no estimators within.
+        """
         settings = self.to_config()
         del settings["name"]
-        return ", ".join(f"{key}={value!r}" for key, value in settings.items())
+        return settings
+
+    def with_params(self, **settings: object) -> Self:
+        """A new part with other values of some arguments; it is not built, and shares nothing.
+
+        Raises
+        ------
+        SettingError
+            If the part has no such argument.
+        """
+        known = self.get_params()
+        for key in settings:
+            if key not in known:
+                raise SettingError(
+                    f"{self.role} {self.name} has no setting {key!r}: it has "
+                    f"{', '.join(known) if known else 'none'}"
+                )
+        return type(self)(**{**known, **settings})
+
+    def set_params(self, **settings: object) -> Self:
+        """Make the part anew, in its own place, with other values of some arguments.
+
+        Raises
+        ------
+        SettingError
+            If the part has no such argument, or a model has built it.
+        """
+        if not settings:
+            return self
+        if self.built:
+            raise SettingError(
+                f"{self.role} {self.name} is part of a model, which would be left with a part "
+                f"that does not fit it: take with_params({', '.join(settings)}=...) for a new "
+                "part, and make a model of it"
+            )
+        fresh = self.with_params(**settings)
+        vars(self).clear()
+        vars(self).update(vars(fresh))
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        return self.with_params()
+
+    def extra_repr(self) -> str:
+        """Constructor arguments, as in the call that made the part."""
+        return ", ".join(f"{key}={value!r}" for key, value in self.get_params().items())
 
 
 class ConditionalDistribution(Component):
@@ -184,6 +238,7 @@ class ConditionalDistribution(Component):
             Shape of one datum (likelihood) or of one latent vector (guide).
         """
         self.event_shape = tuple(event_shape)
+        self.built = True
 
     def _split(self, eta: Tensor, parts: int) -> tuple[Tensor, ...]:
         """Cut ``(..., parts * D)`` into ``parts`` tensors of shape ``(..., *event_shape)``."""

@@ -12,9 +12,10 @@ import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
 from pyro_vae.disk.schema import named_settings
+from pyro_vae.errors import SettingError
 from pyro_vae.networks.layers import check_layers
 from pyro_vae.networks.mlp import MLP
 from pyro_vae.networks.table import FreeParameters
@@ -66,9 +67,38 @@ class Architecture(ABC):
 
     def to_config(self) -> dict[str, Any]:
         """Name and fields, ready for JSON."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        lists = {key: list(v) if isinstance(v, tuple) else v for key, v in fields.items()}
+        fields = self.get_params().items()
+        lists = {key: list(v) if isinstance(v, tuple) else v for key, v in fields}
         return {"name": self.name, **lists}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Fields by name, as scikit-learn asks for them.
+
+        Parameters
+        ----------
+        deep
+            Taken because scikit-learn gives it: an architecture has no estimators within.
+        """
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def with_params(self, **settings: object) -> Self:
+        """A new architecture with other values of some fields: none is ever changed.
+
+        Raises
+        ------
+        SettingError
+            If there is no such field.
+        """
+        known = self.get_params()
+        for key in settings:
+            if key not in known:
+                raise SettingError(
+                    f"architecture {self.name} has no setting {key!r}: it has {', '.join(known)}"
+                )
+        return dataclasses.replace(self, **settings)
+
+    def __sklearn_clone__(self) -> Self:
+        return self  # nothing can change it
 
     @abstractmethod
     def encoder(

@@ -35,6 +35,7 @@ class Prior(Component, role="prior"):
     def build(self, latent_dim: int) -> None:
         """Learn the latent dimension, and make the prior's own parameters."""
         self.latent_dim = latent_dim
+        self.built = True
 
     def connect(self, posterior: Posterior, num_features: int) -> None:
         """Meet the guide; for priors that are made of it.

@@ -1,0 +1,29 @@
+"""Small estimators whose fits take no time."""
+
+from pyro_vae.models.guides import FullCovarianceNormal
+from pyro_vae.models.likelihoods import StudentT
+from pyro_vae.models.priors import MixtureOfNormals
+from pyro_vae.networks import Dense
+from pyro_vae.sklearn import MixtureEstimator, PPCAEstimator, VAEEstimator
+
+
+def small_vae(**settings):
+    given = {"latent_dim": 1, "hidden": (8, 8), "epochs": 2, "num_particles": 20}
+    return VAEEstimator(**{**given, "random_state": 0, **settings})
+
+
+def small_mixture(**settings):
+    return MixtureEstimator(**{"num_components": 2, "epochs": 2, "random_state": 0, **settings})
+
+
+ONE_OF_EACH = [small_vae(), small_mixture(), PPCAEstimator(latent_dim=1, random_state=0)]
+
+ESTIMATORS = [
+    *ONE_OF_EACH,
+    small_vae(
+        likelihood=StudentT(df=4),
+        prior=MixtureOfNormals(2),
+        guide=FullCovarianceNormal(),
+        encoder=Dense((4,)),
+    ),
+]

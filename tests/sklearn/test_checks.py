@@ -1,0 +1,48 @@
+"""Every check that scikit-learn has for estimators, and none is expected to fail."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from tests.sklearn.cases import ESTIMATORS, ONE_OF_EACH
+
+#: Checks that ``parametrize_with_checks`` leaves to scikit-learn's own tests.
+MORE = [
+    "check_dataframe_column_names_consistency",
+    "check_get_feature_names_out_error",
+    "check_global_output_transform_pandas",
+    "check_inplace_ensure_writeable",
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_check(estimator, check):
+    check(estimator)
+
+
+# A check that a frame and its array give the same gives both to one estimator.
+@pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names:UserWarning")
+@pytest.mark.parametrize("name", MORE)
+@pytest.mark.parametrize("estimator", ONE_OF_EACH, ids=lambda e: type(e).__name__)
+def test_one_more_check(estimator, name):
+    vars(estimator_checks)[name](type(estimator).__name__, estimator)
+
+
+@pytest.mark.slow
+def test_checks_that_need_a_setting_of_the_process():
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", __file__, "-k", "test_check and array_api"],
+        env={**os.environ, "SCIPY_ARRAY_API": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert f"{len(ESTIMATORS)} passed" in ended.stdout, ended.stdout
+    assert "skipped" not in ended.stdout
