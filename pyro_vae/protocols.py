@@ -30,6 +30,7 @@ __all__ = [
     "HasBounds",
     "HasCode",
     "HasCodeUse",
+    "HasColumnLogProb",
     "HasDefaultObjective",
     "HasEnumeratedLogProb",
     "HasExactPosterior",
@@ -44,6 +45,7 @@ __all__ = [
     "OfNumData",
     "Pair",
     "Scheduled",
+    "Scored",
     "SettableOutput",
     "Story",
     "Summarised",
@@ -286,6 +288,21 @@ class HasBounds(Protocol):
 
     def bounds_reached(self, x: Tensor | Mapping[str, Tensor]) -> list[str]:
         """Sentences to warn with, judged at these data, or named tensors of such."""
+
+
+class HasColumnLogProb(Protocol):
+    """A distribution of a datum's columns that are independent given z, each with its own law."""
+
+    def column_log_prob(self, value: Tensor) -> Tensor:
+        """The terms of the sum that ``log_prob`` is, in nats: a value of the value's own shape."""
+
+
+class Scored(Protocol):
+    """A distribution that leaves its log-probabilities to another, such as one in float64."""
+
+    @property
+    def scored(self) -> Any:
+        """The distribution that gives them, for values in float64."""
 
 
 class ChecksData(Protocol):

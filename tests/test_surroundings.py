@@ -146,6 +146,7 @@ CALLS = {
     "reconstruct": lambda: inference.reconstruct(small(), TABLE),
     "reconstruction_error": lambda: inference.latents.reconstruction_error(small(), TABLE),
     "sbc_ranks": lambda: inference.sbc_ranks(small().model, small().guide, 20, 9),
+    "score": lambda: inference.score(small(), TABLE, 30, reference=[-9.0, -5.0]),
     "simulator": pair("simulator"),
     "stream_log_weights": lambda: list(
         inference.engine.stream_log_weights(PAIR.model, PAIR.guide, X, 20, prior_share=0.5)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.evidence.ladder import ladder as ladder
     from pyro_vae.inference.evidence.planner import plan_particles as plan_particles
     from pyro_vae.inference.evidence.quadrature import quadrature as quadrature
+    from pyro_vae.inference.evidence.score import score as score
     from pyro_vae.inference.latents.reconstruction import reconstruct as reconstruct
     from pyro_vae.inference.latents.units import latent_report as latent_report
     from pyro_vae.inference.training.fit import fit as fit
@@ -56,6 +57,7 @@ _NAMES = {
     "quadrature": "pyro_vae.inference.evidence.quadrature",
     "reconstruct": "pyro_vae.inference.latents.reconstruction",
     "sbc_ranks": "pyro_vae.inference.checking.calibration",
+    "score": "pyro_vae.inference.evidence.score",
     "simulator": "pyro_vae.inference.checking.predictive",
     "summary": "pyro_vae.inference.evidence.evaluate",
     "verify": "pyro_vae.inference.checking.verify",

@@ -31,6 +31,7 @@ with without_trace():
     from pyro_vae.plots.ladder import bound_ladder
     from pyro_vae.plots.latent import latent_scatter
     from pyro_vae.plots.objectives import snr_against_k
+    from pyro_vae.plots.outliers import outliers
     from pyro_vae.plots.tables import column_marginals, column_pairs
     from pyro_vae.plots.training import training_curves
 
@@ -56,6 +57,7 @@ __all__ = [
     "model_comparison",
     "morph_strip",
     "mutual_information_matrix",
+    "outliers",
     "path_comparison",
     "posterior_predictive_checks",
     "prior_samples",

@@ -152,6 +152,7 @@ CASES = {
         torch.manual_seed(0),
         inference.engine.sample_log_weights(vae().model, vae().guide, x, 2)[0],
     )[1],
+    "score": of_model("score", 5, reference=[-9.0, -5.0]),
     "simulator": lambda x: (
         torch.manual_seed(0),
         inference.simulator(vae().model, vae().guide, x)(3),

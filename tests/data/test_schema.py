@@ -46,9 +46,14 @@ def test_every_kind_is_told_by_types_and_values():
         ([1, 2, 4] * 20, "count"),
         ([0, 1, 2] * 20, "count"),
         ([-1, 0, 5] * 20, "real"),
-        # Years have a variance far below their mean.
+        # A variance far below the mean; measurements that were rounded.
+        ([3, 4, 5, 4, 7] * 20, "real"),
         ([1998, 2003, 2010, 2020] * 20, "real"),
+        ([18, 40, 77, 90] * 20, "real"),
+        ([11, 15, 12, 300, 13, 14] * 20, "positive"),
+        ([0.01, 0.02, 0.04] * 20, "real"),
         ([0.5, 0.25, 0.125] * 20, "share"),
+        ([0.9, 0.25, 0.125] * 20, "share"),
         ([0.5, 0.25, 1.0] * 20, "real"),
         ([0.5, 0.25, 0.0] * 20, "real"),
         (["2020-01-05", "2021-02-03"] * 20, "date"),

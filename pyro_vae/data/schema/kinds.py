@@ -24,6 +24,12 @@ MOST_LEVELS = 1000
 #: Whole numbers from 1 to at most this are ratings.
 _LARGEST_RATING = 10
 
+#: Numbers below 1 that all lie below this are no shares of a whole, but small measurements.
+_HALF = 0.5
+
+#: Whole numbers that are all above this are measurements that were rounded, and no counts.
+_SMALL_COUNT = 10
+
 #: Fewer rows than these tell nothing by being all different.
 _FEW_ROWS = 20
 
@@ -76,16 +82,18 @@ def _of_words(cells: Cells) -> Guess:
 def _of_numbers(cells: Cells) -> Guess:
     x = cells.filled
     least, largest = float(x.min()), float(x.max())
-    if bool((x == np.rint(x)).all()) and (cells.whole or largest < 2**53):
-        return _of_whole_numbers(x, least, largest)
-    if least > 0 and largest < 1:
+    whole = bool((x == np.rint(x)).all()) and (cells.whole or largest < 2**53)
+    if whole and (told := _of_whole_numbers(x, least, largest)) is not None:
+        return told
+    if 0 < least and _HALF <= largest < 1:
         return Guess("share", "numbers between 0 and 1")
     if least > 0 and _skewness(x) > 1 and abs(_skewness(np.log(x))) < _skewness(x):
         return Guess("positive", "positive and skewed to the right")
-    return Guess("real", "numbers")
+    return Guess("real", "whole numbers, none small" if whole else "numbers")
 
 
-def _of_whole_numbers(x: np.ndarray, least: float, largest: float) -> Guess:
+def _of_whole_numbers(x: np.ndarray, least: float, largest: float) -> Guess | None:
+    """The kind of whole numbers; None where they are measurements that were rounded."""
     different = np.unique(x)
     if set(different) <= {0.0, 1.0}:
         return Guess("yes-no", "0 and 1")
@@ -96,6 +104,8 @@ def _of_whole_numbers(x: np.ndarray, least: float, largest: float) -> Guess:
         return Guess("ordinal", f"whole numbers from 1 to {largest:.0f}")
     if least < 0:
         return Guess("real", "whole numbers, some negative")
+    if least > _SMALL_COUNT:
+        return None
     # No Poisson, and no mixture of such, has a variance below its mean.
     if float(x.var()) < 0.5 * float(x.mean()):
         return Guess("real", "whole numbers, less dispersed than counts")

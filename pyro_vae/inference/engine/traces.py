@@ -35,6 +35,7 @@ __all__ = [
     "model_terms",
     "observed_sites",
     "plate_scale",
+    "replayed",
     "run_at",
     "run_in_plate",
     "slice_particles",
@@ -281,14 +282,7 @@ def model_terms(
     model: Program, x: Inputs, guide_trace: Trace, structure: Structure, num_particles: int
 ) -> tuple[Tensor, Tensor]:
     """Terms log p(x | z_k) and log p(z_k), discrete sites summed out exactly."""
-    program = poutine.replay(model, trace=guide_trace)
-    if structure.summed_out:
-        program = poutine.infer_config(
-            program,
-            lambda site: {"enumerate": "parallel"} if site["name"] in structure.summed_out else {},
-        )
-        program = poutine.enum(program, first_available_dim=structure.particle_dim - 1)
-    trace = run_in_plate(program, x, structure, num_particles)
+    trace = replayed(model, x, guide_trace, structure, num_particles)
     size = count(x)
     log_prior = sum_sites(latent_sites(trace), structure, num_particles, size)
     log_likelihood = sum_sites(observed_sites(trace), structure, num_particles, size)
@@ -299,6 +293,20 @@ def model_terms(
         log_likelihood = log_joint - log_prior
     shape = (num_particles, size)
     return log_likelihood.expand(shape), log_prior.expand(shape)
+
+
+def replayed(
+    model: Program, x: Inputs, guide_trace: Trace, structure: Structure, num_particles: int
+) -> Trace:
+    """Trace of the model at a guide's values, in parallel at all values of sites summed out."""
+    program = poutine.replay(model, trace=guide_trace)
+    if structure.summed_out:
+        program = poutine.infer_config(
+            program,
+            lambda site: {"enumerate": "parallel"} if site["name"] in structure.summed_out else {},
+        )
+        program = poutine.enum(program, first_available_dim=structure.particle_dim - 1)
+    return run_in_plate(program, x, structure, num_particles)
 
 
 def _sum_out(log_prob: Tensor) -> Tensor:

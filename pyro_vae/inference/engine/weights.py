@@ -54,6 +54,7 @@ __all__ = [
     "Draws",
     "LogWeights",
     "More",
+    "bytes_per_particle",
     "column_drawer",
     "cross_log_guide",
     "log_weights",
@@ -294,7 +295,7 @@ class _Columns:
                 model, guide, first, sampling.enumerate_discrete, sampling.data_plate
             )
             if self.chunk_size is None and sampling.vectorize_particles:
-                self.per_particle = _bytes_per_particle(model, guide, first, self.structure)
+                self.per_particle = bytes_per_particle(model, guide, first, self.structure)
                 limit = sampling.memory_limit // max(self.per_particle, 1)
                 self.chunk_size = max(1, int(limit))
         self._repeated: dict[int, Repeated] = {}
@@ -608,7 +609,7 @@ class _CountBytes(TorchFunctionMode):
         return out
 
 
-def _bytes_per_particle(model: Program, guide: Program, x: Inputs, structure: Structure) -> float:
+def bytes_per_particle(model: Program, guide: Program, x: Inputs, structure: Structure) -> float:
     """Bytes that one more particle adds to the tensors made in one pass, freed ones included.
 
     An upper bound of the peak, taken as a difference so that weights do not count.

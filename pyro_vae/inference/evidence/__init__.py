@@ -3,7 +3,7 @@
 Estimators, one method a file and one form of result (``result``): ``importance``, ``ais``,
 ``quadrature``. What reduces, judges and compares their numbers is here too: ``reductions``,
 ``evaluate``,
-``trust``, ``certify``, ``gap``, ``compare``, ``planner``.
+``trust``, ``certify``, ``gap``, ``compare``, ``score``, ``planner``.
 """
 
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.evidence.planner import plan_particles as plan_particles
     from pyro_vae.inference.evidence.planner import reach as reach
     from pyro_vae.inference.evidence.quadrature import quadrature as quadrature
+    from pyro_vae.inference.evidence.score import score as score
 
 #: Where the public names are.
 _NAMES = {
@@ -55,6 +56,7 @@ _NAMES = {
     "plan_particles": "pyro_vae.inference.evidence.planner",
     "quadrature": "pyro_vae.inference.evidence.quadrature",
     "reach": "pyro_vae.inference.evidence.planner",
+    "score": "pyro_vae.inference.evidence.score",
     "summary": "pyro_vae.inference.evidence.evaluate",
 }
 

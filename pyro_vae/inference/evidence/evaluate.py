@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.engine.traces import Program
     from pyro_vae.inference.evidence.checkpoint import Checkpoint
 
-__all__ = ["elbo", "evaluate", "iwae_bound", "summary"]
+__all__ = ["elbo", "evaluate", "iwae_bound", "measure", "settle", "summary", "takes_one_model"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,7 +56,7 @@ _BOUND_OF_ONE_VALUE = (
 )
 
 
-def _takes_one_model(function: Callable[P, R]) -> Callable[P, R]:
+def takes_one_model(function: Callable[P, R]) -> Callable[P, R]:
     """Refuse what is neither a module nor a pair, before the data are looked at."""
 
     @functools.wraps(function)
@@ -152,7 +152,7 @@ def iwae_bound(
     return _label(results, ks)
 
 
-@_takes_one_model
+@takes_one_model
 @verb
 @takes_data("x")
 def evaluate(
@@ -220,14 +220,37 @@ def evaluate(
     >>> bool((known["elbo"] == evaluate((vae.model, vae.guide), x, 50)["elbo"]).all())
     True
     """
-    if isinstance(model, tuple):
-        how, (program, guide) = Sampling(**sampling), model
-        return _of_pair(program, guide, x, num_particles, iwae, how, progress, checkpoint)
-    if not Facts(model).amortised:
-        model = run_program(model.unamortised, encoder_side(x))
-        fit_guide(model, x, seed=sampling.get("seed", 0))
-    sampling.setdefault("enumerate_discrete", True)
+    sampling.setdefault("enumerate_discrete", not isinstance(model, tuple))
     how = Sampling(**sampling)
+    model = settle(model, x, how.seed)
+    return measure(
+        model, x, num_particles, how, iwae=iwae, progress=progress, checkpoint=checkpoint
+    )
+
+
+def settle(model: Any, x: Inputs, seed: int) -> Any:
+    """The pair or module itself; with an unamortised guide, that fitted to these data."""
+    if isinstance(model, tuple) or Facts(model).amortised:
+        return model
+    model = run_program(model.unamortised, encoder_side(x))
+    fit_guide(model, x, seed=seed)
+    return model
+
+
+def measure(
+    model: Any,
+    x: Inputs,
+    num_particles: int,
+    how: Sampling,
+    *,
+    iwae: Sequence[int],
+    progress: Callable[[int, int], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> xr.Dataset:
+    """What ``evaluate`` returns, of a model that is ``settle``d."""
+    if isinstance(model, tuple):
+        program, guide = model
+        return _of_pair(program, guide, x, num_particles, iwae, how, progress, checkpoint)
     exact = offers(model, HasLogProb)
     sites = _guide_sites(model.guide, x)
     summed_out = exact and not sites
