@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from pyro_vae import plots
 from pyro_vae.cli.options import DataRoot, Json, RunFolder, Seed
 from pyro_vae.cli.output import print_json
 from pyro_vae.disk.files import write_whole
@@ -18,10 +19,11 @@ from pyro_vae.disk.runs import Run
 from pyro_vae.pages.report import save_figure
 from pyro_vae.progress import measuring
 from pyro_vae.spelling import split_list
-from pyro_vae.stored.scored import score_run, scores_frame
+from pyro_vae.stored.scored import Scores, score_run, scores_frame
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.figure import Figure
 
 __all__ = ["score"]
 
@@ -60,7 +62,7 @@ def score(
     """
     opened = Run.open(run)
     with measuring("scoring", show=False if as_json else None) as progress:
-        results = score_run(
+        found = score_run(
             opened,
             file,
             data_root=data_root,
@@ -70,60 +72,80 @@ def score(
             seed=seed,
             progress=progress,
         )
-    frame = scores_frame(results)
+    frame = scores_frame(found.rows)
     target = out or opened.path / "scores.csv"
     written = [target]
     with opened.locked():
         write_whole(target, frame.to_csv())
-        if "percentile" in results:
+        if found.reference is not None:
             written.append(opened.path / "figures" / "outliers.png")
-            save_figure(_figure(results), written[-1])
+            save_figure(_figure(found), written[-1])
     lowest = frame.sort_values(frame.columns[0]).head(top)
     if as_json:
         rows = [{"row": int(row), **values} for row, values in lowest.to_dict("index").items()]
         print_json({"run": str(run), "lowest": rows, "written": list(map(str, written))})
         return
-    _print_lowest(results, lowest.index.to_numpy(), given)
+    _print_lowest(found.rows, lowest.index.to_numpy(), given)
     lines = "\n".join(f"wrote {path}" for path in written)
     Console(highlight=False, soft_wrap=True).print(lines, markup=False)
 
 
+def _figure(found: Scores) -> Figure:
+    """Where the rows stand among training rows, and the columns of the least likely."""
+    rows, known = found
+    assert known is not None
+    names = [str(row) for row in rows["row"].values]
+    if "contribution" not in rows:
+        return plots.outliers(rows["log_evidence"], reference=known["log_evidence"], rows=names)
+    return plots.outliers(
+        rows["log_evidence"],
+        rows["contribution"],
+        reference=known["log_evidence"],
+        reference_contribution=known["contribution"],
+        rows=names,
+        columns=list(rows["feature"].values),
+    )
+
+
 def _print_lowest(results: xr.Dataset, rows: np.ndarray, given: str) -> None:
     """The least likely rows, and what about them is unlikely."""
-    what = f"log p(others | {given})" if given else "log p(x)"
     name = "log_conditional" if given else "log_evidence"
     table = Table(
-        title=f"the least likely of {results.sizes['datum']} rows, nats in the table's units",
+        title=f"the least likely of {results.sizes['datum']} rows, nats in the data's own units",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    for column in ("row", what, "SE", "k-hat"):
+    of_all = {
+        "row": [str(row) for row in results["row"].values],
+        f"log p(others | {given})" if given else "log p(x)": _cells(results[name], ".2f"),
+        "SE": _cells(results[f"{name}_se"], ".3f"),
+        "k-hat": _cells(results["khat"], ".2f"),
+    }
+    if "percentile" in results:
+        of_all["% of training rows below"] = _cells(results["percentile"], ".1f")
+    for column in of_all:
         table.add_column(column, justify="right")
-    full = "percentile" in results
-    if full:
-        table.add_column("% of training rows below", justify="right")
     if "contribution" in results:
+        of_all["least likely columns, nats against the mean"] = _least_columns(results)
         table.add_column("least likely columns, nats against the mean")
-        spread = results["contribution"] - results["contribution"].mean("datum")
-    at = {int(row): i for i, row in enumerate(results["row"].values)}
-    for row in rows:
-        one = results.isel(datum=at[int(row)])
-        error = float(one[f"{name}_se"])
-        cells = [f"{row}", f"{float(one[name]):.2f}", "" if np.isnan(error) else f"{error:.3f}"]
-        cells.append("" if np.isnan(one["khat"]) else f"{float(one['khat']):.2f}")
-        if full:
-            cells.append(f"{float(one['percentile']):.1f}")
-        if "contribution" in results:
-            least = spread.isel(datum=at[int(row)]).sortby(spread.isel(datum=at[int(row)]))
-            named = least[:_NAMED]
-            cells.append(
-                ", ".join(
-                    f"{k} {float(v):+.1f}"
-                    for k, v in zip(named["feature"].values, named, strict=True)
-                )
-            )
-        table.add_row(*cells)
+    at_row = {row: at for at, row in enumerate(results["row"].values)}
+    for at in (at_row[row] for row in rows):
+        table.add_row(*(cells[at] for cells in of_all.values()))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 120
     console.print(table)
+
+
+def _cells(values: xr.DataArray, form: str) -> list[str]:
+    """Numbers as they are printed; nothing for NaN."""
+    return ["" if np.isnan(v) else format(float(v), form) for v in values.values]
+
+
+def _least_columns(results: xr.Dataset) -> list[str]:
+    """For each row, the columns whose contribution is farthest below its mean over the rows."""
+    below = (results["contribution"] - results["contribution"].mean("datum")).values
+    names = results["feature"].values
+    return [
+        ", ".join(f"{names[d]} {row[d]:+.1f}" for d in np.argsort(row)[:_NAMED]) for row in below
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,23 @@ if TYPE_CHECKING:
     from pyro_vae.data import Dataset
     from pyro_vae.disk.runs import Run
 
-__all__ = ["score_run", "scores_frame"]
+__all__ = ["Scores", "score_run", "scores_frame"]
+
+
+class Scores(NamedTuple):
+    """Scores of rows, and of training rows that they stand among.
+
+    Attributes
+    ----------
+    rows
+        What ``inference.score`` gave, or of a conditional ``inference.conditional``; in nats of
+        the data's own units, with the number of each row in its file as coordinate ``row``.
+    reference
+        The same of training rows; None for a conditional.
+    """
+
+    rows: xr.Dataset
+    reference: xr.Dataset | None
 
 
 def score_run(
@@ -36,7 +52,7 @@ def score_run(
     reference: int = 1000,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> xr.Dataset:
+) -> Scores:
     """Score rows by a run's model, in the units of the table.
 
     Parameters
@@ -58,12 +74,6 @@ def score_run(
     progress
         Called with the number of rows done and their total.
 
-    Returns
-    -------
-    Dataset
-        What ``inference.score``, or with ``given`` ``inference.conditional``, returns, in nats
-        of the data's own units; coordinate ``row`` is the number of the row in the file.
-
     Raises
     ------
     ProgramError
@@ -78,25 +88,31 @@ def score_run(
     model, data = model.evidence_model, load_data(run, data_root=data_root, on=on)
     how: dict[str, Any] = {"num_particles": num_particles, "seed": seed}
     x: Any = data.inputs("test", model.inputs) if model.inputs else data.test
+    origin, rows = origin_of(run), np.arange(len(data.test))
+    if on is not None and origin is not None and origin.drop_empty:
+        rows = kept_rows(origin, on)
+    known = None
     if given:
-        results = inference.conditional(
-            model, x, of=_others(data, given), fill=_fill(data), progress=progress, **how
+        others = _others(data, given)
+        found = inference.conditional(
+            model, x, of=others, fill=_fill(data), progress=progress, **how
         )
-        results["log_conditional"] += _shift(data)[_others(data, given)].sum()
+        found["log_conditional"] += _shift(data)[others].sum()
     else:
         known = _reference(model, data, reference, **how)
-        results = inference.score(
+        found = inference.score(
             model, x, reference=known, columns=_names(data), progress=progress, **how
         )
-        results["log_evidence"] += data.log_jacobian
-        if "contribution" in results:
-            results["contribution"] += _shift(data)
-    origin = origin_of(run)
-    if on is not None and origin is not None and origin.drop_empty:
-        results = results.assign_coords(row=("datum", kept_rows(origin, on)))
-    else:
-        results = results.assign_coords(row=("datum", np.arange(results.sizes["datum"])))
-    return results
+        found, known = (_in_own_units(part, data) for part in (found, known))
+    return Scores(found.assign_coords(row=("datum", rows)), known)
+
+
+def _in_own_units(scores: xr.Dataset, data: Dataset) -> xr.Dataset:
+    """Densities of the data as they came, per unit of each column."""
+    scores["log_evidence"] += data.log_jacobian
+    if "contribution" in scores:
+        scores["contribution"] += _shift(data)
+    return scores
 
 
 def scores_frame(results: xr.Dataset) -> pd.DataFrame:
@@ -115,12 +131,14 @@ def scores_frame(results: xr.Dataset) -> pd.DataFrame:
     return frame
 
 
-def _reference(model: Any, data: Dataset, count: int, **how: Any) -> np.ndarray:
-    """Log p(x) of training rows, some of many."""
-    rows = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[:count]
+def _reference(
+    model: Any, data: Dataset, most: int, *, num_particles: int, seed: int
+) -> xr.Dataset:
+    """Scores of training rows, some of many."""
+    rows = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[:most]
     x: Any = data.inputs("train", model.inputs) if model.inputs else data.train
-    found = inference.evaluate(model, take(x, rows), **how, iwae=(1,))
-    return found["log_evidence"].values
+    x = take(x, rows)
+    return inference.score(model, x, num_particles, columns=_names(data), seed=seed)
 
 
 def _names(data: Dataset) -> list[str]:
