@@ -65,7 +65,7 @@ maximum_signature_line_length = 88
 # network, and types in signatures are named by the module that they lie in.
 nitpicky = True
 _PUBLIC = (
-    r"pyro_vae(\.(data|errors|networks|plots|explaining|inference(\.training\.objectives)?"
+    r"pyro_vae(\.(data|errors|networks|plots|explaining|sklearn|inference(\.training\.objectives)?"
     r"|models(\.(guides|likelihoods|priors))?))?\.\w+$"
 )
 nitpick_ignore_regex = [(r"py:.*", rf"(?!{_PUBLIC}).*")]

@@ -42,6 +42,7 @@ def short(monkeypatch):
 
     monkeypatch.setitem(inspect.unwrap(certify).__kwdefaults__, "num_temperatures", 20)
     monkeypatch.setattr("pyro_vae.fit", fit)
+    monkeypatch.setattr("pyro_vae.sklearn.base.fit", fit)
     monkeypatch.setattr("pyro_vae.evaluate", evaluate)
 
 

@@ -62,7 +62,7 @@ class PPCAEstimator(LatentVariableEstimator):
     >>> X = [[0.0, 0.1], [1.0, 1.1], [2.0, 1.9], [3.0, 3.1]]
     >>> ppca = PPCAEstimator(latent_dim=1).fit(X)
     >>> ppca.transform(X).shape, round(ppca.score(X), 1)
-    ((4, 1), -0.3)
+    ((4, 1), -0.5)
     """
 
     model_: PCA

@@ -16,14 +16,11 @@ def small_mixture(**settings):
     return MixtureEstimator(**{"num_components": 2, "epochs": 2, "random_state": 0, **settings})
 
 
-ONE_OF_EACH = [small_vae(), small_mixture(), PPCAEstimator(latent_dim=1, random_state=0)]
+ESTIMATORS = [small_vae(), small_mixture(), PPCAEstimator(latent_dim=1, random_state=0)]
 
-ESTIMATORS = [
-    *ONE_OF_EACH,
-    small_vae(
-        likelihood=StudentT(df=4),
-        prior=MixtureOfNormals(2),
-        guide=FullCovarianceNormal(),
-        encoder=Dense((4,)),
-    ),
-]
+OF_OBJECTS = small_vae(
+    likelihood=StudentT(df=4),
+    prior=MixtureOfNormals(2),
+    guide=FullCovarianceNormal(),
+    encoder=Dense((4,)),
+)

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 from sklearn.utils import estimator_checks
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from tests.sklearn.cases import ESTIMATORS, ONE_OF_EACH
+from tests.sklearn.cases import ESTIMATORS, OF_OBJECTS
 
 #: Checks that ``parametrize_with_checks`` leaves to scikit-learn's own tests.
 MORE = [
@@ -31,9 +31,15 @@ def test_check(estimator, check):
 # A check that a frame and its array give the same gives both to one estimator.
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names:UserWarning")
 @pytest.mark.parametrize("name", MORE)
-@pytest.mark.parametrize("estimator", ONE_OF_EACH, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
 def test_one_more_check(estimator, name):
     vars(estimator_checks)[name](type(estimator).__name__, estimator)
+
+
+@pytest.mark.slow
+def test_every_check_with_parts_that_are_objects():
+    for found in check_estimator(OF_OBJECTS, on_skip=None):
+        assert found["status"] == "passed" or "array_api" in found["check_name"], found
 
 
 @pytest.mark.slow

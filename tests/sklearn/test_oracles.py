@@ -118,7 +118,7 @@ def by_quadrature(vae, rows):
 
 @pytest.mark.parametrize("standardise", ["auto", False])
 def test_log_px_of_a_vae_is_that_of_quadrature(standardise):
-    settings = {"epochs": 100, "learning_rate": 1e-2, "num_particles": 2000}
+    settings = {"epochs": 50, "learning_rate": 1e-2, "num_particles": 2000}
     vae = small_vae(standardise=standardise, **settings).fit(X - X.mean(0))
     rows = X[:4] - X.mean(0)
     programs = vae.model_.model, vae.model_.guide

@@ -19,12 +19,14 @@ from pyro_vae.models.likelihoods import Laplace, Normal, PerColumn, StudentT
 from pyro_vae.models.priors import MixtureOfNormals
 from pyro_vae.networks import Dense
 from pyro_vae.sklearn import VAEEstimator, base
-from tests.sklearn.cases import ESTIMATORS, small_mixture, small_vae
+from tests.sklearn.cases import ESTIMATORS, OF_OBJECTS, small_mixture, small_vae
 
 IRIS = load_iris(as_frame=True)
-FRAME = IRIS.data.iloc[::3]
+FRAME = IRIS.data.iloc[::6]
 X = FRAME.to_numpy()
-each = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+each = pytest.mark.parametrize(
+    "estimator", [*ESTIMATORS, OF_OBJECTS], ids=lambda e: type(e).__name__
+)
 
 
 def numbers(estimator):
