@@ -102,6 +102,7 @@ CALLS = {
     "compare_results": lambda: inference.compare(
         {"a": small(), "b": small(1)}, TABLE, num_particles=30
     ),
+    "conditional": lambda: inference.conditional(small(), TABLE, [1], 30, draws=5),
     "derive": lambda: explaining.derive(PAIR.model, PAIR.guide, X[:1], num_particles=50),
     "describe_data": lambda: inference.evidence.describe_data(TABLE, TABLE),
     "effective_sample_size": lambda: inference.engine.effective_sample_size(drawn_log_weights()),

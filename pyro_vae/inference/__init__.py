@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.engine.weights import log_weights as log_weights
     from pyro_vae.inference.evidence.certify import certify as certify
     from pyro_vae.inference.evidence.compare import compare as compare
+    from pyro_vae.inference.evidence.conditional import conditional as conditional
     from pyro_vae.inference.evidence.evaluate import elbo as elbo
     from pyro_vae.inference.evidence.evaluate import evaluate as evaluate
     from pyro_vae.inference.evidence.evaluate import summary as summary
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "certify": "pyro_vae.inference.evidence.certify",
     "compare": "pyro_vae.inference.evidence.compare",
+    "conditional": "pyro_vae.inference.evidence.conditional",
     "elbo": "pyro_vae.inference.evidence.evaluate",
     "evaluate": "pyro_vae.inference.evidence.evaluate",
     "fit": "pyro_vae.inference.training.fit",

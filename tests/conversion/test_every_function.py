@@ -100,6 +100,7 @@ CASES = {
     "compare": lambda x: inference.compare(
         {"one": vae(), "two": linear()}, x, num_particles=5
     ).table.drop(columns="seconds"),
+    "conditional": of_model("conditional", [1], 5, draws=3),
     "derive": lambda x: str(
         explaining.derive(linear().model, linear().guide, x, num_particles=20)
     ),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from pyro import poutine
+from pyro.distributions import TorchDistribution
 from pyro.distributions.util import scale_and_mask
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
 from torch.distributions import Independent
 
 from pyro_vae.inference.engine.inputs import take
@@ -24,6 +28,8 @@ from pyro_vae.isolation import isolated
 from pyro_vae.protocols import HasColumnLogProb, Scored, offers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from pyro.poutine import Trace
     from torch import Tensor
 
@@ -32,7 +38,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.engine.traces import Program, Structure
     from pyro_vae.inference.engine.weights import Draws
 
-__all__ = ["Columns", "column_log_prob", "why_joint"]
+__all__ = ["Columns", "column_log_prob", "scoring", "why_joint"]
 
 
 def column_log_prob(fn: Any, value: Tensor) -> Tensor | None:
@@ -59,8 +65,11 @@ def column_log_prob(fn: Any, value: Tensor) -> Tensor | None:
     return None if fn.event_shape else fn.log_prob(value)
 
 
-def why_joint(model: Program, guide: Program, x: Inputs) -> str:
-    """Why log p(x | z) of a model cannot be taken apart, in a sentence; empty if it can."""
+def why_joint(model: Program, guide: Program, x: Inputs, size: int | None = None) -> str:
+    """Why log p(x | z) of a model cannot be taken apart, in a sentence; empty if it can.
+
+    With a ``size``, the observed site must also have an event of that many columns.
+    """
     with torch.no_grad(), isolated():
         datum = take(x, slice(1))
         trace = trace_of(poutine.replay(model, trace=trace_of(guide, datum)), datum)
@@ -75,11 +84,69 @@ def why_joint(model: Program, guide: Program, x: Inputs) -> str:
                 f"the columns of site {site['name']!r} are not independent given z ({kind}), so "
                 "log p(x | z) is no sum over them"
             )
+        if size is not None and tuple(site["fn"].event_shape) != (size,):
+            return (
+                f"site {site['name']!r} has event shape {tuple(site['fn'].event_shape)}, and a "
+                f"datum {size} columns: observe whole rows, as in dist.Normal(mean, 1).to_event(1)"
+            )
     return ""
 
 
+def scoring(model: Program, columns: Sequence[int]) -> Program:
+    """The model with an observed site that is scored by these columns of a datum alone."""
+
+    @functools.wraps(model)
+    def program(*args: object, **kwargs: object) -> object:
+        with _ScoreColumns(columns):
+            return model(*args, **kwargs)
+
+    return program
+
+
+class _ScoreColumns(Messenger):
+    """Replaces the distribution of the observed site by one of a few of its columns."""
+
+    def __init__(self, columns: Sequence[int]) -> None:
+        super().__init__()
+        self.columns = columns
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["is_observed"] and not msg["infer"].get("_deterministic"):
+            if not site_is_subsample(msg):
+                msg["fn"] = _Chosen(msg["fn"], self.columns)
+
+
+class _Chosen(TorchDistribution):
+    """A distribution of independent columns that scores some of them."""
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, whole: Any, columns: Sequence[int]) -> None:
+        self.whole, self.columns = whole, columns
+        super().__init__(whole.batch_shape, whole.event_shape, validate_args=False)
+
+    @property
+    def support(self) -> Any:
+        return self.whole.support
+
+    @property
+    def has_rsample(self) -> bool:
+        return bool(self.whole.has_rsample)
+
+    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> TorchDistribution:
+        return _Chosen(self.whole.expand(batch_shape), self.columns)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        terms = column_log_prob(self.whole, value)
+        assert terms is not None
+        return terms[..., list(self.columns)].sum(-1)
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        return self.whole.sample(sample_shape)
+
+
 class Columns:
-    """Means over particles of the columns' terms of log p(x | z), one datum at a time.
+    """Columns' terms of log p(x | z) at given particles, and their means, one datum at a time.
 
     Parameters
     ----------
@@ -108,30 +175,64 @@ class Columns:
     @torch.no_grad()
     def mean(self, datum: Inputs, draws: Draws) -> Tensor:
         """E_q[log p(x_d | z)] of a datum, ``(D,)``, float64, from its draws."""
-        count = len(draws.terms.log_guide)
-        if not draws.values:
-            return self._sum(datum, {}, 1)  # all sites are summed out: particles are alike
         total: Tensor | float = 0.0
-        for start in range(0, count, self._size):
-            part = {name: v[start : start + self._size] for name, v in draws.values.items()}
-            total = total + self._sum(datum, part, len(next(iter(part.values()))))
+        count = 0
+        for log_prior, terms in self.parts(datum, draws.values):
+            if len(terms) > 1:
+                # E over p(c | x, z) of the values c of what is summed out.
+                shares = (log_prior + terms.sum(-1)).softmax(0)
+                terms = (shares.unsqueeze(-1) * terms).sum(0, keepdim=True)
+            total = total + terms[0].sum(0)
+            count += terms.shape[1]
         return torch.as_tensor(total) / count
 
-    def _sum(self, datum: Inputs, values: dict[str, Tensor], size: int) -> Tensor:
-        """Sum over the particles of these values."""
+    def parts(
+        self, datum: Inputs, values: Mapping[str, Tensor]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """``at`` of all particles, as many at once as memory holds; of one where all are alike."""
+        for start in range(0, len(next(iter(values.values()), [0])), self._size):
+            part = {name: value[start : start + self._size] for name, value in values.items()}
+            yield self.at(datum, part)
+
+    @torch.no_grad()
+    def at(self, datum: Inputs, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Log p(z_k, c), ``(M, K)``, and the columns' log p(x_d | z_k, c), ``(M, K, D)``.
+
+        M counts the values c of what is summed out, and is 1 where nothing is.
+        """
+        size = len(next(iter(values.values()), [0]))
+        trace = self.run(datum, values, size)
+        terms = self._terms(trace)
+        log_prior = sum_sites(latent_sites(trace), self.structure, size, 1)
+        shape = torch.broadcast_shapes(log_prior.shape, terms.shape[:-1], (size, 1))
+        features = terms.shape[-1]
+        terms = terms.expand(*shape, features).reshape(-1, size, features)
+        return log_prior.expand(shape).reshape(-1, size), terms
+
+    @torch.no_grad()
+    def draw(
+        self, datum: Inputs, values: Mapping[str, Tensor], size: int, given: Sequence[int]
+    ) -> Tensor:
+        """Draws of x at these particles, ``(K, D)``, from the current random state.
+
+        What is summed out is drawn too, given z and the columns ``given`` of the datum.
+        """
+        trace = self.run(datum, values, size)
+        (site,) = observed_sites(trace)
+        drawn = site["fn"].sample()
+        drawn = drawn.reshape(-1, size, drawn.shape[-1])
+        if len(drawn) == 1:
+            return drawn[0]
+        log_prior, terms = self.at(datum, values)
+        log_joint = (log_prior + terms[..., list(given)].sum(-1)).expand(len(drawn), size)
+        value = torch.multinomial(log_joint.softmax(0).T, 1)[:, 0]
+        return drawn[value, torch.arange(size, device=drawn.device)]
+
+    def run(self, datum: Inputs, values: Mapping[str, Tensor], size: int) -> Trace:
+        """Trace of the model at these values, ``(K, 1, ...)`` by site."""
         given = given_trace(values, self._sites, self.structure)
         with isolated():
-            trace = replayed(self.model, datum, given, self.structure, size)
-        terms = self._terms(trace)
-        if self.structure.summed_out:
-            # E over p(c | x, z) of the values c of what is summed out.
-            log_joint = sum_sites(latent_sites(trace), self.structure, size, 1)
-            log_joint = log_joint + sum_sites(observed_sites(trace), self.structure, size, 1)
-            if log_joint.dim() > 2:
-                shares = log_joint.flatten(0, -3).softmax(0).unsqueeze(-1)
-                every = terms.expand(*log_joint.shape, terms.shape[-1]).flatten(0, -4)
-                terms = (shares * every).sum(0)
-        return terms.expand(size, 1, terms.shape[-1]).sum((0, 1))
+            return replayed(self.model, datum, given, self.structure, size)
 
     def _terms(self, trace: Trace) -> Tensor:
         """Terms of the columns, ``(..., K, B, D)``, what is not seen left out."""

@@ -58,9 +58,11 @@ __all__ = [
     "column_drawer",
     "cross_log_guide",
     "log_weights",
+    "occurrences",
     "sample_log_weights",
     "stream_draws",
     "stream_log_weights",
+    "stream_seed",
 ]
 
 #: Particles drawn from the guide in one call: a constant, so that the draws, hence the
@@ -300,7 +302,7 @@ class _Columns:
                 self.chunk_size = max(1, int(limit))
         self._repeated: dict[int, Repeated] = {}
         self._sites: dict[int, list[str]] = {}
-        self._occurrences = _occurrences(x)
+        self._occurrences = occurrences(x)
 
     def one(self, row: int) -> Draws:
         """Draws of the datum of a row."""
@@ -316,7 +318,7 @@ class _Columns:
 
         def seed_of(row: int) -> int:
             datum = take(self.x, slice(row, row + 1))
-            return _stream_seed(datum, self._occurrences[row], self.sampling.seed, 0)
+            return stream_seed(datum, self._occurrences[row], self.sampling.seed, 0)
 
         self._look_at_values()
         try:
@@ -344,7 +346,7 @@ class _Columns:
         done, stop = 0, self.num_particles
         while done < stop:
             size = min(_BLOCK, stop - done)
-            with isolated(_stream_seed(datum, occurrence, self.sampling.seed, done)):
+            with isolated(stream_seed(datum, occurrence, self.sampling.seed, done)):
                 blocks.append(self._block(datum, size))
             done += size
             if done == stop and self.more is not None:
@@ -388,7 +390,7 @@ class _Columns:
         return Draws(dict(zip(names, values, strict=True)), terms)
 
 
-def _occurrences(x: Inputs) -> list[int]:
+def occurrences(x: Inputs) -> list[int]:
     """Of each datum, how many that are equal to it there are up to it."""
     seen: Counter[bytes] = Counter()
     found = []
@@ -404,7 +406,7 @@ def _digest(datum: Inputs) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
-def _stream_seed(datum: Inputs, occurrence: int, seed: int, start: int) -> int:
+def stream_seed(datum: Inputs, occurrence: int, seed: int, start: int) -> int:
     """Seed of one datum's block of particles; an equal datum further on has its own."""
     key = b"%b %d %d %d" % (_digest(datum), occurrence, seed, start)
     return int.from_bytes(hashlib.blake2b(key, digest_size=7).digest())

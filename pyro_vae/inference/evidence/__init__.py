@@ -3,7 +3,8 @@
 Estimators, one method a file and one form of result (``result``): ``importance``, ``ais``,
 ``quadrature``. What reduces, judges and compares their numbers is here too: ``reductions``,
 ``evaluate``,
-``trust``, ``certify``, ``gap``, ``compare``, ``score``, ``planner``.
+``trust``, ``certify``, ``gap``, ``compare``, ``score``,
+``conditional``, ``planner``.
 """
 
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.evidence.compare import compare as compare
     from pyro_vae.inference.evidence.compare import compare_results as compare_results
     from pyro_vae.inference.evidence.compare import describe_data as describe_data
+    from pyro_vae.inference.evidence.conditional import conditional as conditional
     from pyro_vae.inference.evidence.evaluate import elbo as elbo
     from pyro_vae.inference.evidence.evaluate import evaluate as evaluate
     from pyro_vae.inference.evidence.evaluate import iwae_bound as iwae_bound
@@ -44,6 +46,7 @@ _NAMES = {
     "certify": "pyro_vae.inference.evidence.certify",
     "compare": "pyro_vae.inference.evidence.compare",
     "compare_results": "pyro_vae.inference.evidence.compare",
+    "conditional": "pyro_vae.inference.evidence.conditional",
     "describe_data": "pyro_vae.inference.evidence.compare",
     "elbo": "pyro_vae.inference.evidence.evaluate",
     "evaluate": "pyro_vae.inference.evidence.evaluate",

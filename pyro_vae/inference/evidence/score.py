@@ -90,8 +90,8 @@ def score(
     Examples
     --------
     >>> from pyro_vae.models import LinearVAE
-    >>> x = torch.tensor([[0.0, 0.1, 0.0], [0.0, 9.0, 0.0]])
-    >>> found = score(LinearVAE((3,), 1), x, 50, reference=[-30.0, -3.0], columns=["a", "b", "c"])
+    >>> x = torch.tensor([[0.0, 0.1, 0.0], [0.0, 30.0, 0.0]])
+    >>> found = score(LinearVAE((3,), 1), x, 50, reference=[-9.0, -8.0], columns=["a", "b", "c"])
     >>> found["percentile"].values.tolist()
     [100.0, 0.0]
     >>> str(found["feature"].values[found["contribution"].values[1].argmin()])
