@@ -95,7 +95,7 @@ def score_run(
     if given:
         others = _others(data, given)
         found = inference.conditional(
-            model, x, of=others, fill=_fill(data), progress=progress, **how
+            model, x, of=others, fill=_fill(data, others), progress=progress, **how
         )
         found["log_conditional"] += _shift(data)[others].sum()
     else:
@@ -160,9 +160,9 @@ def _others(data: Dataset, given: Sequence[str]) -> list[int]:
     return [d for d, name in enumerate(names) if name not in given]
 
 
-def _fill(data: Dataset) -> torch.Tensor:
-    """A legal value for every column: the training rows' lower median."""
-    return data.train.flatten(1).median(0).values
+def _fill(data: Dataset, columns: list[int]) -> list[float]:
+    """A legal value for each of some columns: the training rows' lower median."""
+    return data.train.flatten(1)[:, columns].median(0).values.tolist()
 
 
 def _shift(data: Dataset) -> np.ndarray:
