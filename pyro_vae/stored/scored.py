@@ -82,8 +82,8 @@ def score_run(
     model = load_model(run)
     if not model.has_evidence:
         raise ProgramError(
-            f"{run.path.name} is a {type(model).__name__}, which has no prior and so no log p(x): "
-            "score with a model that has one, such as a VAE"
+            f"{run.path.name} has a model without a prior ({type(model).__name__}), and so no log "
+            "p(x): score with a model that has one, such as a VAE"
         )
     model, data = model.evidence_model, load_data(run, data_root=data_root, on=on)
     how: dict[str, Any] = {"num_particles": num_particles, "seed": seed}
