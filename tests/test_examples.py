@@ -55,11 +55,18 @@ def test_example_runs(path, capsys, registries, monkeypatch, tmp_path):
     assert SUBJECTS.get(path.stem, "gap") in capsys.readouterr().out
 
 
+#: Examples of the README, each with what it prints.
+PRINTED = re.findall(
+    r"```python\n((?:(?!```).)*?)```\n+```text\n(.*?)```",
+    (ROOT / "README.md").read_text(),
+    re.DOTALL,
+)
+
+
 @pytest.mark.slow
-def test_readme_example_prints_what_the_readme_says(capsys):
+@pytest.mark.parametrize(("code", "printed"), PRINTED, ids=["digits", "table"])
+def test_readme_example_prints_what_the_readme_says(code, printed, capsys):
     """To the decimals printed: rounding of matrix products differs between machines."""
-    text = (ROOT / "README.md").read_text()
-    code, printed = re.search(r"```python\n(.*?)```\n+```text\n(.*?)```", text, re.DOTALL).groups()
     exec(compile(code, "README.md", "exec"), {})
     ours, theirs = capsys.readouterr().out.split(), printed.split()
     assert len(ours) == len(theirs)
