@@ -83,6 +83,8 @@ def _show_file(
         console.print(
             f"wrote {out}: change it, and give it back with --columns {out}", markup=False
         )
+    chosen = ("--columns", out or columns) if out or columns else ()
+    dropped = ("--drop-empty",) if drop_empty else ()
     run = Path("runs") / found.name
-    command = command_line("fit", "--run", run, "--data", file)
+    command = command_line("fit", "--run", run, "--data", file, *chosen, *dropped)
     console.print(f"next: {command}", markup=False)

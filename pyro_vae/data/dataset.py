@@ -270,7 +270,8 @@ class Dataset:
         ----------
         values
             Name of a split; or draws, means or reconstructions on the scale of the splits,
-            ``(n, D)``.
+            ``(n, D)``. A mean becomes the nearest level, which for a category, whose levels have
+            no order, says nothing: take draws.
 
         Raises
         ------
