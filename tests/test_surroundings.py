@@ -144,6 +144,7 @@ CALLS = {
     "prior_draws": pair("prior_draws", num_samples=5),
     "quadrature": pair("quadrature"),
     "reach": pair("reach", pilot=50),
+    "read": lambda: data.read("examples/patients.csv", columns="patient=drop"),
     "reconstruct": lambda: inference.reconstruct(small(), TABLE),
     "reconstruction_error": lambda: inference.latents.reconstruction_error(small(), TABLE),
     "sbc_ranks": lambda: inference.sbc_ranks(small().model, small().guide, 20, 9),

@@ -73,7 +73,7 @@ COMMANDS = {
     ),
     "sample": _Listed(
         "pyro_vae.cli.sample",
-        "Draw z from the prior and x from p(x | z); write the array, and a picture of images.",
+        "Draw z from the prior and x from p(x | z); write them, and a picture of images.",
     ),
     "report": _Listed(
         "pyro_vae.cli.report",

@@ -20,12 +20,13 @@ from pyro_vae.figures import FIGURES, Fitted, figure_named, of_runs, of_toy, rep
 from pyro_vae.models import VAE, VQVAE, Autoencoder, MixtureModel
 from pyro_vae.models.condition import Labels
 from pyro_vae.models.guides import MixtureOfNormals
-from pyro_vae.models.likelihoods import Binomial
+from pyro_vae.models.likelihoods import Binomial, PerColumn
 from pyro_vae.networks import Unamortised
 from pyro_vae.pages import report
 from pyro_vae.pages.report import save_figures
 from pyro_vae.pictures.paths import grid_of_quantiles, spherical, straight
 from pyro_vae.stored.measured import measure_run
+from tests.data.tables import COLUMNS, mixed
 from tests.tolerances import STANDARD_ERRORS
 
 
@@ -40,6 +41,8 @@ OF_RUN = {
     "components": "mixture",
     "manifold": "plane",
     "mutual-information": "sprites",
+    "marginals": "table",
+    "pairs": "table",
 }
 TOYS = [name for name, entry in FIGURES.items() if not entry.of_run]
 
@@ -48,6 +51,10 @@ TOYS = [name for name, entry in FIGURES.items() if not entry.of_run]
 def fitted(tmp_path_factory):
     """A tiny run of each kind, the VAE with an evaluation."""
     digits, sprites = data.load("digits"), data.load("sprites")
+    path = tmp_path_factory.mktemp("table") / "table.csv"
+    mixed(60).to_csv(path, index=False)
+    table = data.read(path, columns=COLUMNS)
+    by_column = PerColumn(table.schema.likelihoods)
     models = {
         "vae": (VAE((8, 8), 4, **small()), digits),
         "plane": (VAE((8, 8), 2, **small()), digits),
@@ -57,10 +64,15 @@ def fitted(tmp_path_factory):
         "autoencoder": (Autoencoder((8, 8), 3, **small()), digits),
         "vq": (VQVAE((8, 8), 8, 2, 3, **small()), digits),
         "mixture": (MixtureModel(4, Binomial(16), (8, 8)), digits),
+        "table": (
+            VAE(table.event_shape, 2, likelihood=PerColumn(table.schema.likelihoods)),
+            table,
+        ),
     }
     folder, found = tmp_path_factory.mktemp("runs"), {}
     for name, (model, dataset) in models.items():
-        fit(model, dataset, epochs=2, batch_size=256, run=folder / name, progress=False)
+        size = min(256, len(dataset.train))
+        fit(model, dataset, epochs=2, batch_size=size, run=folder / name, progress=False)
         run = Run.open(folder / name)
         if name == "vae":
             measure_run(run, num_particles=50, limit=30)

@@ -17,6 +17,7 @@ NEEDED = {
     "binomial": {"total_count": 4},
     "categorical": {"num_classes": 4},
     "discretised-logistic": {"num_levels": 4},
+    "ordinal": {"num_classes": 4},
     "per-column": {"columns": [Normal(), "bernoulli"]},
 }
 PARTS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import time
 from dataclasses import dataclass
@@ -87,6 +88,9 @@ class Certificate:
 
     estimates: dict[str, xr.Dataset]
     left_out: dict[str, str]
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     @property
     def table(self) -> pd.DataFrame:
