@@ -57,8 +57,7 @@ def column_marginals(
         _ticks(ax.xaxis, scale)
     for ax in panels[len(columns) :]:
         ax.set_visible(False)
-    for row in range(high):
-        panels[row * wide].set_ylabel("share of rows", fontsize=9)
+    figure.supylabel("share of rows", fontsize=9)
     handles = panels[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside upper center", ncols=2)
     return figure

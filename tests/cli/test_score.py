@@ -11,16 +11,18 @@ from pyro_vae import evaluate, inference, load_data, load_model
 from tests.cli.test_commands import run
 from tests.data.tables import mixed
 
-COLUMNS = "id=drop, grade=ordinal(levels=[low,mid,high]), centre=drop, at=drop, site=drop"
+COLUMNS = (
+    "id=drop, grade=ordinal(levels=[low,mid,high]), centre=drop, at=drop, site=drop, change=drop"
+)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("scored")
-    mixed(90).to_csv(place / "patients.csv", index=False)
+    mixed(40).to_csv(place / "patients.csv", index=False)
     run(
         *("fit", "--run", place / "run", "--data", place / "patients.csv", "--columns", COLUMNS),
-        *("--latent-dim", 1, "--hidden", 4, "--epochs", 2, "--batch-size", 63, "--drop-empty"),
+        *("--latent-dim", 1, "--hidden", 4, "--epochs", 2, "--batch-size", 28, "--drop-empty"),
     )
     return place
 
@@ -91,6 +93,6 @@ def test_a_model_without_a_prior_cannot_score(folder, tmp_path):
             "--columns",
             COLUMNS,
         ),
-        *("--model", "autoencoder", "--hidden", 4, "--epochs", 1, "--batch-size", 63),
+        *("--model", "autoencoder", "--hidden", 4, "--epochs", 1, "--batch-size", 28),
     )
     assert "without a prior" in run("score", tmp_path / "ae", status=2).stderr

@@ -54,7 +54,6 @@ def fitted(tmp_path_factory):
     path = tmp_path_factory.mktemp("table") / "table.csv"
     mixed(60).to_csv(path, index=False)
     table = data.read(path, columns=COLUMNS)
-    by_column = PerColumn(table.schema.likelihoods)
     models = {
         "vae": (VAE((8, 8), 4, **small()), digits),
         "plane": (VAE((8, 8), 2, **small()), digits),
