@@ -1,5 +1,9 @@
 """The schema of a table: kinds, likelihoods, numbers of cells, and cells of numbers."""
 
+import ast
+import re
+import shlex
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +16,7 @@ from pyro_vae.data.schema.cells import cells_of_frame
 from pyro_vae.data.schema.choices import parse_choices
 from pyro_vae.data.schema.kinds import likelihood_of
 from pyro_vae.errors import DataError, SettingError
+from pyro_vae.spelling import in_quotes, spelt, split_names
 from tests.data.tables import COLUMNS, EXPECTED, mixed
 
 
@@ -133,6 +138,55 @@ def test_choices_are_read_from_a_file_and_written_to_one(tmp_path):
     for one, other in zip(schema.columns, again.columns, strict=True):
         same = ("name", "role", "likelihood", "levels", "type")
         assert [getattr(one, k) for k in same] == [getattr(other, k) for k in same]
+
+
+NAMES = [
+    *("a,b", "a=b", "a b", "a+b", 'q"x', "q'x", "naïve ☕", "w [kg]", "p #1", "(a", "a)", "e]"),
+    *("it's", '"x"', "'x'", "'tis", "[/b]", "-", "=x", "drop", "", " lead", "a\"b'c", "[", '""'),
+    *("('a', 'b')", "x\\y", "a\nb", "$HOME"),
+]
+
+
+def test_any_name_and_level_can_be_typed():
+    text = ", ".join(f"{spelt(name)}=drop" for name in NAMES)
+    assert list(parse_choices(text)) == NAMES
+    assert list(parse_choices(text.replace("drop, ", "drop  # said, so 'x\n"))) == NAMES
+    levels = ", ".join(map(spelt, NAMES))
+    assert split_names(levels) == NAMES
+    found = parse_choices(f"x=ordinal(levels=[{levels}])+covariate, y=drop")
+    assert (found["x"].levels, found["x"].role, found["y"].role) == (NAMES, "covariate", "drop")
+    for name in NAMES:
+        said = in_quotes(f"{spelt(name)}=drop")
+        assert list(parse_choices(ast.literal_eval(said))) == [name]
+        if not set(name) & set("\\\n") and not set("'\"") <= set(f"{said[1:-1]}"):
+            assert list(parse_choices(*shlex.split(said))) == [name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_proposed_works_as_it_stands(name):
+    frame = pd.DataFrame({name: [f"q{i}" for i in range(40)], "y": [0, 1] * 20})
+    with pytest.raises(DataError) as error:
+        schema_of(frame)
+    said = re.search(r"columns=(.*) \(--columns\)", str(error.value))
+    assert schema_of(frame, ast.literal_eval(said[1])).names == ("y",)
+
+
+def test_a_file_of_choices_is_read_again_whatever_names_and_levels_are(tmp_path):
+    words = [word for word in NAMES if word] * 2
+    frame = pd.DataFrame(dict.fromkeys(NAMES[:-3], words))
+    said = f"ordinal(levels=[{', '.join(map(spelt, NAMES))}])"
+    schema = schema_of(frame, {"a,b": said, "a=b": "covariate"})
+    path = tmp_path / "columns.txt"
+    path.write_text(schema.choices_text())
+    again = schema_of(frame, str(path))
+    for one, other in zip(schema.columns, again.columns, strict=True):
+        same = ("name", "role", "likelihood", "levels", "type")
+        assert [getattr(one, k) for k in same] == [getattr(other, k) for k in same]
+
+
+def test_a_zero_with_a_sign_is_zero():
+    found = column([0.0, -0.0, 1.0] * 20)
+    assert (found.kind, found.levels) == ("yes-no", ["0", "1"])
 
 
 @pytest.mark.parametrize(

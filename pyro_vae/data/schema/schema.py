@@ -25,6 +25,7 @@ from pyro_vae.data.schema.kinds import (
 from pyro_vae.data.schema.recognise import in_type, with_times
 from pyro_vae.disk.schema import checked
 from pyro_vae.errors import DataError, SettingError
+from pyro_vae.spelling import in_quotes, spelt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,12 +106,13 @@ class Schema:
             else:
                 found.append(made)
         if refused:
-            drop = ", ".join(f"{label}=drop" for label in refused)
+            drop = ", ".join(f"{spelt(label)}=drop" for label in refused)
+            other = f"{spelt(next(iter(refused)))}=category"
             parts = "; ".join(f"{label!r} ({why})" for label, why in refused.items())
             raise DataError(
                 f"{name} has columns that are no data as they are: {parts}. Leave them out with "
-                f'columns="{drop}" (--columns), or say what they are, as in '
-                f"'{next(iter(refused))}=category'"
+                f"columns={in_quotes(drop)} (--columns), or say what they are, as in "
+                f"{in_quotes(other)}"
             )
         schema = cls(tuple(found))
         if not schema.data:
@@ -278,7 +280,7 @@ class Schema:
             f"{name} has empty cells in {len(rows)} of its {len(table[first].empty)} rows, the "
             f"first in row {row}, column {first!r} (empty cells by column: {parts}): drop such "
             f"rows with drop_empty=True (--drop-empty), leave a column out, as in "
-            f"'{first}=drop', or fill them in"
+            f"{in_quotes(f'{spelt(first)}=drop')}, or fill them in"
         )
 
     def fingerprint(self, numbers: Any) -> np.ndarray:
@@ -336,15 +338,16 @@ class Schema:
 
     def choices_text(self) -> str:
         """A file of choices that says of every column what this schema has."""
-        width = max(len(c.name) for c in self.columns)
+        names = {c.name: spelt(c.name) for c in self.columns}
+        width = max(map(len, names.values()))
         lines = ["# kind or likelihood of each column; or covariate, label, split, group, drop"]
         for c in self.columns:
             word = c.likelihood.partition("(num_classes")[0] if c.role == "data" else c.role
             if c.role == "data" and c.kind == "ordinal":
-                word = f"ordinal(levels=[{', '.join(c.levels)}])"
+                word = f"ordinal(levels=[{', '.join(map(spelt, c.levels))}])"
             elif c.role in ("covariate", "label"):
                 word = f"{c.kind}+{c.role}"
-            lines.append(f"{c.name:<{width}} = {word}  # {c.contents}".rstrip(" #"))
+            lines.append(f"{names[c.name]:<{width}} = {word}  # {c.contents}".rstrip(" #"))
         return "\n".join(lines) + "\n"
 
     def __str__(self) -> str:
@@ -420,7 +423,7 @@ def _in_type_of_kind(cells: Cells, kind: str, label: str, name: str) -> Cells:
     if cells.type == "time":
         raise DataError(
             f"{name}: column {label!r} holds dates, and {kind} is a kind of numbers: say "
-            f"{label}=date"
+            f"{spelt(label)}=date"
         )
     return in_type(cells, "number", label, name)
 
@@ -442,12 +445,12 @@ def _levels(cells: Cells, kind: str, choice: Choice | None, label: str, name: st
     if len(levels) > MOST_LEVELS:
         raise DataError(
             f"{name}: column {label!r} has {len(levels):,} levels, and {MOST_LEVELS:,} is the "
-            f"most that a category may have: group them, or say {label}=drop"
+            f"most that a category may have: group them, or say {spelt(label)}=drop"
         )
     if kind == "yes-no" and len(levels) > 2:
         raise DataError(
             f"{name}: column {label!r} has {len(levels)} levels ({', '.join(levels[:4])}, ...), "
-            f"and yes-no is for two: say {label}=category"
+            f"and yes-no is for two: say {spelt(label)}=category"
         )
     if kind == "yes-no" and cells.type == "number" and len(levels) == 1:
         levels = ["0", "1"]
@@ -464,7 +467,7 @@ def _check_support(kind: str, numbers: np.ndarray, label: str, name: str) -> Non
         worst = numbers[~inside[kind][0]][0]
         raise DataError(
             f"{name}: column {label!r} has {worst:g}, and {kind} is for {inside[kind][1]}: say "
-            f"{label}=real"
+            f"{spelt(label)}=real"
         )
 
 
