@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Encoded", "Schema"]
 
+#: Roles of columns that a model needs.
+_MODELLED = ("data", "covariate")
+
 
 class Encoded(NamedTuple):
     """A table as numbers.
@@ -223,18 +226,19 @@ class Schema:
             If a column is missing, or cannot be read in its type.
         """
         table = given if isinstance(given, dict) else cells_of_frame(given, name)
-        needed = [c for c in self.columns if c.role in ("data", "covariate")]
+        needed = [c for c in self.columns if c.role in _MODELLED]
         missing = [c.name for c in needed if c.name not in table]
         if missing:
             raise DataError(
                 f"{name} has no column {', '.join(map(repr, missing))}, and has "
                 f"{', '.join(map(repr, table))}: give a table of the same schema"
             )
-        return {
-            c.name: in_type(table[c.name], c.type, c.name, name)
-            for c in self.columns
-            if c.name in table and c.role != "drop"
-        }
+        found = {}
+        for c in self.columns:
+            if c.name in table and c.role != "drop":
+                _refuse_fault(table[c.name], c.kind if c.role in _MODELLED else "category")
+                found[c.name] = in_type(table[c.name], c.type, c.name, name)
+        return found
 
     def encode(self, table: Mapping[str, Cells], name: str) -> Encoded:
         """Rows as numbers, in the units of the columns.
@@ -364,6 +368,7 @@ def _column(label: str, cells: Cells, choice: Choice | None, name: str) -> Colum
     about: dict[str, Any] = {"name": label, "role": role, "empty": empty}
     if role in ("drop", "split", "group"):
         return Column(kind="text", type=cells.type, why="as was said", **about)
+    _refuse_fault(cells, choice.kind)
     if cells.empty.all():
         return "every cell is empty"
     told, cells = _told(cells, choice)
@@ -387,6 +392,12 @@ def _column(label: str, cells: Cells, choice: Choice | None, name: str) -> Colum
     return column.model_copy(
         update={"likelihood": text or likelihood_of(told.kind, numbers, len(levels))}
     )
+
+
+def _refuse_fault(cells: Cells, kind: str | None) -> None:
+    """Refuse cells that are words at most for a kind of column that is not of words."""
+    if cells.fault and not (kind in LEVELLED and cells.type == "word"):
+        raise DataError(cells.fault)
 
 
 def _told(cells: Cells, choice: Choice) -> tuple[Guess, Cells]:
