@@ -78,7 +78,7 @@ def print_comparison(comparison: Comparison, title: str) -> None:
     if not console.is_terminal:
         console.width = 120
     shown = Table(
-        title=f"{title}, nats per datum (standard error)",
+        title=Text(f"{title}, nats per datum (standard error)"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

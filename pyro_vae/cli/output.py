@@ -66,7 +66,7 @@ def print_summary(table: pd.DataFrame, title: str, *, bound: bool = False) -> No
         Whether log p(x) is not estimated, and what stands for it is its lower bound.
     """
     labels = {**_LABELS, **(_BOUND_LABELS if bound else {})}
-    out = Table(title=title, title_justify="left")
+    out = Table(title=Text(title), title_justify="left")
     out.add_column("nats per datum")
     for column in ("mean", "Monte Carlo SE", "sampling SE"):
         out.add_column(column, justify="right")
@@ -86,7 +86,7 @@ def print_schema(data: Dataset) -> None:
     if not console.is_terminal:
         console.width = 120
     shown = Table(
-        title=f"{data!r}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        title=Text(repr(data)), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
     table = data.schema.table().reset_index()
     table["empty"] = [count or "" for count in table["empty"]]

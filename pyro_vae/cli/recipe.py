@@ -31,7 +31,7 @@ from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Likelihood, Normal, PerColumn
 from pyro_vae.models.priors import Prior
 from pyro_vae.networks import Architecture, ConvolutionalGrid, Unamortised
-from pyro_vae.spelling import parse_call, split_list
+from pyro_vae.spelling import parse_call, split_names
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -167,7 +167,7 @@ class Recipe:
     @property
     def condition_columns(self) -> list[str]:
         """Columns of a table that the model is given rather than models."""
-        return [] if self.condition in _GIVEN else split_list(self.condition)
+        return [] if self.condition in _GIVEN else split_names(self.condition)
 
     def build(self, data: Dataset, *, seed: int) -> LatentVariableModel:
         """Make the model for a data set.

@@ -10,6 +10,7 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pyro_vae import plots
 from pyro_vae.cli.options import DataRoot, Json, RunFolder, Seed
@@ -18,7 +19,7 @@ from pyro_vae.disk.files import write_whole
 from pyro_vae.disk.runs import Run
 from pyro_vae.pages.report import save_figure
 from pyro_vae.progress import measuring
-from pyro_vae.spelling import split_list
+from pyro_vae.spelling import split_names
 from pyro_vae.stored.scored import Scores, score_run, scores_frame
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def score(
             opened,
             file,
             data_root=data_root,
-            given=split_list(given),
+            given=split_names(given),
             num_particles=particles,
             reference=reference,
             seed=seed,
@@ -124,13 +125,13 @@ def _print_lowest(results: xr.Dataset, rows: np.ndarray, given: str) -> None:
     if "percentile" in results:
         of_all["% of training rows below"] = _cells(results["percentile"], ".1f")
     for column in of_all:
-        table.add_column(column, justify="right")
+        table.add_column(Text(column), justify="right")
     if "contribution" in results:
         of_all["least likely columns, nats against the mean"] = _least_columns(results)
         table.add_column("least likely columns, nats against the mean")
     at_row = {row: at for at, row in enumerate(results["row"].values)}
     for at in (at_row[row] for row in rows):
-        table.add_row(*(cells[at] for cells in of_all.values()))
+        table.add_row(*(Text(cells[at]) for cells in of_all.values()))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 120

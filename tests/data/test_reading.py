@@ -271,6 +271,29 @@ def test_codes_with_leading_zeros_are_names(tmp_path):
     assert schema.columns[0].levels == ["00123", "01234", "20000"]
 
 
+def test_long_whole_numbers_are_names_to_the_last_digit(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("code,y\n" + "12345678901234567,1\n12345678901234568,0\n7,1\n" * 9)
+    levels = ["12345678901234567", "12345678901234568", "7"]
+    assert data.read(path).schema.columns[0].levels == levels
+
+
+def test_a_slip_among_numbers_is_refused_unless_it_is_said_to_be_a_class(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n" + "1,0\n2,1\n3,1\n" * 12 + "10+,0\n")
+    with pytest.raises(DataError, match=r"'x' has '10\+' in row 36, .* say x=category"):
+        data.read(path)
+    assert data.read(path, columns="x=category").schema.columns[0].levels == ["1", "10+", "2", "3"]
+    assert data.read(path, columns="x=drop").columns == ("y",)
+
+
+def test_a_decimal_comma_beside_a_decimal_point_is_not_guessed(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x;y\n" + "1,200;1\n950.5;0\n3,400;1\n" * 9)
+    with pytest.raises(DataError, match="numbers such as '1,200'"):
+        data.read(path)
+
+
 def test_settings_that_do_not_go_together_are_refused(frame, tmp_path):
     np.save(tmp_path / "a.npy", NUMBERS)
     for settings, message in (

@@ -1,5 +1,10 @@
 """The schema of a table: kinds, likelihoods, numbers of cells, and cells of numbers."""
 
+import ast
+import re
+import shlex
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +16,9 @@ from pyro_vae.data import Schema
 from pyro_vae.data.schema.cells import cells_of_frame
 from pyro_vae.data.schema.choices import parse_choices
 from pyro_vae.data.schema.kinds import likelihood_of
+from pyro_vae.data.schema.recognise import with_times
 from pyro_vae.errors import DataError, SettingError
+from pyro_vae.spelling import in_quotes, spelt, split_names
 from tests.data.tables import COLUMNS, EXPECTED, mixed
 
 
@@ -77,6 +84,15 @@ def guess_kind_of(values):
         ([f"word {i % 30}" for i in range(40)], "30 different words in 40 rows"),
         (["03/04/2020", "05/06/2021"] * 20, "YYYY-MM-DD"),
         ([None] * 40, "every cell is empty"),
+        (["5 May 2020", "2020-1-5"] * 20, "YYYY-MM-DD"),
+        (["1/2/2020 10:00", "2020-01-05"] * 20, "YYYY-MM-DD"),
+        (["10%", "20%"] * 20, "numbers such as '10%'"),
+        (["$1,200.50", "$5"] * 20, r"numbers such as '\$1,200.50'"),
+        (["1,200", "950", "3,400", "2"] * 10, "numbers such as '1,200'"),
+        (["5 €", "-7 €"] * 20, "numbers such as '5 €'"),
+        (["1.5", "inf", "2", "3"] * 10, "numbers such as 'inf'"),
+        (["<0.5", "2", "7", "9"] * 10, "numbers such as '<0.5'"),
+        ([2**60 + 3 * i for i in range(40)], "a word of its own in every row"),
         ([3.5] * 40, "one value in all rows"),
         (["only"] * 40, "one value in all rows"),
     ],
@@ -133,6 +149,112 @@ def test_choices_are_read_from_a_file_and_written_to_one(tmp_path):
     for one, other in zip(schema.columns, again.columns, strict=True):
         same = ("name", "role", "likelihood", "levels", "type")
         assert [getattr(one, k) for k in same] == [getattr(other, k) for k in same]
+
+
+NAMES = [
+    *("a,b", "a=b", "a b", "a+b", 'q"x', "q'x", "naïve ☕", "w [kg]", "p #1", "(a", "a)", "e]"),
+    *("it's", '"x"', "'x'", "'tis", "[/b]", "-", "=x", "drop", "", " lead", "a\"b'c", "[", '""'),
+    *("('a', 'b')", "x\\y", "a\nb", "$HOME"),
+]
+
+
+def test_any_name_and_level_can_be_typed():
+    text = ", ".join(f"{spelt(name)}=drop" for name in NAMES)
+    assert list(parse_choices(text)) == NAMES
+    assert list(parse_choices(text.replace("drop, ", "drop  # said, so 'x\n"))) == NAMES
+    levels = ", ".join(map(spelt, NAMES))
+    assert split_names(levels) == NAMES
+    found = parse_choices(f"x=ordinal(levels=[{levels}])+covariate, y=drop")
+    assert (found["x"].levels, found["x"].role, found["y"].role) == (NAMES, "covariate", "drop")
+    for name in NAMES:
+        said = in_quotes(f"{spelt(name)}=drop")
+        assert list(parse_choices(ast.literal_eval(said))) == [name]
+        if not set(name) & set("\\\n") and not set("'\"") <= set(f"{said[1:-1]}"):
+            assert list(parse_choices(*shlex.split(said))) == [name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_proposed_works_as_it_stands(name):
+    frame = pd.DataFrame({name: [f"q{i}" for i in range(40)], "y": [0, 1] * 20})
+    with pytest.raises(DataError) as error:
+        schema_of(frame)
+    said = re.search(r"columns=(.*) \(--columns\)", str(error.value))
+    assert schema_of(frame, ast.literal_eval(said[1])).names == ("y",)
+
+
+def test_a_file_of_choices_is_read_again_whatever_names_and_levels_are(tmp_path):
+    words = [word for word in NAMES if word] * 2
+    frame = pd.DataFrame(dict.fromkeys(NAMES[:-3], words))
+    said = f"ordinal(levels=[{', '.join(map(spelt, NAMES))}])"
+    schema = schema_of(frame, {"a,b": said, "a=b": "covariate"})
+    path = tmp_path / "columns.txt"
+    path.write_text(schema.choices_text())
+    again = schema_of(frame, str(path))
+    for one, other in zip(schema.columns, again.columns, strict=True):
+        same = ("name", "role", "likelihood", "levels", "type")
+        assert [getattr(one, k) for k in same] == [getattr(other, k) for k in same]
+
+
+def test_times_with_a_zone_are_in_utc_and_times_of_two_clocks_are_not_read():
+    times = pd.Series(pd.date_range("1965-03-27 20:00", periods=40, freq="h", tz="Europe/Paris"))
+    utc = times.dt.tz_convert("UTC").dt.tz_localize(None)
+    for given in (times, times.astype(str), utc.astype(str) + "Z", utc.astype(str) + ".123456789"):
+        cells = with_times(cells_of_frame(pd.DataFrame({"x": given}), "table")["x"])
+        assert cells.type == "time"
+        assert (cells.values.astype("datetime64[s]") == utc.to_numpy().astype("M8[s]")).all()
+    mixed_clocks = ["2020-01-05 10:00", "2020-01-05 10:00+02:00"] * 20
+    assert column(mixed_clocks).kind == "yes-no"
+
+
+def test_what_no_column_can_hold_may_be_dropped_or_taken_as_words():
+    rows = range(40)
+    for values, message in (
+        (pd.period_range("2020-01", periods=40, freq="M"), "'2020-01' in row 0, a Period"),
+        (pd.to_timedelta([1, 2] * 20, unit="h"), "type Duration"),
+        ([[i % 3] for i in rows], r"'\[0\]' in row 0, a list"),
+        ([1, "a"] * 20, "1 in row 0 and 'a' in row 1"),
+        ([1.5, np.inf] * 20, "inf in row 1, and numbers must be finite"),
+    ):
+        frame = pd.DataFrame({"x": values, "y": [0, 1] * 20})
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(DataError, match=message) as error:
+                schema_of(frame)
+            assert "x=drop" in str(error.value)
+            found = schema_of(frame, "x=drop")
+            assert found.names == ("y",)
+            assert list(found.cells_of(frame, "again")) == ["y"]
+    odd = pd.DataFrame({"x": [1, "a"] * 20, "y": [0, 1] * 20})
+    assert schema_of(odd, "x=category").columns[0].levels == ["1", "a"]
+
+
+def test_empty_cells_of_every_kind_of_frame_are_empty():
+    given = {
+        "Int64": pd.array([*range(39), None], dtype="Int64"),
+        "Float64": pd.array([0.5] * 39 + [None], dtype="Float64"),
+        "boolean": pd.array([True] * 39 + [None], dtype="boolean"),
+        "string": pd.array(["a"] * 39 + [None], dtype="string"),
+        "object": [pd.NA if i == 39 else "a" for i in range(40)],
+        "date": pd.to_datetime(["2020-01-05"] * 39 + [None]),
+    }
+    for cells in cells_of_frame(pd.DataFrame(given), "table").values():
+        assert np.flatnonzero(cells.empty).tolist() == [39]
+
+
+def test_two_names_that_are_written_alike_are_refused():
+    with pytest.raises(DataError, match="two columns that are written '0'"):
+        cells_of_frame(pd.DataFrame({0: [1, 2], "0": [3, 4]}), "table")
+
+
+def test_slips_in_words_are_told():
+    assert "'?' among them" in column(["1", "2", "?"] * 20).why
+    assert "alike but for case" in column(["Yes", "yes"] * 20).why
+    assert column(["b", "a"] * 20).why == "two words"
+
+
+def test_a_zero_with_a_sign_is_zero():
+    found = column([0.0, -0.0, 1.0] * 20)
+    assert (found.kind, found.levels) == ("yes-no", ["0", "1"])
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pyro_vae.data.schema.cells import Cells
+from pyro_vae.data.schema.cells import LARGEST_WHOLE, Cells
+from pyro_vae.data.schema.recognise import number_of
 from pyro_vae.errors import DataError
+from pyro_vae.spelling import spelt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +25,7 @@ __all__ = ["read_delimited"]
 _MOSTLY = 0.9
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-#: A numeral that is a name, such as a postcode: its zeros would be lost.
+#: A numeral that is a name, such as a postcode.
 _LEADING_ZERO = re.compile(r"[+-]?0\d")
 
 
@@ -47,8 +49,8 @@ def read_delimited(
     Raises
     ------
     DataError
-        If it is no text in UTF-8, has lines of different lengths, two columns of one name, a
-        second header, or words among numbers.
+        If it is no text in UTF-8, has lines of different lengths, two columns of one name or a
+        second header.
     """
     text = _text(content, name)
     if num_rows is not None:
@@ -125,7 +127,7 @@ def _check_header(header: list[str], name: str) -> None:
             raise DataError(
                 f"{name} has two columns {label!r} in its header: rename one of them, or remove it"
             )
-    numerals = [label for label in header if _number(label) is not None]
+    numerals = [label for label in header if number_of(label) is not None]
     if len(numerals) == len(header):
         raise DataError(
             f"{name} begins with {', '.join(header[:3])}, ... and not with names of columns: put "
@@ -137,11 +139,12 @@ def _cells(column: pd.Series, label: str, name: str, comma: bool) -> Cells:
     """Numbers where every cell that is not empty is a numeral, else words."""
     empty = column.isna().to_numpy()
     words = [str(word).strip() for word in column[~empty]]
-    if comma and any(map(_DECIMAL_COMMA.fullmatch, words)):
+    # Beside a decimal point, a comma is one of thousands.
+    if comma and any(map(_DECIMAL_COMMA.fullmatch, words)) and not any("." in w for w in words):
         words = [w.replace(",", ".") if _DECIMAL_COMMA.fullmatch(w) else w for w in words]
-    found = [_number(word) for word in words]
-    numerals = sum(number is not None for number in found)
-    if words and numerals == len(words) and not any(map(_LEADING_ZERO.match, _whole(words))):
+    found = [number_of(word) for word in words]
+    numerals, fault = sum(number is not None for number in found), ""
+    if words and numerals == len(words) and not any(map(_is_name, words)):
         values = np.full(len(column), np.nan)
         values[~empty] = found
         whole = all(word.lstrip("+-").isdigit() for word in words)
@@ -150,24 +153,17 @@ def _cells(column: pd.Series, label: str, name: str, comma: bool) -> Cells:
         at = next(i for i, number in enumerate(found) if number is None)
         row = int(np.flatnonzero(~empty)[at])
         second = " (a second header?)" if row == 0 else ""
-        raise DataError(
+        fault = (
             f"{name}: column {label!r} has {words[at]!r} in row {row}{second}, and numbers in "
-            f"{numerals} of its {len(words)} cells: correct or empty that cell, or remove its line"
+            f"{numerals} of its {len(words)} cells: correct or empty that cell, or remove its "
+            f"line; or say {spelt(label)}=category, if they are classes"
         )
     values = np.full(len(column), "", dtype=object)
     values[~empty] = words
-    return Cells("word", values, empty)
+    return Cells("word", values, empty, fault=fault)
 
 
-def _whole(words: list[str]) -> list[str]:
-    return [word for word in words if word.lstrip("+-").isdigit()]
-
-
-def _number(word: str) -> float | None:
-    try:
-        number = float(word)
-    except ValueError:
-        return None
-    # Python reads "1_000", "nan" and "infinity"; in a table they are words.
-    plain = "_" not in word and np.isfinite(number)
-    return number if plain else None
+def _is_name(word: str) -> bool:
+    """Whether a whole number is a name: its zeros, or its last digits, would be lost."""
+    whole = word.lstrip("+-").isdigit()
+    return whole and bool(_LEADING_ZERO.match(word) or abs(int(word)) > LARGEST_WHOLE)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pyro_vae.data.schema.column import KINDS, ROLES
 from pyro_vae.errors import SettingError
-from pyro_vae.spelling import parse_call, split_list
+from pyro_vae.spelling import parse_call, parse_name, split_list, split_names
 
 __all__ = ["Choice", "parse_choices"]
 
@@ -32,7 +32,7 @@ KIND_OF_LIKELIHOOD = {
 }
 
 
-_LEVELS = re.compile(r"\(\s*levels\s*=\s*\[([^\]]*)\]\s*\)")
+_LEVELS = re.compile(r"""\(\s*levels\s*=\s*\[((?:"(?:[^"]|"")*"|'(?:[^']|'')*'|[^\]])*)\]\s*\)""")
 
 
 class Choice(NamedTuple):
@@ -59,9 +59,11 @@ def parse_choices(given: str | Path | Mapping[str, str] | None) -> dict[str, Cho
     ----------
     given
         A text ``name=word`` with commas or lines between, the path of a file of such lines
-        (what follows ``#`` is left out), or a mapping. A word is a kind, a role or a likelihood,
-        with settings in brackets, as in ``stage=ordinal(levels=[low, middle, high])``; a
-        ``+`` joins a kind and a role, as in ``stage=ordinal+covariate``.
+        (what follows ``#`` is left out), or a mapping. A name that has a comma, ``=`` or ``#``
+        stands in quotes, as in ``"a, b"=drop``, and so does such a level. A word is a kind, a
+        role or a likelihood, with settings in brackets, as in
+        ``stage=ordinal(levels=[low, middle, high])``; a ``+`` joins a kind and a role, as in
+        ``stage=ordinal+covariate``.
 
     Raises
     ------
@@ -74,18 +76,17 @@ def parse_choices(given: str | Path | Mapping[str, str] | None) -> dict[str, Cho
         return {str(name): _choice(str(name), str(word)) for name, word in given.items()}
     text = _text(given)
     found: dict[str, Choice] = {}
-    for line in text.splitlines():
-        for part in split_list(line.partition("#")[0]):
-            name, sign, word = part.partition("=")
-            name = name.strip()
-            if not sign or not name or not word.strip():
-                raise SettingError(
-                    f"columns got {part!r}: write name=word, as in 'age=normal, id=drop'; a word "
-                    f"is a likelihood, a kind ({', '.join(KINDS)}) or a role ({', '.join(ROLES)})"
-                )
-            if name in found:
-                raise SettingError(f"columns names {name!r} twice: say one thing of each column")
-            found[name] = _choice(name, word.strip())
+    for part in split_list(text, lines=True):
+        name, word = parse_name(part)
+        if not word or not (name or part.startswith(("''", '""'))):
+            raise SettingError(
+                f"columns got {part!r}: write name=word, as in 'age=normal, id=drop', a name with "
+                f"a comma or = in double quotes; a word is a likelihood, a kind "
+                f"({', '.join(KINDS)}) or a role ({', '.join(ROLES)})"
+            )
+        if name in found:
+            raise SettingError(f"columns names {name!r} twice: say one thing of each column")
+        found[name] = _choice(name, word)
     return found
 
 
@@ -104,15 +105,15 @@ def _text(given: str | Path) -> str:
 
 def _choice(name: str, words: str) -> Choice:
     choice = Choice()
-    for given in words.split("+"):
-        # Levels are words as they stand, "none" and "1" among them.
-        listed = _LEVELS.search(given)
-        word = given if listed is None else given.replace(listed[0], "()")
+    # Levels are words as they stand, "none" and "1+" among them.
+    listed = _LEVELS.search(words)
+    for word in (words if listed is None else words.replace(listed[0], "()", 1)).split("+"):
         try:
             called, settings = parse_call(word)
         except SettingError as error:
             raise SettingError(f"columns: of {name!r}, {error}") from error
-        if listed is not None and called not in ("category", "ordinal"):
+        levelled = listed is not None and word.rstrip().endswith("()")
+        if levelled and called not in ("category", "ordinal"):
             raise SettingError(
                 f"columns: of {name!r}, {called} got levels, which are for category and ordinal"
             )
@@ -123,7 +124,4 @@ def _choice(name: str, words: str) -> Choice:
         else:
             kind = "ordinal" if called == "ordinal" else KIND_OF_LIKELIHOOD.get(called)
             choice = choice._replace(kind=kind or choice.kind, likelihood=word.strip())
-        if listed is not None:
-            levels = [level.strip() for level in listed[1].split(",")]
-            choice = choice._replace(levels=[level for level in levels if level])
-    return choice
+    return choice if listed is None else choice._replace(levels=split_names(listed[1]))

@@ -10,6 +10,7 @@ import pydantic
 
 from pyro_vae.disk.schema import Settings
 from pyro_vae.errors import DataError
+from pyro_vae.spelling import spelt
 
 if TYPE_CHECKING:
     from pyro_vae.data.schema.cells import Cells
@@ -146,7 +147,9 @@ class Column(Settings):
     def contents(self) -> str:
         """Levels, or the range, in words."""
         if self.levels:
-            shown = self.levels if len(self.levels) <= 5 else [*self.levels[:4], "..."]
+            # On one line, whatever a level holds.
+            levels = [" ".join(level.split()) for level in self.levels]
+            shown = levels if len(levels) <= 5 else [*levels[:4], "..."]
             text = (" < " if self.kind == "ordinal" else ", ").join(shown)
             return text if len(self.levels) <= 5 else f"{len(self.levels)} levels: {text}"
         if self.least is None or self.largest is None:
@@ -178,20 +181,20 @@ class Column(Settings):
             row = int(np.flatnonzero(bad)[0])
             raise DataError(
                 f"{name}: column {self.name!r} has {found[row]:g} in row {row}, and is a column "
-                f"of counts: correct the cell, or say {self.name}=real"
+                f"of counts: correct the cell, or say {spelt(self.name)}=real"
             )
         if np.nanmax(np.where(empty, 0.0, found), initial=0.0) > _LARGEST_COUNT:
             raise DataError(
                 f"{name}: column {self.name!r} has counts above {_LARGEST_COUNT:,}, which "
-                f"networks in float32 cannot tell apart: say {self.name}=real, or "
-                f"{self.name}=positive"
+                f"networks in float32 cannot tell apart: say {spelt(self.name)}=real, or "
+                f"{spelt(self.name)}=positive"
             )
 
 
 def level_texts(cells: Cells) -> list[str]:
     """Levels as they are written: whole numbers without a point."""
-    if cells.type == "number":
-        return [f"{v:.0f}" if v == np.rint(v) else repr(float(v)) for v in cells.values]
+    if cells.type == "number":  # 0.0 is added for a zero without a sign
+        return [f"{v + 0.0:.0f}" if v == np.rint(v) else repr(float(v)) for v in cells.values]
     return [str(v) for v in cells.values]
 
 

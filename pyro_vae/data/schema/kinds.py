@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from pyro_vae.data.schema.column import level_texts
-from pyro_vae.data.schema.recognise import looks_like_another_date
+from pyro_vae.data.schema.recognise import (
+    looks_like_another_date,
+    looks_like_another_number,
+    number_of,
+)
 
 if TYPE_CHECKING:
     from pyro_vae.data.schema.cells import Cells
@@ -69,14 +73,28 @@ def _of_words(cells: Cells) -> Guess:
     if cells.order is None:
         if looks_like_another_date(cells):
             return Guess("text", "dates, which are read as YYYY-MM-DD")
+        if looks_like_another_number(cells):
+            odd = next(word for word in cells.filled if number_of(word) is None)
+            return Guess("text", f"numbers such as {odd!r}: they are read where written as 1234.5")
         rows = len(cells.filled)
         if rows >= _FEW_ROWS and levels == rows:
             return Guess("id", "a word of its own in every row")
         if levels > max(_MANY_LEVELS, 2) or (rows >= _FEW_ROWS and levels > rows / 2):
-            return Guess("text", f"{levels} different words in {rows} rows")
+            return Guess("text", f"{levels} different words in {rows} rows{_slip(cells)}")
     if levels == 2:
-        return Guess("yes-no", "two words")
-    return Guess("category", f"{levels} words")
+        return Guess("yes-no", f"two words{_slip(cells)}")
+    return Guess("category", f"{levels} words{_slip(cells)}")
+
+
+def _slip(cells: Cells) -> str:
+    """What about words may be a slip, to be seen where the kind is told."""
+    words = set(cells.filled)
+    odd = sorted(word for word in words if number_of(word) is None)
+    if 0 < len(odd) < len(words):
+        return f", numbers and {odd[0]!r} among them"
+    if len({word.casefold().strip() for word in words}) < len(words):
+        return ", some alike but for case or blanks"
+    return ""
 
 
 def _of_numbers(cells: Cells) -> Guess:

@@ -25,6 +25,7 @@ from pyro_vae.data.schema.kinds import (
 from pyro_vae.data.schema.recognise import in_type, with_times
 from pyro_vae.disk.schema import checked
 from pyro_vae.errors import DataError, SettingError
+from pyro_vae.spelling import in_quotes, spelt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from pyro_vae.data.schema.cells import Cells
 
 __all__ = ["Encoded", "Schema"]
+
+#: Roles of columns that a model needs.
+_MODELLED = ("data", "covariate")
 
 
 class Encoded(NamedTuple):
@@ -105,12 +109,13 @@ class Schema:
             else:
                 found.append(made)
         if refused:
-            drop = ", ".join(f"{label}=drop" for label in refused)
+            drop = ", ".join(f"{spelt(label)}=drop" for label in refused)
+            other = f"{spelt(next(iter(refused)))}=category"
             parts = "; ".join(f"{label!r} ({why})" for label, why in refused.items())
             raise DataError(
                 f"{name} has columns that are no data as they are: {parts}. Leave them out with "
-                f'columns="{drop}" (--columns), or say what they are, as in '
-                f"'{next(iter(refused))}=category'"
+                f"columns={in_quotes(drop)} (--columns), or say what they are, as in "
+                f"{in_quotes(other)}"
             )
         schema = cls(tuple(found))
         if not schema.data:
@@ -221,18 +226,19 @@ class Schema:
             If a column is missing, or cannot be read in its type.
         """
         table = given if isinstance(given, dict) else cells_of_frame(given, name)
-        needed = [c for c in self.columns if c.role in ("data", "covariate")]
+        needed = [c for c in self.columns if c.role in _MODELLED]
         missing = [c.name for c in needed if c.name not in table]
         if missing:
             raise DataError(
                 f"{name} has no column {', '.join(map(repr, missing))}, and has "
                 f"{', '.join(map(repr, table))}: give a table of the same schema"
             )
-        return {
-            c.name: in_type(table[c.name], c.type, c.name, name)
-            for c in self.columns
-            if c.name in table and c.role != "drop"
-        }
+        found = {}
+        for c in self.columns:
+            if c.name in table and c.role != "drop":
+                _refuse_fault(table[c.name], c.kind if c.role in _MODELLED else "category")
+                found[c.name] = in_type(table[c.name], c.type, c.name, name)
+        return found
 
     def encode(self, table: Mapping[str, Cells], name: str) -> Encoded:
         """Rows as numbers, in the units of the columns.
@@ -278,7 +284,7 @@ class Schema:
             f"{name} has empty cells in {len(rows)} of its {len(table[first].empty)} rows, the "
             f"first in row {row}, column {first!r} (empty cells by column: {parts}): drop such "
             f"rows with drop_empty=True (--drop-empty), leave a column out, as in "
-            f"'{first}=drop', or fill them in"
+            f"{in_quotes(f'{spelt(first)}=drop')}, or fill them in"
         )
 
     def fingerprint(self, numbers: Any) -> np.ndarray:
@@ -336,15 +342,16 @@ class Schema:
 
     def choices_text(self) -> str:
         """A file of choices that says of every column what this schema has."""
-        width = max(len(c.name) for c in self.columns)
+        names = {c.name: spelt(c.name) for c in self.columns}
+        width = max(map(len, names.values()))
         lines = ["# kind or likelihood of each column; or covariate, label, split, group, drop"]
         for c in self.columns:
             word = c.likelihood.partition("(num_classes")[0] if c.role == "data" else c.role
             if c.role == "data" and c.kind == "ordinal":
-                word = f"ordinal(levels=[{', '.join(c.levels)}])"
+                word = f"ordinal(levels=[{', '.join(map(spelt, c.levels))}])"
             elif c.role in ("covariate", "label"):
                 word = f"{c.kind}+{c.role}"
-            lines.append(f"{c.name:<{width}} = {word}  # {c.contents}".rstrip(" #"))
+            lines.append(f"{names[c.name]:<{width}} = {word}  # {c.contents}".rstrip(" #"))
         return "\n".join(lines) + "\n"
 
     def __str__(self) -> str:
@@ -361,6 +368,7 @@ def _column(label: str, cells: Cells, choice: Choice | None, name: str) -> Colum
     about: dict[str, Any] = {"name": label, "role": role, "empty": empty}
     if role in ("drop", "split", "group"):
         return Column(kind="text", type=cells.type, why="as was said", **about)
+    _refuse_fault(cells, choice.kind)
     if cells.empty.all():
         return "every cell is empty"
     told, cells = _told(cells, choice)
@@ -384,6 +392,12 @@ def _column(label: str, cells: Cells, choice: Choice | None, name: str) -> Colum
     return column.model_copy(
         update={"likelihood": text or likelihood_of(told.kind, numbers, len(levels))}
     )
+
+
+def _refuse_fault(cells: Cells, kind: str | None) -> None:
+    """Refuse cells that are words at most for a kind of column that is not of words."""
+    if cells.fault and not (kind in LEVELLED and cells.type == "word"):
+        raise DataError(cells.fault)
 
 
 def _told(cells: Cells, choice: Choice) -> tuple[Guess, Cells]:
@@ -420,7 +434,7 @@ def _in_type_of_kind(cells: Cells, kind: str, label: str, name: str) -> Cells:
     if cells.type == "time":
         raise DataError(
             f"{name}: column {label!r} holds dates, and {kind} is a kind of numbers: say "
-            f"{label}=date"
+            f"{spelt(label)}=date"
         )
     return in_type(cells, "number", label, name)
 
@@ -442,12 +456,12 @@ def _levels(cells: Cells, kind: str, choice: Choice | None, label: str, name: st
     if len(levels) > MOST_LEVELS:
         raise DataError(
             f"{name}: column {label!r} has {len(levels):,} levels, and {MOST_LEVELS:,} is the "
-            f"most that a category may have: group them, or say {label}=drop"
+            f"most that a category may have: group them, or say {spelt(label)}=drop"
         )
     if kind == "yes-no" and len(levels) > 2:
         raise DataError(
             f"{name}: column {label!r} has {len(levels)} levels ({', '.join(levels[:4])}, ...), "
-            f"and yes-no is for two: say {label}=category"
+            f"and yes-no is for two: say {spelt(label)}=category"
         )
     if kind == "yes-no" and cells.type == "number" and len(levels) == 1:
         levels = ["0", "1"]
@@ -464,7 +478,7 @@ def _check_support(kind: str, numbers: np.ndarray, label: str, name: str) -> Non
         worst = numbers[~inside[kind][0]][0]
         raise DataError(
             f"{name}: column {label!r} has {worst:g}, and {kind} is for {inside[kind][1]}: say "
-            f"{label}=real"
+            f"{spelt(label)}=real"
         )
 
 
