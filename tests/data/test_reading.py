@@ -17,7 +17,10 @@ from PIL import Image
 
 from pyro_vae import data
 from pyro_vae.data.reading import memory
+from pyro_vae.data.reading.origin import Origin
 from pyro_vae.data.reading.parts import by_share
+from pyro_vae.data.reading.reader import Form, read_again
+from pyro_vae.disk.schema import checked
 from pyro_vae.errors import DataError, MissingDataError
 from tests.data.tables import COLUMNS, mixed
 
@@ -315,3 +318,18 @@ def test_settings_that_do_not_go_together_are_refused(frame, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             data.read(frame, columns=COLUMNS, **settings)
+
+
+def test_a_few_rows_stand_for_all_where_the_others_are_not_to_be_had(frame):
+    """As few as one, and without the column that the table was split by."""
+    where = np.array(["train", "test", "validation", "train"] * 50)
+    table = frame.assign(part=where)
+    found = data.read(table, columns=COLUMNS, split_by="part")
+    again = read_again(found.origin, Form(), on=frame[:1])
+    for split in SPLITS:
+        assert torch.equal(getattr(again, split), found.rows(frame[:1]))
+    assert again.schema == found.schema
+    x = data.Dataset.from_tensors(NUMBERS.astype(float), name="own").standardised()
+    origin = checked(Origin, x.remembered())
+    again = read_again(origin, Form(standardise=True), on=NUMBERS[:2].astype(float))
+    assert torch.equal(again.test, x.train[:2])

@@ -235,8 +235,6 @@ def read_again(
         other = (
             read_content(Path(on), resize=origin.resize) if is_file else _content_of(on, "test")
         )
-    if not contents and other is not None:
-        contents = {"all": other, "validation": other}
     return _read_like(contents, origin, form, other)
 
 
@@ -244,6 +242,8 @@ def _read_like(
     contents: Mapping[str, Content], origin: Origin, form: Form, test: Content | None
 ) -> Dataset:
     """A data set as its origin describes it; with other test data, if such are given.
+
+    Without any content the test data stand for the others, too.
 
     Raises
     ------
@@ -304,9 +304,12 @@ def _dataset_of_table(
         part: _filled(schema, _table(content, names[part]), names[part], origin.drop_empty)
         for part, content in contents.items()
     }
-    parts = _parts(tables, schema, origin)
+    other = None
     if test is not None:
-        parts["test"] = _filled(schema, _table(test, "on"), "on", origin.drop_empty)
+        other = _filled(schema, _table(test, "on"), "on", origin.drop_empty)
+    parts = _parts(tables, schema, origin) if tables or other is None else {}
+    if other is not None:
+        parts = {**dict.fromkeys(SPLITS, other), **parts, "test": other}
     if origin.columns is None:
         schema = schema.standardised_by(parts["train"], names["all"])
     encoded = {split: schema.encode(table, origin.name) for split, table in parts.items()}
@@ -422,11 +425,16 @@ def _dataset_of_arrays(
                 f"{what} got {getattr(origin, what)!r}, and {origin.name} is an array without "
                 "named columns: leave it out, or give the splits as files of their own"
             )
-    splits, labels = _split_arrays(contents, origin)
+    splits: dict[str, Any] = {}
+    labels: dict[str, Any] | None = None
+    if contents or test is None:
+        splits, labels = _split_arrays(contents, origin)
     if test is not None:
-        splits["test"] = convert(_array(test, origin, "on"), "on").values
-        labels = None if test.labels is None else {**(labels or {}), "test": test.labels["all"]}
-    grey = contents["all"].grey
+        other = convert(_array(test, origin, "on"), "on").values
+        splits = {**dict.fromkeys(SPLITS, other), **splits, "test": other}
+        new = None if test.labels is None or labels is None else test.labels["all"]
+        labels = None if labels is None or new is None else {**labels, "test": new}
+    grey = next(part.grey for part in (*contents.values(), test) if part is not None)
     if grey is None and (form.binarisation != "none" or form.values is not None):
         raise DataError(
             f"{origin.name} has no grey levels, which binarisation and values are for: leave them "
