@@ -83,8 +83,8 @@ def _show_file(
         console.print(
             f"wrote {out}: change it, and give it back with --columns {out}", markup=False
         )
-    chosen = ("--columns", out or columns) if out or columns else ()
-    dropped = ("--drop-empty",) if drop_empty else ()
-    run = Path("runs") / found.name
-    command = command_line("fit", "--run", run, "--data", file, *chosen, *dropped)
+    said: list[str | Path] = [] if columns is None else ["--columns", columns]
+    said = said if out is None else ["--columns", out]
+    said += ["--drop-empty"] if drop_empty else []
+    command = command_line("fit", "--run", Path("runs") / found.name, "--data", file, *said)
     console.print(f"next: {command}", markup=False)

@@ -209,6 +209,12 @@ class Dataset:
             check_finite(x, f"{name}: {split}", columns)
             given[split] = x.cpu()
         whole = given["train"]
+        for split, x in given.items():
+            if x.shape[1:] != whole.shape[1:]:
+                raise DataError(
+                    f"{name}: {split} has rows of shape {tuple(x.shape[1:])}, and train of "
+                    f"{tuple(whole.shape[1:])}: give rows of one shape in all splits"
+                )
         for split in SPLITS:
             given.setdefault(split, whole.new_empty(0, *whole.shape[1:]))
         if kind is None:

@@ -1,6 +1,7 @@
 """Reading files: every format gives the same tensors, and every fault a sentence."""
 
 import gzip
+import os
 import re
 import struct
 import warnings
@@ -209,6 +210,11 @@ BROKEN = {
     "nothing": ("", r"is empty"),
     "an unclosed quote": ('a,b\n1,"2\n3,4\n', r"cannot be read as a table"),
     "no name": ("a,,c\n1,2,3\n", r"no name for column 2"),
+    "a separator at the end": ("a,b,\n1,2,\n", r"remove the separator at the end of each line"),
+    "a comment": ("# by me\na,b\n1,2\n", r"begins with '# by me', a comment"),
+    "too large": ("a,b\n1e300,2\n-2e300,3\n" + "3e300,4\n1,5\n" * 9, r"another unit"),
+    "a share of one": ("a,b\n0.999999999999,2\n" + "0.5,3\n" * 9, r"'a', which float32 has as 1"),
+    "nearly zero": ("a,b\n1e-60,2\n1e60,3\n" + "1.5,4\n2,5\n" * 20, r"outside of what a positive"),
 }
 
 
@@ -221,6 +227,58 @@ def test_a_broken_file_gets_a_sentence(fault, tmp_path):
         data.read(path)
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value) or "broken" in str(error.value)
+
+
+def test_a_header_that_is_broken_into_lines_is_on_one(tmp_path):
+    (tmp_path / "t.csv").write_text('"weight\n(kg)",y\n' + "1.5,0\n2.5,1\n" * 9)
+    assert data.read(tmp_path / "t.csv").columns == ("weight (kg)", "y")
+
+
+def test_what_is_no_file_is_refused_before_it_is_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "wide.csv").write_bytes("a,b\n1,2\n".encode("utf-16"))
+    for path, message in (
+        (tmp_path / "pipe.csv", "neither a file nor a folder"),
+        (tmp_path / ("x" * 300 + ".csv"), "too long"),
+        (tmp_path / "wide.csv", "iconv -f utf16"),
+        ("", "source got ''"),
+        (None, "source got None"),
+    ):
+        with pytest.raises(DataError, match=message):
+            data.read(path)
+
+
+def test_arrays_that_do_not_go_together_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", x=NUMBERS, y=NUMBERS[:5, 0])
+    np.savez(tmp_path / "b.npz", train=NUMBERS, test=NUMBERS[:, :3])
+    np.savez(tmp_path / "c.npz")
+    for name, message in (
+        ("a", "5 labels for 60 rows"),
+        ("b", r"test has rows of shape \(3,\), and train of \(7,\)"),
+        ("c", "has no arrays"),
+    ):
+        with pytest.raises(DataError, match=message):
+            data.read(tmp_path / f"{name}.npz")
+
+
+def test_pictures_that_256_levels_cannot_say_are_refused(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (12, 4, 4)).astype(np.uint8)
+    for name, given, ending, message in (
+        ("sixteen", grey.astype(np.uint16) * 257, "png", "finer levels"),
+        ("floats", grey.astype(np.float32) / 255, "tif", "finer levels"),
+        ("clear", np.stack([grey, grey, grey, grey], -1), "png", "transparent"),
+        ("clear-grey", np.stack([grey, grey], -1), "png", "transparent"),
+        ("opaque", np.stack([grey, np.full_like(grey, 255)], -1), "png", None),
+    ):
+        (tmp_path / name).mkdir()
+        for i, image in enumerate(given):
+            Image.fromarray(image).save(tmp_path / name / f"{i:02}.{ending}")
+        if message is None:
+            train = data.read(tmp_path / name, shares=(1, 0, 0)).train
+            assert np.array_equal(train.numpy(), (grey / 255).astype(np.float32))
+            continue
+        with pytest.raises(DataError, match=message):
+            data.read(tmp_path / name)
 
 
 def test_files_of_other_kinds_get_a_sentence(tmp_path):
@@ -312,6 +370,11 @@ def test_settings_that_do_not_go_together_are_refused(frame, tmp_path):
     for settings, message in (
         ({"binarisation": "dynamic"}, "is a table"),
         ({"condition": ["nobody"]}, "'nobody'"),
+        ({"condition": ["id"]}, "'id', which was said to be drop"),
+        ({"group": "site", "condition": ["site"]}, "'site', which was said to be group"),
+        ({"condition": [n for n in frame if n != "id"]}, "leaves no column to model"),
+        ({"split_by": "nobody"}, "split_by got 'nobody'"),
+        ({"group": "nobody"}, "group got 'nobody'"),
         ({"test": NUMBERS}, "is an array"),
         ({"split_by": "smoker", "test": frame}, "split_by"),
         ({"shares": (0.999, 0.0005, 0.0005)}, "without a row"),

@@ -318,6 +318,15 @@ def test_continuous_columns_are_on_a_scale_of_one_by_the_training_rows():
     assert found.log_jacobian == pytest.approx(-float(np.log(scales).sum()), rel=1e-12)
 
 
+def test_rounding_is_no_spread():
+    """Of ten times 0.1 the standard deviation is not zero in floating point."""
+    frame = pd.DataFrame({"x": [0.1] * 10 + [-0.2], "y": [0, 1] * 5 + [1]})
+    split = ["train"] * 10 + ["test"]
+    found = data.read(frame.assign(s=split), columns="x=real", split_by="s")
+    assert (found.schema.data[0].scale, abs(float(found.train[0, 0])) < 1e-9) == (1.0, True)
+    assert float(found.test[0, 0]) == pytest.approx(-0.3, rel=1e-6)
+
+
 def test_units_and_names_of_levels_and_the_order_of_rows_do_not_matter():
     """What the model sees is the same to the bit, and log p(x) moves by the Jacobian."""
     frame = mixed()

@@ -75,9 +75,10 @@ def _text(content: bytes, name: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        other = "utf16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin1"
         raise DataError(
             f"{name} is not text in UTF-8 (byte {error.start}): save it in UTF-8, as "
-            f"`iconv -f latin1 -t utf8` does for older files, or read a frame of it yourself"
+            f"`iconv -f {other} -t utf8` does for such files, or read a frame of it yourself"
         ) from error
 
 
@@ -90,18 +91,23 @@ def _check_lines(text: str, separator: str, name: str, num_rows: int | None) -> 
     """Names of the columns; refuse what pandas would fill in or rename."""
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
     try:
-        header = [word.strip() for word in next(lines, [])]
+        header = [_one_line(word) for word in next(lines, [])]
         if len(header) > 1 and not header[0] and "index" not in header:
             header[0] = "index"  # pandas writes the index of a frame without a name
         _check_header(header, name)
         for row, line in enumerate(_rows(lines, num_rows)):
+            if line and len(line) != len(header) and header[0][:1] in "#%":
+                raise DataError(
+                    f"{name} begins with {header[0][:40]!r}, a comment, and not with names of "
+                    "columns: remove the lines before the header"
+                )
             if line and len(line) != len(header):
                 raise DataError(
                     f"{name} has {len(line)} cells in line {lines.line_num}, and its header names "
                     f"{len(header)} columns: mend the line; a cell that holds {separator!r} must "
                     "stand in double quotes"
                 )
-            if [word.strip() for word in line] == header:
+            if list(map(_one_line, line)) == header:
                 raise DataError(
                     f"{name} has its header again in line {lines.line_num} (row {row}): remove it "
                     "there, as where files were joined"
@@ -113,16 +119,25 @@ def _check_lines(text: str, separator: str, name: str, num_rows: int | None) -> 
     return header
 
 
+def _one_line(word: str) -> str:
+    """A name without blanks around it, on one line: spreadsheets break long headers."""
+    return " ".join(word.splitlines()).strip()
+
+
 def _rows(lines: Iterator[list[str]], num_rows: int | None) -> Iterator[list[str]]:
     return itertools.islice(lines, num_rows)
 
 
 def _check_header(header: list[str], name: str) -> None:
     if not header:
-        raise DataError(f"{name} is empty: its first line must name the columns")
+        raise DataError(f"{name} is empty, or its first line is: it must name the columns")
     for position, label in enumerate(header):
         if not label:
-            raise DataError(f"{name} has no name for column {position + 1} in its header: name it")
+            last = ", or remove the separator at the end of each line"
+            raise DataError(
+                f"{name} has no name for column {position + 1} in its header: name it"
+                f"{last if position == len(header) - 1 else ''}"
+            )
         if header.index(label) != position:
             raise DataError(
                 f"{name} has two columns {label!r} in its header: rename one of them, or remove it"

@@ -82,8 +82,20 @@ def read_content(
     MissingDataError
         If nothing is there, or a library is needed that is not installed.
     """
-    if not path.exists():
+    try:
+        there, regular = path.exists(), path.is_file() or path.is_dir()
+    except OSError as error:  # a name too long, or a folder that may not be entered
+        raise DataError(
+            f"{str(path)[:200]} cannot be read ({error.strerror}): give the path of a file that "
+            "can"
+        ) from error
+    if not there:
         raise MissingDataError(f"{path} does not exist: give the path of a file, {READABLE}")
+    if not regular:
+        raise DataError(
+            f"{path} is neither a file nor a folder, and it must be read more than once: write "
+            "its content into a file"
+        )
     suffix, compressed = format_of(path)
     if suffix == "folder":
         return read_images(path, resize=resize, num_rows=num_rows)
@@ -169,7 +181,8 @@ def _npz(content: bytes, name: str, num_rows: int | None) -> Content:
         key = next(iter(arrays))
     if key is None:
         raise DataError(
-            f"{name} has the arrays {', '.join(map(repr, arrays))}: it must have 'train' (and "
+            f"{name} has {'the arrays ' if arrays else 'no arrays'}"
+            f"{', '.join(map(repr, arrays))}: it must have 'train' (and "
             f"'validation', 'test'), or one of {', '.join(map(repr, _ALL))}"
         )
     whole = content_of_array(arrays[key])

@@ -84,13 +84,37 @@ def read_images(folder: Path, *, resize: Sequence[int] | None, num_rows: int | N
 def _open(path: Path, resize: Sequence[int] | None) -> Image.Image:
     try:
         with Image.open(path) as opened:
+            _check_levels(opened, path)
             picture = opened.convert("L" if opened.mode in ("1", "L", "LA") else "RGB")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except DataError:
+        raise
+    except (
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        OSError,
+        ValueError,
+        SyntaxError,
+    ) as error:
         raise DataError(f"{path} is no image that can be read ({error}): remove it") from error
     if resize is not None:
         height, width = resize
         picture = picture.resize((int(width), int(height)), Image.Resampling.BILINEAR)
     return picture
+
+
+def _check_levels(picture: Image.Image, path: Path) -> None:
+    """Refuse what 256 levels cannot say: finer levels, and what shines through."""
+    if picture.mode[0] in "IF":
+        raise DataError(
+            f"{path} has finer levels of grey than 256 (mode {picture.mode}): convert it to 8 "
+            "bits, or give numpy.stack of the pictures as a .npy file"
+        )
+    if picture.has_transparency_data:
+        if np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
+            raise DataError(
+                f"{path} has transparent pixels, whose colour depends on what is behind: save it "
+                "without transparency"
+            )
 
 
 def read_idx(content: bytes, name: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import warnings
@@ -29,7 +30,8 @@ from pyro_vae.data.schema.choices import parse_choices
 from pyro_vae.data.schema.column import level_texts
 from pyro_vae.data.schema.recognise import in_type
 from pyro_vae.data.schema.schema import Schema
-from pyro_vae.errors import DataError, MissingDataError
+from pyro_vae.errors import DataError, MissingDataError, SettingError
+from pyro_vae.spelling import spelt
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -149,6 +151,8 @@ def read(
     >>> [f"{column.name}: {column.kind}" for column in patients.schema.columns]
     ['stage: ordinal', 'age: real']
     """
+    if source is None or (isinstance(source, str) and not source):
+        raise DataError(f"source got {source!r}: give the path of a file, a frame or an array")
     given = {"all": source, "validation": validation, "test": test}
     given = {part: x for part, x in given.items() if x is not None}
     paths = {part: Path(x) for part, x in given.items() if isinstance(x, str | os.PathLike)}
@@ -181,9 +185,15 @@ def read(
             )
         return _dataset_of_arrays(contents, origin, form)
     choices = parse_choices(columns)
-    for role, column in (("split", split_by), ("group", group)):
-        if column is not None:
-            choices |= parse_choices({column: role})
+    for option, role, column in (("split_by", "split", split_by), ("group", "group", group)):
+        if column is None:
+            continue
+        if column not in contents["all"].table:
+            raise SettingError(
+                f"{option} got {column!r}, and {called} has the columns "
+                f"{', '.join(map(repr, contents['all'].table))}: correct the name"
+            )
+        choices |= parse_choices({column: role})
     schema = Schema.read(contents["all"].table, choices, name=called)
     return _dataset_of_table(contents, schema.with_covariates(condition), origin, form)
 
@@ -316,6 +326,8 @@ def _dataset_of_table(
     affine = schema.affine()
     originals = {split: convert(part.x, split).values for split, part in encoded.items()}
     stored: dict[str, Any] = {s: affine.forward(x) for s, x in originals.items()}
+    for split, x in stored.items():
+        _check_rounded(schema, x, originals[split], f"{origin.name}: {split}")
     kind = _kind_of(schema)
     labelled = all(part.labels is not None for part in encoded.values())
     side: dict[str, Any] = {
@@ -341,6 +353,23 @@ def _dataset_of_table(
         origin=origin.model_copy(update={"columns": schema.to_config()}),
         **side,
     )
+
+
+def _check_rounded(schema: Schema, x: Tensor, given: Tensor, name: str) -> None:
+    """Refuse numbers that leave the support of their column in float32."""
+    for d, column in enumerate(schema.data):
+        if column.kind not in ("positive", "share"):
+            continue
+        values = x[:, d].float()
+        top = 1.0 if column.kind == "share" else math.inf
+        bad = (values <= 0) | (values >= top)
+        if bad.any():
+            row = int(bad.nonzero()[0])
+            raise DataError(
+                f"{name} has {float(given[row, d])!r} in row {row}, column {column.name!r}, which "
+                f"float32 has as {float(values[row]):g}, outside of what a {column.kind} column "
+                f"may hold: correct the cell, or say {spelt(column.name)}=real"
+            )
 
 
 def _called(part: str, origin: Origin) -> str:
@@ -479,6 +508,10 @@ def _split_arrays(
         classes = labels.pop("all", None)
         arrays = {split: x[which] for split, which in rows.items()}
         if classes is not None:
+            if len(classes) != len(x):
+                raise DataError(
+                    f"{origin.name} has {len(classes)} labels for {len(x)} rows: give one a row"
+                )
             labels = {split: np.asarray(classes)[which] for split, which in rows.items()}
     for split in given:
         other = contents[split]

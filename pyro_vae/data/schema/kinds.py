@@ -180,8 +180,9 @@ def _excess_kurtosis(x: np.ndarray) -> float:
 
 
 def _standard_moment(x: np.ndarray, power: int) -> float:
-    spread = float(x.std())
-    return float((((x - x.mean()) / spread) ** power).mean()) if spread > 0 else 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # refused with its scale
+        spread = float(x.std())
+        return float((((x - x.mean()) / spread) ** power).mean()) if spread > 0 else 0.0
 
 
 def _gamma_is_likelier(x: np.ndarray) -> bool:

@@ -175,14 +175,19 @@ class Schema:
         SettingError
             If a name is none of a column.
         """
-        known = {column.name for column in self.columns}
+        known = {column.name: column.role for column in self.columns}
         for name in names:
             if name not in known:
                 raise SettingError(
                     f"condition names the column {name!r}, and there are "
                     f"{', '.join(map(repr, sorted(known)))}: correct the name"
                 )
-        return replace(
+            if known[name] not in ("data", "covariate", "label"):
+                raise SettingError(
+                    f"condition names the column {name!r}, which was said to be {known[name]}: "
+                    "say one of the two"
+                )
+        made = replace(
             self,
             columns=tuple(
                 c.model_copy(update={"role": "covariate", "likelihood": ""})
@@ -191,6 +196,12 @@ class Schema:
                 for c in self.columns
             ),
         )
+        if not made.data:
+            raise SettingError(
+                f"condition names {', '.join(map(repr, names))}, which leaves no column to model: "
+                "name fewer"
+            )
+        return made
 
     def standardised_by(self, table: Mapping[str, Cells], name: str) -> Schema:
         """The same with location and scale of every continuous column from these rows.
@@ -509,9 +520,16 @@ def _scaled(column: Column, cells: Cells, name: str) -> Column:
         # Without a shift, so that it stays positive: about the geometric mean.
         location, scale = 0.0, math.exp(float(np.log(numbers).mean()))
     else:
-        location, scale = float(numbers.mean()), float(numbers.std())
-    if not scale > 0:
-        scale = 1.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            location, scale = float(numbers.mean()), float(numbers.std())
+    if not math.isfinite(location + scale):
+        raise DataError(
+            f"{name}: column {column.name!r} has numbers as large as {np.abs(numbers).max():g}, "
+            f"whose variance is no number: give it in another unit, or say "
+            f"{spelt(column.name)}=drop"
+        )
+    if not scale > 0 or numbers.min() == numbers.max():  # rounding is no spread
+        scale = scale if column.kind == "positive" and column.role == "data" else 1.0
     return column.model_copy(update={"location": location, "scale": scale})
 
 
