@@ -212,7 +212,7 @@ class Dataset:
         for split, x in given.items():
             if x.shape[1:] != whole.shape[1:]:
                 raise DataError(
-                    f"{name}: {split} has rows of shape {tuple(x.shape[1:])}, and train of "
+                    f"{name}: {split} has events of shape {tuple(x.shape[1:])}, and train of "
                     f"{tuple(whole.shape[1:])}: give rows of one shape in all splits"
                 )
         for split in SPLITS:
