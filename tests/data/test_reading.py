@@ -254,7 +254,7 @@ def test_arrays_that_do_not_go_together_are_refused(tmp_path):
     np.savez(tmp_path / "c.npz")
     for name, message in (
         ("a", "5 labels for 60 rows"),
-        ("b", r"test has rows of shape \(3,\), and train of \(7,\)"),
+        ("b", r"test has events of shape \(3,\), and train of \(7,\)"),
         ("c", "has no arrays"),
     ):
         with pytest.raises(DataError, match=message):
