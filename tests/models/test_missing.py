@@ -336,6 +336,9 @@ def test_the_encoder_sees_zeros_and_the_mask_if_it_is_to():
     zeros, mask = curved(Normal(), missing="zeros"), curved(Normal(), missing="mask")
     assert zeros._features(x, None, observed).tolist() == [[1, 0, 3, 0]]
     assert mask._features(x, None, observed).tolist() == [[1, 0, 3, 0, 1, 0, 1, 0]]
+    # What stands in for a missing share is a half, and a half is not shown.
+    shares = curved(Beta(), missing="zeros")._features(x / 5, None, observed)
+    torch.testing.assert_close(shares, torch.tensor([[0.2, 0, 0.6, 0]]).double())
     assert (zeros.num_features, mask.num_features) == (4, 8)
     assert zeros.inputs == mask.inputs == ("observed",)
     assert curved(Normal(), missing="none").inputs == ()
@@ -413,6 +416,13 @@ def test_a_mask_may_be_numbers_or_a_frame():
         assert np.array_equal(found, wanted)
 
 
+def test_a_column_of_which_nothing_is_there_is_legal():
+    model = curved(Gamma())
+    x, observed = drawn(model), torch.tensor([[True, False, True, True]]).expand(6, -1)
+    found = evaluate(model, {"x": nan_in_holes(x, observed), "observed": observed}, 20)
+    assert np.isfinite(found["log_evidence"]).all()
+
+
 # Mixtures, by enumeration
 
 
@@ -433,7 +443,7 @@ def test_a_mixture_sums_over_its_components(likelihood):
         if isinstance(model.likelihood, MultivariateNormal):
             value = marginal(expanded(law), 0, x, observed, row)
         else:
-            value = float((column_log_prob(law, x[row]) * observed[row]).sum())
+            value = (column_log_prob(law, x[row]) * observed[row]).sum().item()
         wanted[row, m] = shares[m] + value
     given = nan_in_holes(x, observed)
     log_p = special.logsumexp(wanted, axis=1)
