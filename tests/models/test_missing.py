@@ -506,7 +506,7 @@ def test_a_decoder_starts_at_the_moments_of_the_observed_cells(name):
     observed = torch.rand(3000, 2, generator=seeded(13)) > 0.5
     model = VAE((2,), 1, likelihood=likelihood, missing="zeros", decoder=(), encoder=(3,))
     model.initialise(nan_in_holes(x, observed), observed=observed)
-    means = likelihood(model.decoder.output.bias.detach()).mean
+    means = likelihood(model.decoder.output.bias).mean.detach()
     for d in range(2):
         seen = x[observed[:, d], d]
         assert abs(float(means[d] - seen.mean())) < 0.15 * float(seen.std())
