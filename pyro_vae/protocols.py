@@ -27,6 +27,7 @@ __all__ = [
     "Coder",
     "Differentiable",
     "Facts",
+    "FillsCells",
     "HasBounds",
     "HasCode",
     "HasCodeUse",
@@ -36,6 +37,7 @@ __all__ = [
     "HasExactPosterior",
     "HasIdentity",
     "HasLogProb",
+    "HasMarginalLogProb",
     "HasParameters",
     "HasPosterior",
     "HasUnamortised",
@@ -113,8 +115,16 @@ class Facts:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of what the programs take beside x: labels, covariates, exposure; none."""
+        """Names of what the programs take beside x; none.
+
+        Labels, covariates, exposure, and ``"observed"``, which cells of x are there.
+        """
         return tuple(self._said("inputs", ()))
+
+    @property
+    def says_inputs(self) -> bool:
+        """Whether it says at all what its programs take beside x."""
+        return hasattr(self.owner, "inputs")
 
     @property
     def dtype(self) -> object:
@@ -293,8 +303,18 @@ class HasBounds(Protocol):
 class HasColumnLogProb(Protocol):
     """A distribution of a datum's columns that are independent given z, each with its own law."""
 
-    def column_log_prob(self, value: Tensor) -> Tensor:
-        """The terms of the sum that ``log_prob`` is, in nats: a value of the value's own shape."""
+    def column_log_prob(self, value: Tensor) -> Tensor | None:
+        """The terms of the sum that ``log_prob`` is, in nats: a value of the value's own shape.
+
+        None where it turns out to be no such sum.
+        """
+
+
+class HasMarginalLogProb(Protocol):
+    """A distribution of dependent cells that can integrate some of them out."""
+
+    def marginal_log_prob(self, value: Tensor, observed: Tensor) -> Tensor:
+        """Log-probability of the cells where ``observed`` is true, of the batch shape, in nats."""
 
 
 class Scored(Protocol):
@@ -310,6 +330,13 @@ class ChecksData(Protocol):
 
     def check(self, x: Tensor) -> None:
         """Raise ``SupportError`` for a value it cannot have, ``DataError`` for a shape."""
+
+
+class FillsCells(Protocol):
+    """A likelihood that knows a legal value for a cell that is not observed."""
+
+    def filled(self, x: Tensor, observed: Tensor) -> Tensor:
+        """Data with that value, whatever stood there, where ``observed`` is false."""
 
 
 class Summarised(Protocol):

@@ -50,7 +50,7 @@ class Converted(NamedTuple):
     columns: tuple[str, ...] | None = None
 
 
-def convert(given: Any, name: str, *, gradients: bool = False) -> Converted:
+def convert(given: Any, name: str, *, gradients: bool = False, holes: bool = False) -> Converted:
     """A plain tensor of what was given, without a digit lost.
 
     Parameters
@@ -63,6 +63,8 @@ def convert(given: Any, name: str, *, gradients: bool = False) -> Converted:
         What the argument is called.
     gradients
         Whether a tensor stays in the graph that made it.
+    holes
+        Whether cells of a frame may be empty, which are then NaN.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def convert(given: Any, name: str, *, gradients: bool = False) -> Converted:
     frame = native_frame(given, name)
     if frame is None:
         return Converted(_values(given, name, gradients=gradients))
-    columns = columns_of(frame, name)
+    columns = columns_of(frame, name, holes=holes)
     parts = [_from_array(cells, name, (label,)) for label, cells in columns.items()]
     if isinstance(frame, nw.Series):
         return Converted(parts[0], tuple(columns))

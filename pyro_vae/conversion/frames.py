@@ -47,8 +47,8 @@ def native_frame(given: Any, name: str) -> Frame | None:
     return frame if isinstance(frame, nw.DataFrame | nw.Series) else None
 
 
-def columns_of(frame: Frame, name: str) -> dict[str, np.ndarray]:
-    """Numbers of every column by its name.
+def columns_of(frame: Frame, name: str, *, holes: bool = False) -> dict[str, np.ndarray]:
+    """Numbers of every column by its name; with ``holes``, NaN where a value is missing.
 
     Raises
     ------
@@ -56,18 +56,22 @@ def columns_of(frame: Frame, name: str) -> dict[str, np.ndarray]:
         If a column is not of numbers, or a value is missing.
     """
     if isinstance(frame, nw.Series):
-        return {str(frame.name or name): _cells(frame, name, frame)}
+        return {str(frame.name or name): _cells(frame, name, frame, holes)}
     if not frame.columns:
         raise DataError(f"{name} got a frame without columns: give at least one")
-    return {str(column.name): _cells(column, name, frame) for column in frame.iter_columns()}
+    parts = frame.iter_columns()
+    return {str(column.name): _cells(column, name, frame, holes) for column in parts}
 
 
-def _cells(column: nw.Series[Any], name: str, frame: Frame) -> np.ndarray:
+def _cells(column: nw.Series[Any], name: str, frame: Frame, holes: bool) -> np.ndarray:
     label = column.name
     dtype = column.dtype
     single = isinstance(frame, nw.Series)
     polars = column.implementation.is_polars()
     missing = column.is_null().to_numpy()
+    if missing.any() and holes and (dtype.is_numeric() or dtype == nw.Boolean):
+        cells = column.cast(nw.Float64).to_numpy().astype(np.float64)
+        return np.where(missing, np.nan, cells)
     if missing.any():
         row = int(missing.nonzero()[0][0])
         drop = "x.drop_nulls()" if polars else "x.dropna()"

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae.conversion.arrays import convert
-from pyro_vae.conversion.places import check_finite
+from pyro_vae.conversion.places import check_finite, first_place
 from pyro_vae.conversion.rounding import cast
 from pyro_vae.errors import DataError
-from pyro_vae.protocols import ChecksData, Facts, offers
+from pyro_vae.protocols import ChecksData, Facts, FillsCells, offers
 
 __all__ = ["as_inputs", "own_dtype", "takes_data"]
 
@@ -28,7 +28,7 @@ R = TypeVar("R")
 _PROGRAMS = ("model", "program", "self")
 
 #: Names of what a program is given beside x.
-_BESIDE = ("condition", "exposure")
+_BESIDE = ("condition", "exposure", "observed")
 
 
 def as_inputs(
@@ -45,7 +45,9 @@ def as_inputs(
     Parameters
     ----------
     given
-        Whatever ``convert`` takes, or a mapping from names to such.
+        Whatever ``convert`` takes, or a mapping from names to such. What is named ``observed``
+        says which cells of x are there: the others get a value that has no effect, and may have
+        been anything, NaN too.
     program
         What the data are for: a module, or a Pyro program. If it is a module, or a method of
         one, the data go to its device, and to its type if it says a ``dtype``.
@@ -68,10 +70,25 @@ def as_inputs(
     parts = dict(given) if many else {name: given}
     said = facts.dtype
     kind = said if isinstance(said, torch.dtype) else dtype
+    main = "x" if "x" in parts else name
+    mask = _as_mask(parts["observed"]) if main in parts and "observed" in parts else None
     made = {
-        part: _as_input(values, facts, kind, part, part in (name, "x"), gradients, wide)
+        part: mask
+        if mask is not None and part == "observed"
+        else _as_input(
+            values,
+            facts,
+            kind,
+            part,
+            part in (name, "x"),
+            gradients,
+            wide,
+            mask if part == main else None,
+        )
         for part, values in parts.items()
     }
+    if mask is not None:
+        made["observed"] = mask.reshape(made[main].shape).to(made[main].device)
     lengths = {len(part) for part in made.values()}
     if len(lengths) > 1:
         sizes = ", ".join(f"{part} {len(values)}" for part, values in made.items())
@@ -89,8 +106,11 @@ def _as_input(
     is_data: bool,
     gradients: bool,
     wide: bool,
+    observed: Tensor | None = None,
 ) -> Tensor:
-    values, columns = convert(given, part, gradients=gradients)
+    values, columns = convert(given, part, gradients=gradients, holes=observed is not None)
+    if observed is not None:
+        values = _without_holes(values, part, observed)
     if values.dim() == 0:
         raise DataError(f"{part} got a single number: it must have one row per datum")
     check_finite(values, part, columns, infinite=dtype is None and not is_data)
@@ -105,9 +125,58 @@ def _as_input(
             values = cast(values, dtype, part, columns, counts=counts)
     elif not isinstance(given, Tensor) and (is_data or not whole):
         values = cast(values, own_dtype(facts.owner), part, columns)
+    if observed is not None and values.is_floating_point():
+        there, likelihood = observed.reshape(values.shape).to(values.device), facts.likelihood
+        legal = likelihood.filled(values, there) if offers(likelihood, FillsCells) else 0.0
+        values = torch.where(there, values, legal)
     owner = facts.owner
     weights = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
     return values if weights is None or weights.is_meta else values.to(weights.device)
+
+
+def _as_mask(given: Any) -> Tensor:
+    """Which cells are there, as truth values."""
+    values, columns = convert(given, "observed")
+    if values.dtype != torch.bool:
+        check_finite(values, "observed", columns)
+        other = (values != 0) & (values != 1)
+        if bool(other.any()):
+            where, index = first_place(other, columns)
+            raise DataError(
+                f"observed has {values[index].item():g} in {where}: give true, or 1, for a cell "
+                "that is there, and false, or 0, for one that is missing"
+            )
+    return values.bool()
+
+
+def _without_holes(x: Tensor, part: str, observed: Tensor) -> Tensor:
+    """Data whose missing cells have the first observed value of their column, else zero.
+
+    It leaves the spread of a column what it is, by which the rounding is judged.
+    """
+    if observed.shape != x.shape:
+        raise DataError(
+            f"observed has shape {tuple(observed.shape)}, and {part} {tuple(x.shape)}: give one "
+            "truth value for each cell, true where it is there"
+        )
+    if not len(x):
+        return x
+    observed = observed.to(x.device)
+    first = observed.byte().argmax(0, keepdim=True)
+    known = x.gather(0, first).where(observed.any(0, keepdim=True), 0)
+    return torch.where(observed, x, known)
+
+
+def _check_takes_holes(program: Any, x: Any) -> None:
+    """Refuse a mask for a model that says what it takes beside x, and does not name it."""
+    facts = Facts(program)
+    if isinstance(x, Mapping) and "observed" in x and facts.says_inputs:
+        if "observed" not in facts.inputs:
+            raise DataError(
+                f"observed was given, and {type(facts.owner).__name__} was made for whole data: "
+                "make the model for missing cells, as VAE(..., missing='mask') does, or leave "
+                "observed out"
+            )
 
 
 def _check_support(program: Any, x: Any) -> None:
@@ -136,7 +205,8 @@ def takes_data(
     Parameters
     ----------
     *names
-        Names of the arguments; ``condition`` and ``exposure`` are converted beside them.
+        Names of the arguments; ``condition``, ``exposure`` and ``observed`` are converted beside
+        them.
     gradients, wide
         As for ``as_inputs``.
     supported
@@ -171,6 +241,7 @@ def takes_data(
                 else:
                     given.update(as_inputs({name: given[name], **beside}, program, name, **how))
                 if outer:
+                    _check_takes_holes(program, given[name])
                     _check_support(program, given[name])
             return function(*bound.args, **bound.kwargs)
 

@@ -25,16 +25,28 @@ class Affine(NamedTuple):
     scale: Tensor
 
     @classmethod
-    def standardising(cls, x: Tensor) -> Affine:
+    def standardising(cls, x: Tensor, observed: Tensor | None = None) -> Affine:
         """Map to mean 0 and standard deviation 1 over the rows of x, ``(n, *event_shape)``.
 
-        A feature that is constant keeps its scale.
+        A feature that is constant keeps its scale. With ``observed``, bool of the shape of x,
+        these cells alone count; a feature without any is left as it is.
         """
         rows = x.double()
+        if observed is not None:
+            return cls._standardising_cells(rows, observed)
         # Rounding can leave a constant a tiny variance: its range is 0 to the bit.
         constant = (rows == rows[0]).all(0)
         scale = rows.std(0, correction=0)
         return cls(rows.mean(0), scale.where(~constant, torch.ones_like(scale)))
+
+    @classmethod
+    def _standardising_cells(cls, rows: Tensor, observed: Tensor) -> Affine:
+        num = observed.sum(0).clamp_min(1)
+        mean = rows.where(observed, 0.0).sum(0) / num
+        square = (rows - mean).where(observed, 0.0).square().sum(0) / num
+        low = rows.where(observed, torch.inf).amin(0)
+        varies = rows.where(observed, -torch.inf).amax(0) > low
+        return cls(mean, square.sqrt().where(varies, 1.0))
 
     def forward(self, x: Tensor) -> Tensor:
         """Float32 y of x, ``(n, *event_shape)``."""

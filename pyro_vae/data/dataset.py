@@ -16,6 +16,7 @@ from pyro_vae.data.affine import Affine
 from pyro_vae.data.binarisation import check_binarisation, draw, stream
 from pyro_vae.data.grey_levels import check_values
 from pyro_vae.data.kind import Kind
+from pyro_vae.data.missing import checked_observed, stand_ins
 from pyro_vae.data.reading.origin import Origin
 from pyro_vae.data.side_information import (
     checked_covariates,
@@ -39,7 +40,7 @@ __all__ = ["SPLITS", "Dataset"]
 
 SPLITS = ("train", "validation", "test")
 
-_SIDE_INFORMATION = ("labels", "covariates", "exposure")
+_SIDE_INFORMATION = ("labels", "covariates", "exposure", "observed")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -97,6 +98,10 @@ class Dataset:
         What each column is, where the data came as a table; see ``data.read``.
     origin
         Where the data were read from, by which a run finds them again.
+    observed
+        Which cells are there, by split, bool ``(n, *event_shape)``; None where all are. In the
+        others stands the mean of the feature over the training data, or the most frequent value
+        of binary data and counts, which no model that takes ``observed`` looks at.
 
     Raises
     ------
@@ -128,6 +133,7 @@ class Dataset:
     originals: Mapping[str, Tensor] | None = None
     schema: Schema | None = None
     origin: Origin | None = None
+    observed: Mapping[str, Tensor] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -155,6 +161,10 @@ class Dataset:
         self._check_side_information("labels", checked_labels)
         self._check_side_information("covariates", checked_covariates)
         self._check_side_information("exposure", checked_exposure)
+        if self.observed is not None:
+            splits = {split: self._split(split) for split in SPLITS}
+            masks = checked_observed(self.name, self.observed, splits)
+            object.__setattr__(self, "observed", masks)
 
     @classmethod
     def from_tensors(
@@ -169,6 +179,7 @@ class Dataset:
         labels: Any = None,
         covariates: Any = None,
         exposure: Any = None,
+        observed: Any = None,
     ) -> Dataset:
         """Make a data set of your own numbers.
 
@@ -190,6 +201,10 @@ class Dataset:
             split; a split that is empty may be left out, and what is no mapping is that of
             the training data. Classes are whole numbers, strings or categories, which become
             numbers in the order of ``levels``.
+        observed
+            Which cells are there, true or 1, of the shape of the data, by split; what is no
+            mapping is that of the training data. The others may hold anything, NaN too. In a
+            split that is left out all are there.
 
         Raises
         ------
@@ -197,7 +212,7 @@ class Dataset:
             If something cannot be converted, has NaN or infinity, or does not fit the rest.
         """
         converted = {
-            split: convert(x, f"{name}: {split}")
+            split: convert(x, f"{name}: {split}", holes=observed is not None)
             for split, x in zip(SPLITS, (train, validation, test), strict=True)
             if split == "train" or x is not None
         }
@@ -206,7 +221,8 @@ class Dataset:
         for split, (x, names) in converted.items():
             if names is not None:
                 x = _in_order(f"{name}: {split}", x, names, columns)
-            check_finite(x, f"{name}: {split}", columns)
+            if observed is None:
+                check_finite(x, f"{name}: {split}", columns)
             given[split] = x.cpu()
         whole = given["train"]
         for split, x in given.items():
@@ -217,8 +233,19 @@ class Dataset:
                 )
         for split in SPLITS:
             given.setdefault(split, whole.new_empty(0, *whole.shape[1:]))
+        if observed is not None:
+            by_split = observed if _by_split(observed) else {"train": observed}
+            observed = checked_observed(name, by_split, given)
         if kind is None:
-            kind = "binary" if bool(((whole == 0) | (whole == 1)).all()) else "real"
+            binary = (whole == 0) | (whole == 1)
+            if observed is not None:
+                binary = binary | ~observed["train"]
+            kind = "binary" if bool(binary.all()) else "real"
+        if observed is not None:
+            given = _without_holes(given, observed, kind)
+        for split, x in given.items():
+            check_finite(x, f"{name}: {split}", columns)
+        whole = given["train"]
         largest = maximum
         if kind == "counts" and maximum is None and whole.numel():
             largest = int(whole.max())
@@ -244,6 +271,7 @@ class Dataset:
             bounded=maximum is not None,
             columns=columns,
             originals={s: x.double() for s, x in given.items()} if rounded else None,
+            observed=observed,
             origin=Origin(name=name, kind=kind, names=None if columns is None else list(columns)),
             **side,
         )
@@ -291,6 +319,8 @@ class Dataset:
             )
         if isinstance(values, str):
             x = self.original(values)
+            if self.observed is not None and self.schema is None:
+                x = x.double().where(self.observed[values], math.nan)
         else:
             x = self.in_original_units(values.detach().cpu())
         if self.schema is not None:
@@ -370,7 +400,8 @@ class Dataset:
         originals = {split: self.original(split) for split in SPLITS}
         # In the units of the splits, of which those of the base measure have all the digits.
         given = originals if self.affine is None else {s: self._split(s) for s in SPLITS}
-        affine = Affine.standardising(given["train"]) if by is None else by
+        there = None if self.observed is None else self.observed["train"]
+        affine = Affine.standardising(given["train"], there) if by is None else by
         rescaled: dict[str, Any] = {split: affine.forward(x) for split, x in given.items()}
         return replace(
             self,
@@ -430,18 +461,20 @@ class Dataset:
         split
             ``"train"``, ``"validation"`` or ``"test"``.
         names
-            Out of ``"labels"``, ``"covariates"`` and ``"exposure"``.
+            Out of ``"labels"``, ``"covariates"``, ``"exposure"`` and ``"observed"``.
 
         Returns
         -------
         dict
             ``"x"``, the stored data; ``"condition"``, float32 ``(n, C)``, one-hot labels and then
-            covariates, where either is named; ``"exposure"``, ``(n,)``, where it is named.
+            covariates, where either is named; ``"exposure"``, ``(n,)``, where it is named;
+            ``"observed"``, bool of the shape of ``"x"``, where it is named.
 
         Raises
         ------
         DataError
-            If the data have no such information, or labels that the training data have not.
+            If the data have no such information, labels that the training data have not, or
+            missing cells that are not asked for by ``"observed"``.
         UnknownNameError
             If a name or the split is unknown.
         """
@@ -451,11 +484,12 @@ class Dataset:
             if name not in _SIDE_INFORMATION:
                 raise UnknownNameError("side information", name, _SIDE_INFORMATION)
             found[name] = getattr(self, name)
-            if found[name] is None:
+            if found[name] is None and name != "observed":
                 remedy = "Dataset.from_tensors takes them"
                 if name == "exposure":
                     remedy += ", and with_total_exposure makes them of counts"
                 raise DataError(f"{self.name} has no {name}: {remedy}")
+        self.require_taken(names)
         inputs = {"x": self._split(split)}
         condition = []
         if "labels" in found:
@@ -466,7 +500,31 @@ class Dataset:
             inputs["condition"] = torch.cat(condition, dim=1)
         if "exposure" in found:
             inputs["exposure"] = found["exposure"][split]
+        if "observed" in found:
+            whole = torch.ones(inputs["x"].shape, dtype=torch.bool)
+            inputs["observed"] = whole if self.observed is None else self.observed[split]
         return inputs
+
+    def require_taken(self, names: Iterable[str]) -> None:
+        """Refuse to be given to a model that would take missing cells for data.
+
+        Parameters
+        ----------
+        names
+            What the model takes beside x.
+
+        Raises
+        ------
+        DataError
+            If there are missing cells, and ``"observed"`` is none of the names.
+        """
+        if self.observed is not None and "observed" not in names:
+            missing = sum(int((~mask).sum()) for mask in self.observed.values())
+            raise DataError(
+                f"{self.name} has {missing} missing cells, and the model is one of whole data: "
+                "make a model for them, as VAE(..., missing='mask') or "
+                "MixtureModel(..., missing='marginal'), or impute them"
+            )
 
     def rows(self, table: Any) -> Tensor:
         """Rows of another table of the same schema, on the scale of the splits.
@@ -516,6 +574,9 @@ class Dataset:
         how = "" if self.binarisation == "none" else f", binarisation {self.binarisation}"
         how += ", dequantised" if self.values == "dequantised" else ""
         how += ", standardised" if self.standardise and self.schema is None else ""
+        if self.observed is not None:
+            cells = torch.cat([mask.flatten() for mask in self.observed.values()])
+            how += f", {1 - float(cells.double().mean()):.1%} of the cells missing"
         return f"Dataset {self.name}: {sizes}; {shape}, {self.kind}{counts}{how}"
 
     def _check_types(self) -> None:
@@ -649,3 +710,14 @@ def _in_order(
             "columns"
         )
     return x[:, [list(columns).index(c) for c in wanted]]
+
+
+def _without_holes(
+    given: Mapping[str, Tensor], observed: Mapping[str, Tensor], kind: Kind
+) -> dict[str, Tensor]:
+    """Splits with what stands in missing cells."""
+    values = stand_ins(given["train"], observed["train"], kind)
+    return {
+        split: x if bool(observed[split].all()) else torch.where(observed[split], x, values)
+        for split, x in given.items()
+    }

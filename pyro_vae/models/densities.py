@@ -111,6 +111,19 @@ class MultivariateNormal(dist.MultivariateNormal):
         wide = dist.MultivariateNormal(loc, scale_tril=tril, validate_args=False)
         return wide.log_prob(value.double())
 
+    def marginal_log_prob(self, value: Tensor, observed: Tensor) -> Tensor:
+        """Log-density of the observed cells, float64."""
+        loc, tril = self.loc.double(), self._unbroadcasted_scale_tril.double()
+        # The others are made independent of these, with variance one, and left out of the sums.
+        there = observed.double()
+        rows = tril * there.unsqueeze(-1)
+        covariance = rows @ rows.mT + torch.diag_embed(1 - there)
+        factor = torch.linalg.cholesky(covariance)
+        rest = torch.where(observed, value.double() - loc, 0.0).unsqueeze(-1)
+        square = torch.linalg.solve_triangular(factor, rest, upper=False).square().sum((-1, -2))
+        log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return -0.5 * (square + log_det + math.log(2 * math.pi) * there.sum(-1))
+
 
 class LowRankMultivariateNormal(dist.LowRankMultivariateNormal):
     """Pyro's: its log-density is a difference of terms of order (factor / scale)^2."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 import torch
 from torch import nn
 
 from pyro_vae.conversion import takes_data
-from pyro_vae.errors import DataError
+from pyro_vae.errors import DataError, UnknownNameError
 from pyro_vae.isolation import isolated
 from pyro_vae.models.latent_variable_model import LatentVariableModel, check_event_shape
 from pyro_vae.models.likelihoods import Bernoulli, Likelihood
-from pyro_vae.networks import Architecture, Dense, check_network
+from pyro_vae.models.missing import Missing, completed, require_observed_shape
+from pyro_vae.networks import Architecture, Dense, FreeParameters, check_network
 from pyro_vae.protocols import SettableOutput, offers
 from pyro_vae.settings import require_part, require_positive_integer
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.models.condition import Condition
 
-__all__ = ["EncoderDecoder", "Network", "network_plan"]
+__all__ = ["EncoderDecoder", "Missing", "Network", "network_plan"]
 
 Network = nn.Module | Architecture | Sequence[int]
 Plans = list[nn.Module | Architecture]
@@ -46,6 +47,8 @@ class EncoderDecoder(LatentVariableModel):
         p(x | z); Bernoulli unless given.
     condition
         What encoder and decoder are given beside x and z, if anything.
+    missing
+        What the encoder is shown in the place of missing cells: see ``VAE``.
     """
 
     def __init__(
@@ -54,14 +57,18 @@ class EncoderDecoder(LatentVariableModel):
         latent_dim: int,
         likelihood: Likelihood | None = None,
         condition: Condition | None = None,
+        missing: Missing = "none",
     ) -> None:
         super().__init__()
+        if missing not in get_args(Missing):
+            raise UnknownNameError("way with missing cells", missing, get_args(Missing))
         self.event_shape = check_event_shape(event_shape)
         require_positive_integer(
             "latent_dim", latent_dim, "such as 2 to draw the latent space or 20 for a closer fit"
         )
         self.latent_dim = latent_dim
         self.condition = condition
+        self.missing = missing
         self.likelihood = Bernoulli() if likelihood is None else likelihood
         require_part("likelihood", self.likelihood, Likelihood, "Normal()")
         self.likelihood.build(self.event_shape)
@@ -69,23 +76,30 @@ class EncoderDecoder(LatentVariableModel):
 
     @property
     def num_features(self) -> int:
-        """Length D + C of the encoder's input: the flattened datum, and the condition."""
-        size_c = 0 if self.condition is None else self.condition.size
-        return math.prod(self.event_shape) + size_c
+        """Length of the encoder's input: the flattened datum, its mask if shown, the condition."""
+        return math.prod(self.event_shape) + self._num_beside
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of what the programs take beside x."""
         names = () if self.condition is None else (self.condition.source,)
-        return (*names, "exposure") if self.likelihood.takes_exposure else names
+        names = (*names, "exposure") if self.likelihood.takes_exposure else names
+        return names if self.missing == "none" else (*names, "observed")
 
     def observation(
-        self, z: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
+        self,
+        z: Tensor,
+        condition: Tensor | None = None,
+        exposure: Tensor | None = None,
+        observed: Tensor | None = None,
     ) -> TorchDistribution:
-        """Likelihood p(x | z) for z of shape ``(..., L)``: event shape ``event_shape``."""
+        """Likelihood p(x | z) for z of shape ``(..., L)``: event shape ``event_shape``.
+
+        With ``observed`` it scores these cells alone; it draws, and has means of, all of them.
+        """
         # MCMC moves z in the type of log p(x | z), which is float64 for networks in float32.
         eta = self.decoder(self._join(z.to(self.dtype), condition))
-        return self.likelihood(eta) if exposure is None else self.likelihood(eta, exposure)
+        return self.likelihood(eta, exposure, observed)
 
     def decode(
         self, z: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
@@ -95,12 +109,18 @@ class EncoderDecoder(LatentVariableModel):
 
     @takes_data("x")
     def initialise(
-        self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
+        self,
+        x: Tensor,
+        condition: Tensor | None = None,
+        exposure: Tensor | None = None,
+        observed: Tensor | None = None,
     ) -> None:
         """Start from the data: the decoder's output bias at their moments, as Burda et al. (2016).
 
-        A network of your own is left as it is, unless it has a method ``set_output``.
+        A network of your own is left as it is, unless it has a method ``set_output``. Of cells
+        that are missing, ``missing.completed`` tells.
         """
+        x = completed(self._filled(x, observed), observed)
         self.likelihood.check(x)
         self.initialised = True
         self.likelihood.initialise(x)
@@ -111,8 +131,7 @@ class EncoderDecoder(LatentVariableModel):
         self, encoder: Network, decoder: Network, size_code: int, *, activation: str, seed: int
     ) -> Plans:
         """Make or take over both networks; the encoder gives ``size_code`` numbers."""
-        size_c = 0 if self.condition is None else self.condition.size
-        size_z = self.latent_dim + size_c
+        size_z = self.latent_dim + self._size_c
         eta_x = self.likelihood.num_params(self.event_shape)
         plans = [network_plan(network, activation) for network in (encoder, decoder)]
         with isolated(seed):
@@ -120,7 +139,7 @@ class EncoderDecoder(LatentVariableModel):
                 plan
                 if isinstance(plan, nn.Module)
                 else (
-                    plan.encoder(self.event_shape, size_c, size_code)
+                    plan.encoder(self.event_shape, self._num_beside, size_code)
                     if role == "encoder"
                     else plan.decoder(size_z, self.event_shape, eta_x)
                 )
@@ -144,13 +163,56 @@ class EncoderDecoder(LatentVariableModel):
             "encoder": encoder,
             "decoder": decoder,
             **parts,
+            **self._missing_config(),
             "seed": seed,
         }
 
-    def _features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """The encoder's input ``(..., D + C)``."""
-        flat = self.likelihood.standardise(x).flatten(-len(self.event_shape))
-        return self._join(flat, condition)
+    @property
+    def _size_c(self) -> int:
+        """Length C of the condition."""
+        return 0 if self.condition is None else self.condition.size
+
+    @property
+    def _num_beside(self) -> int:
+        """How many numbers the encoder is given beside the flattened datum."""
+        shown = math.prod(self.event_shape) if self.missing == "mask" else 0
+        return shown + self._size_c
+
+    def _missing_config(self) -> dict[str, str]:
+        """What ``config`` says of missing cells: nothing in a model of whole data."""
+        return {} if self.missing == "none" else {"missing": self.missing}
+
+    def _filled(self, x: Tensor, observed: Tensor | None) -> Tensor:
+        """Data with a legal value, which has no effect, in the cells that are missing."""
+        if observed is None:
+            return x
+        self._require_missing()
+        require_observed_shape(x, observed)
+        return self.likelihood.filled(x, observed)
+
+    def _require_missing(self) -> None:
+        if self.missing == "none":
+            raise DataError(
+                f"observed was given to a {type(self).__name__} that was made for whole data: "
+                "make it with missing='mask' or 'zeros', as VAE and LinearVAE can be, or leave "
+                "observed out"
+            )
+
+    def _features(
+        self, x: Tensor, condition: Tensor | None = None, observed: Tensor | None = None
+    ) -> Tensor:
+        """The encoder's input ``(..., D + C)``, ``(..., 2 D + C)`` with the mask."""
+        flat = self.likelihood.standardise(self._filled(x, observed))
+        flat = flat.flatten(-len(self.event_shape))
+        if self.missing == "none":
+            return self._join(flat, condition)
+        seen = torch.ones_like(x) if observed is None else observed.to(flat)
+        seen = seen.flatten(-len(self.event_shape))
+        shown = torch.where(seen > 0, flat, 0.0)
+        # A table of free parameters knows a datum by these: two with other holes are two.
+        if self.missing == "mask" or isinstance(self.encoder, FreeParameters):
+            shown = torch.cat([shown, seen], dim=-1)
+        return self._join(shown, condition)
 
     def _join(self, first: Tensor, condition: Tensor | None) -> Tensor:
         """``(..., B, N)`` with the condition's vector behind it."""

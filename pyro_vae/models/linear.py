@@ -21,6 +21,7 @@ from pyro_vae.errors import DataError
 from pyro_vae.isolation import isolated
 from pyro_vae.models.guides import FullCovarianceNormal, Guide, MeanFieldNormal
 from pyro_vae.models.likelihoods import Normal
+from pyro_vae.models.missing import Missing, require_observed_shape
 from pyro_vae.models.vae import VAE
 from pyro_vae.networks import Dense
 from pyro_vae.settings import require_part
@@ -69,6 +70,9 @@ class LinearVAE(VAE):
     guide
         ``FullCovarianceNormal()``, the family of the exact posterior, unless given; or
         ``MeanFieldNormal()``, which holds the posterior only where W has orthogonal columns.
+    missing
+        As for ``VAE``. With holes the posterior covariance is no longer that of every datum, and
+        the guide, which has one, does not hold it.
     seed
         Seed of the first weights.
 
@@ -90,6 +94,7 @@ class LinearVAE(VAE):
         scale: Any = "shared",
         min_scale: float = 1e-3,
         guide: Guide | None = None,
+        missing: Missing = "none",
         seed: int = 0,
     ) -> None:
         guide = FullCovarianceNormal() if guide is None else guide
@@ -106,7 +111,8 @@ class LinearVAE(VAE):
             )
         size = guide.num_params((latent_dim,))
         with isolated(seed):
-            encoder = _ConstantCovariance(math.prod(event_shape), latent_dim, size)
+            size_in = math.prod(event_shape) * (2 if missing == "mask" else 1)
+            encoder = _ConstantCovariance(size_in, latent_dim, size)
         super().__init__(
             event_shape,
             latent_dim,
@@ -114,6 +120,7 @@ class LinearVAE(VAE):
             guide=guide,
             encoder=encoder,
             decoder=Dense(()),
+            missing=missing,
             seed=seed,
         )
         self.config = {
@@ -123,6 +130,7 @@ class LinearVAE(VAE):
             "scale": scale,
             "min_scale": min_scale,
             "guide": guide.to_config(),
+            **self._missing_config(),
             "seed": seed,
         }
 
@@ -143,8 +151,14 @@ class LinearVAE(VAE):
         return self.likelihood(eta).variance.flatten()
 
     @takes_data("x", gradients=True, wide=True)
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Exact log p(x) = log Normal(x; b, W W^T + diag(sigma^2)), in nats, ``(n,)``, float64."""
+    def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """Exact log p(x) = log Normal(x; b, W W^T + diag(sigma^2)), in nats, ``(n,)``, float64.
+
+        With ``observed``, bool of the shape of x, that of the observed cells, zero where there
+        are none.
+        """
+        if observed is not None:
+            return self._log_prob_of(x, observed)
         self.likelihood.check(x)
         # The inverse of W W^T + diag(sigma^2) cancels most digits where sigma is small.
         parts = (part.double() for part in (self.bias, self.weight, self.variance()))
@@ -152,11 +166,16 @@ class LinearVAE(VAE):
         return marginal.log_prob(x.flatten(1).double())
 
     @takes_data("x", gradients=True)
-    def exact_posterior(self, x: Tensor) -> TorchDistribution:
+    def exact_posterior(self, x: Tensor, observed: Tensor | None = None) -> TorchDistribution:
         """Exact p(z | x) = Normal(S W^T (x - b) / sigma^2, S), S = (I + W^T W / sigma^2)^-1.
 
-        Batch shape ``(n,)``, event shape ``(q,)``, float64.
+        Batch shape ``(n,)``, event shape ``(q,)``, float64. With ``observed``, given these cells,
+        whose rows of W and b alone count.
         """
+        if observed is not None:
+            precision, pull, _ = self._given(x, observed)
+            loc = torch.linalg.solve(precision, pull.unsqueeze(-1)).squeeze(-1)
+            return dist.MultivariateNormal(loc, precision_matrix=precision)
         self.likelihood.check(x)
         bias, weight, variance = (
             part.double() for part in (self.bias, self.weight, self.variance())
@@ -166,6 +185,36 @@ class LinearVAE(VAE):
         covariance = torch.linalg.inv(identity + weight.T @ scaled)
         loc = (x.flatten(1).double() - bias) @ scaled @ covariance
         return dist.MultivariateNormal(loc, covariance)
+
+    def _given(self, x: Tensor, observed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of z given the observed cells: precision, precision times mean; (x - b) / sigma.
+
+        The last is zero in cells that are missing. Float64.
+        """
+        require_observed_shape(x, observed)
+        x = self.likelihood.filled(x, observed)
+        self.likelihood.check(x)
+        bias, weight, variance = (
+            part.double() for part in (self.bias, self.weight, self.variance())
+        )
+        there = observed.flatten(1)
+        scaled = weight / variance.sqrt().unsqueeze(-1)
+        rest = torch.where(there, (x.flatten(1).double() - bias) / variance.sqrt(), 0.0)
+        # sum_d m_d w_d w_d^T / sigma_d^2, for all patterns of holes by one product.
+        products = scaled.unsqueeze(-1) * scaled.unsqueeze(-2)
+        size = (len(x), self.latent_dim, self.latent_dim)
+        precision = (there.double() @ products.flatten(1)).reshape(size)
+        return precision + torch.eye(self.latent_dim).to(precision), rest @ scaled, rest
+
+    def _log_prob_of(self, x: Tensor, observed: Tensor) -> Tensor:
+        """Log p(x) of the observed cells, by the precision of z and not by the covariance of x."""
+        precision, pull, rest = self._given(x, observed)
+        factor = torch.linalg.cholesky(precision)
+        half = torch.linalg.solve_triangular(factor, pull.unsqueeze(-1), upper=False)
+        square = rest.square().sum(-1) - half.squeeze(-1).square().sum(-1)
+        log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        each = (2 * math.pi * self.variance().double()).log()
+        return -0.5 * (square + log_det + observed.flatten(1).double() @ each)
 
     def description(self, objective: ELBO | None = None) -> str:
         """Text of ``describe``."""

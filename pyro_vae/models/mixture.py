@@ -6,8 +6,9 @@ mixture; a VAE is the mixture with one component for every point of a continuous
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final, get_args
 
 import numpy as np
 import pyro
@@ -17,22 +18,25 @@ from pyro.infer import TraceEnum_ELBO
 from torch import nn
 
 from pyro_vae.conversion import takes_data
-from pyro_vae.errors import DataError, ProgramError
+from pyro_vae.errors import DataError, ProgramError, UnknownNameError
 from pyro_vae.formulas import ObjectiveFormula, described
 from pyro_vae.models.latent_variable_model import LatentVariableModel, data_plate, objective_text
 from pyro_vae.models.likelihoods import Likelihood, MultivariateNormal, Normal
+from pyro_vae.models.missing import completed, require_observed_shape
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.on_demand import library
 from pyro_vae.settings import require_part, require_positive_integer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pyro.infer import ELBO
     from sklearn.mixture import GaussianMixture
     from torch import Tensor
 
 __all__ = ["MixtureModel"]
+
+_Missing = Literal["none", "marginal"]
 
 
 @final
@@ -52,6 +56,9 @@ class MixtureModel(LatentVariableModel):
         scale, ``MultivariateNormal()`` its own covariance.
     event_shape
         Shape of one datum; learned from the data by ``initialise`` where it is left out.
+    missing
+        ``"marginal"``: data come with ``observed``, and missing cells are integrated out.
+        ``"none"``: a data set with missing cells is refused.
 
     Raises
     ------
@@ -66,11 +73,16 @@ class MixtureModel(LatentVariableModel):
         num_components: int,
         likelihood: Likelihood,
         event_shape: Sequence[int] | None = None,
+        *,
+        missing: _Missing = "none",
     ) -> None:
         super().__init__()
+        if missing not in get_args(_Missing):
+            raise UnknownNameError("way with missing cells", missing, get_args(_Missing))
         require_positive_integer("num_components", num_components, "such as 20")
         require_part("likelihood", likelihood, Likelihood, "Normal()")
         self.num_components = num_components
+        self.missing = missing
         self.likelihood = likelihood
         self.event_shape: tuple[int, ...] | None = None
         self.initialised = False
@@ -113,14 +125,22 @@ class MixtureModel(LatentVariableModel):
         model.initialised = True
         return model
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what the programs take beside x."""
+        return () if self.missing == "none" else ("observed",)
+
     @takes_data("x")
-    def initialise(self, x: Tensor, *, seed: int = 0) -> None:
+    def initialise(self, x: Tensor, *, observed: Tensor | None = None, seed: int = 0) -> None:
         """Start from k-means++ clusters: their shares, and their moments as components.
 
         Parameters
         ----------
         x
             Data ``(n, *event_shape)``, at least one row per component.
+        observed
+            Which cells are there: clusters are of rows whose missing cells have the mean of
+            their column, and the moments of a cluster are those of its own observed cells.
         seed
             Seed of k-means++ (Arthur & Vassilvitskii, 2007).
 
@@ -131,6 +151,7 @@ class MixtureModel(LatentVariableModel):
         """
         if self.event_shape is None:
             self._build(tuple(x.shape[1:]))
+        x = self._filled(x, observed)
         self.likelihood.check(x)
         self.initialised = True
         if len(x) < self.num_components:
@@ -138,11 +159,12 @@ class MixtureModel(LatentVariableModel):
                 f"x has {len(x)} rows: a mixture of {self.num_components} components needs at "
                 "least one row each"
             )
-        flat = x.flatten(1).cpu().double().numpy()
+        flat = _mean_filled(x.flatten(1).cpu().double(), observed).numpy()
         kmeans = library("sklearn.cluster").KMeans(
             self.num_components, init="k-means++", n_init=1, random_state=seed
         )
         cluster = torch.as_tensor(kmeans.fit_predict(flat).astype(np.int64), device=x.device)
+        x = completed(x, observed)
         self.likelihood.initialise(x)
         everywhere = self.likelihood.moment_eta(x)
         with torch.no_grad():
@@ -150,38 +172,49 @@ class MixtureModel(LatentVariableModel):
             self.logits.copy_(torch.log((sizes + 1.0) / (len(x) + self.num_components)))
             for m in range(self.num_components):
                 members = x[cluster == m]
+                if observed is not None:
+                    members = completed(members, observed[cluster == m])
                 # A lone point has no variance: it borrows that of all the data.
                 eta = self.likelihood.moment_eta(members) if len(members) > 1 else everywhere
                 self.eta[m].copy_(eta)
 
-    def model(self, x: Tensor | None = None, num_data: int = 1) -> Tensor:
+    def model(
+        self, x: Tensor | None = None, num_data: int = 1, observed: Tensor | None = None
+    ) -> Tensor:
         """Generative story: z ~ Categorical(pi), x | z ~ p(x | eta_z).
 
         Takes what ``VAE.model`` takes; returns x, observed or drawn, ``(..., B, *event_shape)``.
         """
         self._require_shape()
         if x is not None:
+            x = self._filled(x, observed)
             self.likelihood.check(x)
         declare_parameters(mixture=self)
-        with data_plate(x, num_data=num_data):
+        with data_plate(x, observed, num_data=num_data):
             z = pyro.sample(
                 "z",
                 dist.Categorical(logits=self.logits.double(), validate_args=False),
                 infer={"enumerate": "parallel"},
             )
-            return pyro.sample("x", self.likelihood(self.eta[z]), obs=x)
+            return pyro.sample("x", self.likelihood(self.eta[z], observed=observed), obs=x)
 
-    def guide(self, x: Tensor | None = None, num_data: int = 1) -> None:
+    def guide(
+        self, x: Tensor | None = None, num_data: int = 1, observed: Tensor | None = None
+    ) -> None:
         """No sites: z is summed out, so q(z | x) is the posterior itself."""
 
     @takes_data("x", gradients=True, wide=True)
-    def log_prob(self, x: Tensor, *, chunk_size: int = 1024) -> Tensor:
+    def log_prob(
+        self, x: Tensor, observed: Tensor | None = None, *, chunk_size: int = 1024
+    ) -> Tensor:
         """Exact log p(x) = log sum_m pi_m p(x | eta_m), in nats.
 
         Parameters
         ----------
         x
             Data ``(n, *event_shape)``.
+        observed
+            Which cells are there, bool of that shape; log p(x) is then of these.
         chunk_size
             Rows at a time; it bounds the memory and has no effect on the result.
 
@@ -190,18 +223,21 @@ class MixtureModel(LatentVariableModel):
         Tensor
             Shape ``(n,)``, float64.
         """
-        return torch.cat([self._joint(part).logsumexp(-1) for part in x.split(chunk_size)])
+        parts = self._parts(x, observed, chunk_size)
+        return torch.cat([self._joint(*part).logsumexp(-1) for part in parts])
 
     @takes_data("x", gradients=True, wide=True)
-    def responsibilities(self, x: Tensor, *, chunk_size: int = 1024) -> Tensor:
+    def responsibilities(
+        self, x: Tensor, observed: Tensor | None = None, *, chunk_size: int = 1024
+    ) -> Tensor:
         """Exact posterior p(z = m | x), shape ``(n, M)``; rows sum to one."""
-        parts = [self._joint(part).softmax(-1) for part in x.split(chunk_size)]
-        return torch.cat(parts).to(self.logits)
+        parts = self._parts(x, observed, chunk_size)
+        return torch.cat([self._joint(*part).softmax(-1) for part in parts]).to(self.logits)
 
     @takes_data("x", gradients=True)
-    def code(self, x: Tensor) -> Tensor:
+    def code(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """Responsibilities: where a datum sits among the components, ``(n, M)``."""
-        return self.responsibilities(x)
+        return self.responsibilities(x, observed)
 
     def component_means(self) -> Tensor:
         """Mean of every component, ``(M, *event_shape)``."""
@@ -241,6 +277,7 @@ class MixtureModel(LatentVariableModel):
             "num_components": self.num_components,
             "likelihood": self.likelihood.to_config(),
             "event_shape": list(event_shape),
+            **({} if self.missing == "none" else {"missing": self.missing}),
         }
         self.logits = nn.Parameter(torch.zeros(self.num_components))
         size = self.likelihood.num_params(event_shape)
@@ -248,11 +285,28 @@ class MixtureModel(LatentVariableModel):
         # so `initialise` gives each its own cluster.
         self.eta = nn.Parameter(torch.zeros(self.num_components, size))
 
-    def _joint(self, x: Tensor) -> Tensor:
+    def _filled(self, x: Tensor, observed: Tensor | None) -> Tensor:
+        """Data with a legal value, which has no effect, in the cells that are missing."""
+        if observed is None:
+            return x
+        require_observed_shape(x, observed)
+        return self.likelihood.filled(x, observed)
+
+    @staticmethod
+    def _parts(
+        x: Tensor, observed: Tensor | None, size: int
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Rows and their masks, so many at a time."""
+        masks = itertools.repeat(None) if observed is None else observed.split(size)
+        return zip(x.split(size), masks, strict=False)
+
+    def _joint(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """Terms log pi_m + log p(x | eta_m), shape ``(n, M)``."""
         self._require_shape()
+        x = self._filled(x, observed)
         self.likelihood.check(x)
-        log_likelihood = self.likelihood(self.eta).log_prob(x.unsqueeze(1))
+        mask = None if observed is None else observed.unsqueeze(1)
+        log_likelihood = self.likelihood(self.eta, observed=mask).log_prob(x.unsqueeze(1))
         return self.logits.double().log_softmax(-1) + log_likelihood
 
     def _require_shape(self) -> None:
@@ -261,3 +315,12 @@ class MixtureModel(LatentVariableModel):
                 "event_shape is not known yet: call initialise(x) with the training data, or "
                 "give MixtureModel an event_shape"
             )
+
+
+def _mean_filled(flat: Tensor, observed: Tensor | None) -> Tensor:
+    """Rows ``(n, D)`` whose missing cells have the mean of the observed ones of their column."""
+    if observed is None:
+        return flat
+    there = observed.flatten(1).cpu()
+    mean = torch.where(there, flat, 0.0).sum(0) / there.sum(0).clamp_min(1)
+    return torch.where(there, flat, mean)

@@ -84,15 +84,20 @@ class PCA(LinearVAE):
 
     @takes_data("x")
     def initialise(
-        self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
+        self,
+        x: Tensor,
+        condition: Tensor | None = None,
+        exposure: Tensor | None = None,
+        observed: Tensor | None = None,
     ) -> None:
         """Fit scikit-learn's PCA to x, ``(n, *event_shape)``, and take it over.
 
         Raises
         ------
         DataError
-            If there are fewer data than components.
+            If there are fewer data than components, or cells are missing.
         """
+        self._require_whole(observed)
         self.likelihood.check(x)
         if len(x) < self.latent_dim:
             raise DataError(
@@ -105,8 +110,11 @@ class PCA(LinearVAE):
         self._take_posterior()
 
     @takes_data("x", gradients=True)
-    def code(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+    def code(
+        self, x: Tensor, condition: Tensor | None = None, observed: Tensor | None = None
+    ) -> Tensor:
         """Coordinates of the orthogonal projection of x, ``(B, L)``."""
+        self._require_whole(observed)
         # The columns of W are orthogonal: the pseudo-inverse divides each by its square.
         return (x.flatten(1) - self.bias) @ torch.linalg.pinv(self.weight).T
 
@@ -114,6 +122,14 @@ class PCA(LinearVAE):
         """Text of ``describe``."""
         text = super().description(objective).replace("Linear VAE", "PCA", 1)
         return text + "\n  training   none: scikit-learn's PCA, and the exact posterior as guide"
+
+    @staticmethod
+    def _require_whole(observed: Tensor | None) -> None:
+        if observed is not None and not bool(observed.all()):
+            raise DataError(
+                f"x has {int((~observed).sum())} missing cells, and PCA has no closed form for "
+                "them: take LinearVAE(..., missing='mask'), the same model, which is trained"
+            )
 
     def _take_posterior(self) -> None:
         """Put p(z | x) = N(S W^T (x - b) / sigma^2, S) into the encoder; S is diagonal here."""

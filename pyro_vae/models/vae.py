@@ -18,7 +18,7 @@ from torch import nn
 from pyro_vae.conversion import takes_data
 from pyro_vae.formulas import described
 from pyro_vae.models.condition import Condition
-from pyro_vae.models.encoder_decoder import EncoderDecoder, Network
+from pyro_vae.models.encoder_decoder import EncoderDecoder, Missing, Network
 from pyro_vae.models.guides import Guide, MeanFieldNormal
 from pyro_vae.models.latent_variable_model import data_plate, layers_text, objective_text
 from pyro_vae.models.likelihoods import Likelihood
@@ -65,6 +65,11 @@ class VAE(EncoderDecoder):
     condition
         What the model is conditioned on, a vector of length C: ``Labels(10)`` or
         ``Covariates(3)`` (Sohn, Lee & Yan, 2015). Nothing unless given, and C = 0.
+    missing
+        What the encoder is shown of data with missing cells, which the programs are told of by
+        ``observed`` (Mattei & Frellsen, 2019, arXiv 1812.02633): ``"zeros"`` in the place of the
+        missing cells; ``"mask"``: these, and behind them D numbers that are 1 for an observed
+        cell, 0 for a missing one. ``"none"``: every cell of every datum must be there.
     activation
         Activation of the MLPs.
     seed
@@ -104,10 +109,11 @@ class VAE(EncoderDecoder):
         encoder: Network = (200, 200),
         decoder: Network = (200, 200),
         condition: Condition | None = None,
+        missing: Missing = "none",
         activation: str = "relu",
         seed: int = 0,
     ) -> None:
-        super().__init__(event_shape, latent_dim, likelihood, condition)
+        super().__init__(event_shape, latent_dim, likelihood, condition, missing)
         self.prior = StandardNormal() if prior is None else prior
         self.guide_family = MeanFieldNormal() if guide is None else guide
         require_part("prior", self.prior, Prior, "StandardNormal()")
@@ -139,6 +145,7 @@ class VAE(EncoderDecoder):
         condition: Tensor | None = None,
         exposure: Tensor | None = None,
         num_data: int = 1,
+        observed: Tensor | None = None,
     ) -> Tensor:
         """Generative story: z ~ p(z), x | z ~ p(x | z).
 
@@ -152,6 +159,9 @@ class VAE(EncoderDecoder):
             Exposure ``(B,)`` of a likelihood that takes one.
         num_data
             Size of the plate where x is None.
+        observed
+            Which cells of x are there, bool ``(B, *event_shape)``; all unless given. The others
+            are integrated out, and what stands in them has no effect.
 
         Returns
         -------
@@ -159,11 +169,12 @@ class VAE(EncoderDecoder):
             x, observed or drawn, ``(..., B, *event_shape)``.
         """
         if x is not None:
+            x = self._filled(x, observed)
             self.likelihood.check(x)
         declare_parameters(prior=self.prior, likelihood=self.likelihood, decoder=self.decoder)
-        with data_plate(x, condition, exposure, num_data=num_data):
+        with data_plate(x, condition, exposure, observed, num_data=num_data):
             z = self.prior.sample()
-            return pyro.sample("x", self.observation(z, condition, exposure), obs=x)
+            return pyro.sample("x", self.observation(z, condition, exposure, observed), obs=x)
 
     def guide(
         self,
@@ -171,12 +182,13 @@ class VAE(EncoderDecoder):
         condition: Tensor | None = None,
         exposure: Tensor | None = None,
         num_data: int = 1,
+        observed: Tensor | None = None,
     ) -> Tensor:
         """Guide q(z | x); without data there is nothing to condition on, so q is p(z).
 
         Parameters
         ----------
-        x, condition, exposure, num_data
+        x, condition, exposure, num_data, observed
             As for ``model``.
 
         Returns
@@ -185,40 +197,53 @@ class VAE(EncoderDecoder):
             z, ``(..., B, L)``.
         """
         declare_parameters(guide=self.guide_family, encoder=self.encoder)
-        with data_plate(x, condition, exposure, num_data=num_data):
-            return pyro.sample("z", self.prior() if x is None else self._posterior(x, condition))
+        with data_plate(x, condition, exposure, observed, num_data=num_data):
+            q = self.prior() if x is None else self._posterior(x, condition, observed)
+            return pyro.sample("z", q)
 
     @takes_data("x", gradients=True)
-    def posterior(self, x: Tensor, condition: Tensor | None = None) -> TorchDistribution:
+    def posterior(
+        self, x: Tensor, condition: Tensor | None = None, observed: Tensor | None = None
+    ) -> TorchDistribution:
         """Guide distribution q(z | x): batch shape ``(B,)``, event shape ``(L,)``."""
-        return self._posterior(x, condition)
+        return self._posterior(x, condition, observed)
 
-    def _posterior(self, x: Tensor, condition: Tensor | None) -> TorchDistribution:
-        return self._posterior_of(self._features(x, condition))
+    def _posterior(
+        self, x: Tensor, condition: Tensor | None, observed: Tensor | None
+    ) -> TorchDistribution:
+        return self._posterior_of(self._features(x, condition, observed))
 
     @takes_data("x", gradients=True)
-    def code(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+    def code(
+        self, x: Tensor, condition: Tensor | None = None, observed: Tensor | None = None
+    ) -> Tensor:
         """Mean of q(z | x), ``(B, L)``."""
-        return self.guide_family.code(self.encoder(self._features(x, condition)))
+        return self.guide_family.code(self.encoder(self._features(x, condition, observed)))
 
     @takes_data("x")
     def initialise(
-        self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
+        self,
+        x: Tensor,
+        condition: Tensor | None = None,
+        exposure: Tensor | None = None,
+        observed: Tensor | None = None,
     ) -> None:
         """Start from the data: the decoder's output bias at their moments, as Burda et al. (2016).
 
         A prior made of pseudo-data starts at data; a table of free parameters learns its rows.
         A network of your own is left as it is, unless it has a method ``set_output``.
         """
-        super().initialise(x, condition, exposure)
-        features = self._features(x, condition)
+        super().initialise(x, condition, exposure, observed)
+        features = self._features(x, condition, observed)
         if isinstance(self.encoder, FreeParameters):
             self.encoder.enrol(features)
         with torch.no_grad():
             self.prior.initialise(features)
 
     @takes_data("x")
-    def unamortised(self, x: Tensor, condition: Tensor | None = None) -> Self:
+    def unamortised(
+        self, x: Tensor, condition: Tensor | None = None, observed: Tensor | None = None
+    ) -> Self:
         """The same model with free guide parameters for each of these data, no encoder.
 
         Prior, likelihood and decoder are shared, not copied. The parameters start at what the
@@ -227,22 +252,23 @@ class VAE(EncoderDecoder):
 
         Parameters
         ----------
-        x, condition
-            Data ``(n, *event_shape)``, and what they are conditioned on.
+        x, condition, observed
+            Data ``(n, *event_shape)``, what they are conditioned on, and which cells are there.
         """
-        self.likelihood.check(x)
-        # Equal data share their parameters.
-        features = self._features(x, condition).unique(dim=0)
+        self.likelihood.check(self._filled(x, observed))
+        twin = copy.copy(self)
         size = self.guide_family.num_params((self.latent_dim,))
+        twin._modules = {**self._modules, "encoder": FreeParameters(1, size)}
+        twin.config = None
+        # Equal data share their parameters.
+        features = twin._features(x, condition, observed).unique(dim=0)
         start = None
         if not isinstance(self.encoder, FreeParameters):
             with torch.no_grad():
-                start = self.encoder(features)
+                start = self.encoder(self._without_mask(features))
         table = FreeParameters(len(features), size, start=start).to(features)
         table.enrol(features)
-        twin = copy.copy(self)
-        twin._modules = {**self._modules, "encoder": table}
-        twin.config = None
+        twin._modules["encoder"] = table
         return twin
 
     @property
@@ -264,17 +290,27 @@ class VAE(EncoderDecoder):
         goal = described(objective or self.default_objective()).formula
         features = math.prod(self.event_shape)
         given = "" if self.condition is None else ", c"
+        shown = {"none": "x", "zeros": "x o m", "mask": "x o m, m"}[self.missing]
         lines = [
             f"VAE  x in R^{features}, shape {self.event_shape}; one plate 'data'",
             f"  model      {self.prior.formula()}                 [site 'z']",
             f"             {self.likelihood.formula()}     [site 'x']",
             f"             eta(z{given}): {layers_text(self.decoder)}",
             f"  guide      {self.guide_family.formula()}     [site 'z']",
-            f"             eta(x{given}): {layers_text(self.encoder)}",
+            f"             eta({shown}{given}): {layers_text(self.encoder)}",
         ]
+        if self.missing != "none":
+            lines.append("  missing    m_d = 1 where x_d is observed; p(x | z) is of those alone")
         if self.condition is not None:
             lines.append(f"  condition  c: {self.condition.source}, {self.condition.size} numbers")
         return "\n".join([*lines, objective_text(goal.formula, goal.bound), self._units()])
+
+    def _without_mask(self, features: Tensor) -> Tensor:
+        """A table's features as the encoder gets them, which may not be shown the mask."""
+        if self.missing != "zeros":
+            return features
+        size = math.prod(self.event_shape)
+        return torch.cat([features[..., :size], features[..., 2 * size :]], dim=-1)
 
     def _posterior_of(self, features: Tensor) -> TorchDistribution:
         return self.guide_family(self.encoder(features))

@@ -251,10 +251,14 @@ class VQVAE(EncoderDecoder):
         return dist.Delta(self.assign(x), event_dim=1)
 
     def observation(
-        self, z: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
+        self,
+        z: Tensor,
+        condition: Tensor | None = None,
+        exposure: Tensor | None = None,
+        observed: Tensor | None = None,
     ) -> TorchDistribution:
         """Likelihood p(x | z) for indices z of shape ``(..., S)``: event shape ``event_shape``."""
-        return super().observation(self.embed(z), condition, exposure)
+        return super().observation(self.embed(z), condition, exposure, observed)
 
     @takes_data("x", gradients=True)
     def code(self, x: Tensor) -> Tensor:
@@ -359,7 +363,11 @@ class VQVAE(EncoderDecoder):
 
     @takes_data("x")
     def initialise(
-        self, x: Tensor, condition: Tensor | None = None, exposure: Tensor | None = None
+        self,
+        x: Tensor,
+        condition: Tensor | None = None,
+        exposure: Tensor | None = None,
+        observed: Tensor | None = None,
     ) -> None:
         """Start from the data: codes at encoder outputs, the decoder's bias at their moments.
 
@@ -369,6 +377,8 @@ class VQVAE(EncoderDecoder):
             Data ``(n, *event_shape)``, with n S at least K.
         condition, exposure
             Not needed for the start.
+        observed
+            Not taken: the model is one of whole data.
 
         Raises
         ------
@@ -382,6 +392,7 @@ class VQVAE(EncoderDecoder):
                 "a frozen VQVAE has nothing to start from data: fit the first stage, then make it "
                 "with_prior (`pyro-vae prior RUN --run OUT`, with --resume to go on)"
             )
+        x = self._filled(x, observed)
         self.likelihood.check(x)
         with torch.no_grad():
             self.codebook.start(self._vectors(self.code(x)).flatten(0, 1))

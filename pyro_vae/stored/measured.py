@@ -246,6 +246,7 @@ def gap_sentence(parts: xr.Dataset) -> str:
 
 def _held_out(model: LatentVariableModel, data: Dataset, split: str, limit: int | None) -> Any:
     """What a model takes of a split, its first so many rows."""
+    data.require_taken(model.inputs)
     x: Any = getattr(data, split)
     if model.inputs:
         x = data.inputs(split, model.inputs)

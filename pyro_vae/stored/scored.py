@@ -87,6 +87,7 @@ def score_run(
         )
     model, data = model.evidence_model, load_data(run, data_root=data_root, on=on)
     how: dict[str, Any] = {"num_particles": num_particles, "seed": seed}
+    data.require_taken(model.inputs)
     x: Any = data.inputs("test", model.inputs) if model.inputs else data.test
     origin, rows = origin_of(run), np.arange(len(data.test))
     if on is not None and origin is not None and origin.drop_empty:

@@ -12,7 +12,6 @@ from pyro.distributions import TorchDistribution
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
-from torch.distributions import Independent
 
 from pyro_vae.inference.engine.inputs import take
 from pyro_vae.inference.engine.traces import (
@@ -25,7 +24,8 @@ from pyro_vae.inference.engine.traces import (
 )
 from pyro_vae.inference.engine.weights import bytes_per_particle
 from pyro_vae.isolation import isolated
-from pyro_vae.protocols import HasColumnLogProb, Scored, offers
+from pyro_vae.marginals import column_log_prob
+from pyro_vae.protocols import Scored, offers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,31 +38,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.engine.traces import Program, Structure
     from pyro_vae.inference.engine.weights import Draws
 
-__all__ = ["Columns", "column_log_prob", "scoring", "why_joint"]
-
-
-def column_log_prob(fn: Any, value: Tensor) -> Tensor | None:
-    """Term of every element of a datum in log p(value), of the shape ``(..., *event_shape)``.
-
-    Parameters
-    ----------
-    fn
-        Distribution of a datum.
-    value
-        Data that broadcast with its batch shape.
-
-    Returns
-    -------
-    Tensor or None
-        In nats; None where the elements are not independent.
-    """
-    while offers(fn, Scored):
-        fn, value = fn.scored, value.double()
-    if offers(fn, HasColumnLogProb):
-        return fn.column_log_prob(value)
-    if isinstance(fn, Independent):
-        return column_log_prob(fn.base_dist, value)
-    return None if fn.event_shape else fn.log_prob(value)
+__all__ = ["Columns", "scoring", "why_joint"]
 
 
 def why_joint(model: Program, guide: Program, x: Inputs, size: int | None = None) -> str:

@@ -6,6 +6,7 @@ ArviZ's ``compare`` does for cross-validation (Vehtari, Gelman & Gabry, 2017, ar
 
 from __future__ import annotations
 
+import hashlib
 import html
 import itertools
 import math
@@ -358,14 +359,21 @@ def describe_data(data: Dataset | Inputs, x: Inputs) -> dict[str, Any]:
     -------
     dict
         ``preprocessing``, ``log_jacobian`` and ``fingerprint``, one number per datum in the
-        original units, by which two results are known to be of the same data.
+        original units, by which two results are known to be of the same data; ``observed``, a
+        digest of which cells are missing, ``"all"`` where none is.
     """
-    values = tensors(x)[0]
+    values = tensors(x)[0] if isinstance(x, torch.Tensor) or "x" not in x else x["x"]
+    observed = None if isinstance(x, torch.Tensor) else x.get("observed")
     about: dict[str, Any] = {"preprocessing": "as given", "log_jacobian": 0.0}
     if isinstance(data, Dataset):
-        about = {"preprocessing": data.base_measure, "log_jacobian": data.log_jacobian}
+        about |= {"preprocessing": data.base_measure, "log_jacobian": data.log_jacobian}
         if data.affine is not None:
             values = data.affine.inverse(values)
+    if observed is not None and not bool(observed.all()):
+        values = torch.where(observed, values, 0.0)
+        cells = np.packbits(observed.flatten(1).cpu().numpy(), axis=1)
+        about["observed"] = hashlib.sha256(cells.tobytes()).hexdigest()[:16]
+    if isinstance(data, Dataset):
         if data.schema is not None:
             return {**about, "fingerprint": data.schema.fingerprint(values.cpu().numpy())}
     flat = values.flatten(1).double().cpu()
@@ -392,8 +400,9 @@ def _held_out(
 ) -> tuple[Inputs, dict[str, Any]]:
     """The data to measure on, and what is to be said of them."""
     x: Inputs = data if not isinstance(data, Dataset) else data.test
-    if isinstance(data, Dataset) and names:
-        x = data.inputs("test", names)
+    if isinstance(data, Dataset):
+        data.require_taken(names)
+        x = data.inputs("test", names) if names else data.test
     x = take(x, slice(limit))
     return x, describe_data(data, x)
 
@@ -418,6 +427,12 @@ def _check_comparable(one: str, first: xr.Dataset, other: str, second: xr.Datase
         raise ComparisonError(
             f"{one} was measured on {a} data and {other} on {b}: measure both on the same, with "
             "the same limit"
+        )
+    a, b = (r.attrs.get("observed", "all") for r in (first, second))
+    if a != b:
+        raise ComparisonError(
+            f"{one} and {other} were measured on data with other missing cells, so that their "
+            "log p(x) are of different variables: measure both with one observed"
         )
     ours, theirs = first["fingerprint"].values, second["fingerprint"].values
     # Room for rounding, beside the spread: an offset in the data must not hide a difference.

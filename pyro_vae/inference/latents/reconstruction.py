@@ -37,7 +37,8 @@ def reconstruct(model: Coder, x: Inputs) -> Tensor:
     x
         Data, or named tensors of such: the code hears all but an exposure.
     """
-    given = {} if isinstance(x, torch.Tensor) else {k: v for k, v in x.items() if k != "x"}
+    given = {} if isinstance(x, torch.Tensor) else dict(x)
+    given = {name: part for name, part in given.items() if name not in ("x", "observed")}
     with torch.no_grad():
         return model.decode(run_program(model.code, encoder_side(x)), **given)
 
@@ -64,14 +65,20 @@ def reconstruction_error(
     -------
     Dataset
         ``squared_error``, the mean over the D features of (scale (x_d - xhat_d))^2, dimension
-        ``datum``.
+        ``datum``; over those that are observed, where x comes with ``observed``, and NaN where
+        none is.
     """
     errors = []
     for start in range(0, count(x), chunk_size):
         part = take(x, slice(start, start + chunk_size))
         data = part if isinstance(part, torch.Tensor) else part["x"]
-        difference = scale * (data - reconstruct(model, part)).double()
-        errors.append(difference.flatten(1).square().mean(1).cpu().numpy())
+        square = (scale * (data - reconstruct(model, part)).double()).square()
+        if not isinstance(part, torch.Tensor) and "observed" in part:
+            observed = part["observed"].flatten(1)
+            of_row = square.flatten(1).where(observed, 0.0).sum(1) / observed.sum(1)
+        else:
+            of_row = square.flatten(1).mean(1)
+        errors.append(of_row.cpu().numpy())
     results = xr.Dataset({"squared_error": ("datum", np.concatenate(errors))})
     results["squared_error"].attrs["units"] = "squared units of scale * x, mean over features"
     results.attrs["scale"] = scale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -82,7 +83,12 @@ def make_ready(model: Any, splits: Splits, *, goes_on: bool) -> Splits:
     likelihood = Facts(model).likelihood
     if offers(likelihood, ChecksData):
         # Bad data are refused now, not in the middle of an epoch.
-        for split in (splits.data.epoch_train(0), splits.data.validation):
+        whole = splits.data.epoch_train(0), splits.data.validation
+        for raw, made in zip(whole, (splits.train, splits.validation), strict=True):
+            # Where cells are missing, what stands there was made legal for the model.
+            split = raw
+            if isinstance(made, Mapping) and "observed" in made:
+                split = made["x"]
             if len(split):
                 likelihood.check(split)
     return splits

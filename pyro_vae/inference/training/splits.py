@@ -51,6 +51,7 @@ class Splits:
             If they cannot be converted, or would lose digits that matter.
         """
         names = Facts(model).inputs
+        data.require_taken(names)
         train = _inputs(model, data, "train", names, data.epoch_train(0))
         return cls(data, train, _inputs(model, data, "validation", names, data.validation))
 

@@ -12,6 +12,7 @@ from pyro_vae.conversion.places import check_finite, first_place
 from pyro_vae.errors import DataError, SupportError
 from pyro_vae.models.component import ConditionalDistribution
 from pyro_vae.models.likelihoods.in_double import InDouble
+from pyro_vae.models.likelihoods.observed import Observed
 from pyro_vae.models.likelihoods.positive import PositiveParameter
 from pyro_vae.recording import unrecorded
 
@@ -41,11 +42,20 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
     kinds: ClassVar[tuple[str, ...]]
     #: Whether ``forward`` takes, and then needs, an exposure beside ``eta``.
     takes_exposure: bool = False
+    #: A value of the support, which stands in cells that are missing and has no effect.
+    fill: ClassVar[float] = 0.0
     #: Whether log-probabilities are right although ``eta`` is left in the network's own type.
     exact_as_given: ClassVar[bool] = False
 
-    def __call__(self, eta: Tensor, exposure: Tensor | None = None) -> TorchDistribution:
-        """Distribution that ``forward`` makes of its arguments, log-probabilities in float64."""
+    def __call__(
+        self, eta: Tensor, exposure: Tensor | None = None, observed: Tensor | None = None
+    ) -> TorchDistribution:
+        """Distribution that ``forward`` makes of its arguments, log-probabilities in float64.
+
+        With ``observed``, bool ``(..., *event_shape)``, they are of the observed cells alone.
+        """
+        if observed is not None:
+            return Observed(self(eta, exposure), observed)
         make, beside = super().__call__, () if exposure is None else (exposure,)
         if self.exact_as_given or eta.dtype == torch.float64:
             return make(eta, *beside)
@@ -93,6 +103,18 @@ class Likelihood(ConditionalDistribution, role="likelihood"):
     def standardise(self, x: Tensor) -> Tensor:
         """Data on a scale of order one, as the encoder's input; same shape."""
         return x
+
+    def filled(self, x: Tensor, observed: Tensor) -> Tensor:
+        """Data with a legal value in the cells that are missing, whatever stood there.
+
+        Parameters
+        ----------
+        x
+            Data ``(n, *event_shape)``.
+        observed
+            Which cells are there, bool, of the same shape.
+        """
+        return torch.where(observed, x, self.fill)
 
     def check(self, x: Tensor) -> None:
         """Refuse data of the wrong shape or outside the support.

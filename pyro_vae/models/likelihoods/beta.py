@@ -91,6 +91,7 @@ class Beta(Likelihood):
         "Take the continuous-bernoulli likelihood, which has 0 and 1, or move the ends inwards: "
         "(x (n - 1) + 1/2) / n for n rows."
     )
+    fill = 0.5
     kinds = ("unit-interval", "real")
 
     def __init__(self, concentration: Form = "shared", min_concentration: float = 1e-2) -> None:

@@ -175,6 +175,12 @@ class PerColumn(Likelihood):
         """Every column on its own scale of order one."""
         return self._each("standardise", x)
 
+    def filled(self, x: Tensor, observed: Tensor) -> Tensor:
+        """Data with a value that is legal in its column in the cells that are missing."""
+        self._check_shape(x)
+        parts = zip(self._parts(), x.split(1, -1), observed.split(1, -1), strict=True)
+        return torch.cat([column.filled(cell, there) for column, cell, there in parts], dim=-1)
+
     def check(self, x: Tensor) -> None:
         """Refuse data of the wrong shape, or outside a column's support, by its number.
 

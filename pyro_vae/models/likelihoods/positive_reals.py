@@ -23,6 +23,7 @@ class PositiveReals(Likelihood):
         "Zeros need a mass of their own: drop them, or take the normal likelihood, or a count "
         "likelihood for whole numbers."
     )
+    fill = 1.0
     kinds: ClassVar[tuple[str, ...]] = ("real", "unit-interval")
 
     def in_support(self, x: Tensor) -> Tensor:

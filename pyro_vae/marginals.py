@@ -1,0 +1,76 @@
+"""Log-probabilities of some cells of a datum, the others integrated out.
+
+Where the cells are independent given z it is the sum of the terms of those cells alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.distributions import Independent
+
+from pyro_vae.errors import ProgramError
+from pyro_vae.protocols import HasColumnLogProb, HasMarginalLogProb, Scored, offers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["column_log_prob", "marginal_log_prob"]
+
+
+def column_log_prob(fn: Any, value: Tensor) -> Tensor | None:
+    """Term of every element of a datum in log p(value), of the shape ``(..., *event_shape)``.
+
+    Parameters
+    ----------
+    fn
+        Distribution of a datum.
+    value
+        Data that broadcast with its batch shape.
+
+    Returns
+    -------
+    Tensor or None
+        In nats; None where the elements are not independent.
+    """
+    while offers(fn, Scored):
+        fn, value = fn.scored, value.double()
+    if offers(fn, HasColumnLogProb):
+        return fn.column_log_prob(value)
+    if isinstance(fn, Independent):
+        return column_log_prob(fn.base_dist, value)
+    return None if fn.event_shape else fn.log_prob(value)
+
+
+def marginal_log_prob(fn: Any, value: Tensor, observed: Tensor) -> Tensor:
+    """Log-probability of the observed cells of a datum, of the batch shape; float64.
+
+    Parameters
+    ----------
+    fn
+        Distribution of a datum.
+    value
+        Data that broadcast with its batch shape, with a legal value in every cell.
+    observed
+        Which cells count, ``(..., *event_shape)``, bool.
+
+    Raises
+    ------
+    ProgramError
+        If the cells are not independent and the distribution has no ``marginal_log_prob``.
+    """
+    terms = column_log_prob(fn, value)
+    if terms is not None:
+        terms = torch.where(observed, terms.double(), 0.0)
+        dims = tuple(range(-len(fn.event_shape), 0))
+        return terms.sum(dims) if dims else terms
+    while offers(fn, Scored):
+        fn, value = fn.scored, value.double()
+    if not offers(fn, HasMarginalLogProb):
+        raise ProgramError(
+            f"observed was given, and {type(fn).__name__} of event shape {tuple(fn.event_shape)} "
+            "does not know the density of some of its cells: take a likelihood whose cells are "
+            "independent given z, or flatten the data for MultivariateNormal"
+        )
+    return fn.marginal_log_prob(value, observed)
