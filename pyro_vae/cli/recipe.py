@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 import typer
 
@@ -44,10 +44,10 @@ __all__ = ["FAMILIES", "Recipe"]
 
 #: Models that can be fitted, and which of the options on parts each one uses.
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "vae": ("prior", "guide", "condition", "unamortised"),
+    "vae": ("prior", "guide", "condition", "unamortised", "missing"),
     "hierarchical-vae": ("prior", "guide"),
-    "linear-vae": ("guide",),
-    "mixture": (),
+    "linear-vae": ("guide", "missing"),
+    "mixture": ("missing",),
     "pca": (),
     "autoencoder": (),
     "denoising-autoencoder": (),
@@ -159,6 +159,14 @@ class Recipe:
     unamortised: Annotated[
         bool, typer.Option("--unamortised", help="Free guide parameters per datum, no encoder.")
     ] = False
+    missing: Annotated[
+        str | None,
+        typer.Option(
+            help="What the encoder is shown of missing cells: zeros, or zeros and the mask; none "
+            "in a model of whole data. A mixture has no encoder: marginal. Default: mask, or "
+            "marginal, where the data have such cells."
+        ),
+    ] = None
     components: Annotated[int, typer.Option(help="Components of a mixture.")] = 20
 
     def __post_init__(self) -> None:
@@ -188,6 +196,7 @@ class Recipe:
         if family not in FAMILIES:
             raise UnknownNameError("model", family, FAMILIES)
         self._refuse_parts(family)
+        self._refuse_holes(family, data)
         likelihood = self.build_likelihood(data, family)
         if self.objective is not None:
             enumerated = "prior" in FAMILIES[family] and Prior.parse(self.prior).enumerated
@@ -209,12 +218,30 @@ class Recipe:
     def _refuse_parts(self, family: str) -> None:
         """Refuse a prior, a guide or a condition that the model would not use."""
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        for part in ("prior", "guide", "condition", "unamortised"):
+        for part in ("prior", "guide", "condition", "unamortised", "missing"):
             if part not in FAMILIES[family] and getattr(self, part) != defaults[part]:
                 raise SettingError(
                     f"--{part} {getattr(self, part)} beside --model {family}, which has none of "
                     f"its own choice: leave --{part} out, or take --model vae"
                 )
+
+    def _refuse_holes(self, family: str, data: Dataset) -> None:
+        """Refuse data with missing cells for a model that cannot have such."""
+        if data.observed is None:
+            return
+        count = sum(int((~mask).sum()) for mask in data.observed.values())
+        others = [name for name, parts in FAMILIES.items() if "missing" in parts]
+        if family not in others or self.missing == "none":
+            said = "--missing none" if family in others else f"--model {family}"
+            remedy = "leave --missing out" if family in others else f"take {', '.join(others)}"
+            raise SettingError(
+                f"{said} is for whole data, and {data.name} has {count} missing cells: {remedy}, "
+                "or leave out rows with such cells by --drop-empty"
+            )
+
+    def _missing(self, data: Dataset, default: Any) -> Any:
+        """What a model is to do about missing cells."""
+        return self.missing or ("none" if data.observed is None else default)
 
     def _vae(self, data: Dataset, likelihood: Likelihood, seed: int) -> VAE:
         return VAE(
@@ -226,6 +253,7 @@ class Recipe:
             encoder=Unamortised(len(data.train)) if self.unamortised else self._network(1),
             decoder=self._network(-1),
             condition=self._condition(data),
+            missing=self._missing(data, "mask"),
             seed=seed,
         )
 
@@ -256,12 +284,14 @@ class Recipe:
             scale=likelihood.scale,
             min_scale=likelihood.min_scale,
             guide=Guide.parse(self.guide),
+            missing=self._missing(data, "mask"),
             seed=seed,
         )
 
     def _mixture(self, data: Dataset, likelihood: Likelihood, seed: int) -> MixtureModel:
         # It starts from clusters of the data, not from a seed.
-        return MixtureModel(self.components, likelihood, data.event_shape)
+        missing = self._missing(data, "marginal")
+        return MixtureModel(self.components, likelihood, data.event_shape, missing=missing)
 
     def _pca(
         self, data: Dataset, likelihood: Likelihood, seed: int, **settings: Unpack[_PCASettings]

@@ -65,3 +65,7 @@ class Affine(NamedTuple):
     def log_jacobian(self) -> float:
         """Sum over d of log dy_d/dx_d = -log scale_d, in nats per datum."""
         return -float(self.scale.log().sum())
+
+    def log_jacobian_of(self, observed: Tensor) -> Tensor:
+        """The same over the observed cells of each datum, ``(n,)``."""
+        return -self.scale.log().where(observed, 0.0).flatten(1).sum(1)

@@ -16,7 +16,7 @@ from pyro_vae.data.affine import Affine
 from pyro_vae.data.binarisation import check_binarisation, draw, stream
 from pyro_vae.data.grey_levels import check_values
 from pyro_vae.data.kind import Kind
-from pyro_vae.data.missing import checked_observed, stand_ins
+from pyro_vae.data.missing import checked_observed, stand_ins, without_holes
 from pyro_vae.data.reading.origin import Origin
 from pyro_vae.data.side_information import (
     checked_covariates,
@@ -100,8 +100,8 @@ class Dataset:
         Where the data were read from, by which a run finds them again.
     observed
         Which cells are there, by split, bool ``(n, *event_shape)``; None where all are. In the
-        others stands the mean of the feature over the training data, or the most frequent value
-        of binary data and counts, which no model that takes ``observed`` looks at.
+        others stands a value that the feature could have, at which no model that takes
+        ``observed`` looks.
 
     Raises
     ------
@@ -211,38 +211,18 @@ class Dataset:
         DataError
             If something cannot be converted, has NaN or infinity, or does not fit the rest.
         """
-        converted = {
-            split: convert(x, f"{name}: {split}", holes=observed is not None)
-            for split, x in zip(SPLITS, (train, validation, test), strict=True)
-            if split == "train" or x is not None
-        }
-        columns = converted["train"].columns
-        given = {}
-        for split, (x, names) in converted.items():
-            if names is not None:
-                x = _in_order(f"{name}: {split}", x, names, columns)
-            if observed is None:
-                check_finite(x, f"{name}: {split}", columns)
-            given[split] = x.cpu()
-        whole = given["train"]
-        for split, x in given.items():
-            if x.shape[1:] != whole.shape[1:]:
-                raise DataError(
-                    f"{name}: {split} has events of shape {tuple(x.shape[1:])}, and train of "
-                    f"{tuple(whole.shape[1:])}: give rows of one shape in all splits"
-                )
-        for split in SPLITS:
-            given.setdefault(split, whole.new_empty(0, *whole.shape[1:]))
+        given, columns = _converted(name, (train, validation, test), holes=observed is not None)
         if observed is not None:
             by_split = observed if _by_split(observed) else {"train": observed}
             observed = checked_observed(name, by_split, given)
         if kind is None:
-            binary = (whole == 0) | (whole == 1)
+            binary = (given["train"] == 0) | (given["train"] == 1)
             if observed is not None:
                 binary = binary | ~observed["train"]
             kind = "binary" if bool(binary.all()) else "real"
         if observed is not None:
-            given = _without_holes(given, observed, kind)
+            values = stand_ins(given["train"], observed["train"], kind)
+            given = without_holes(given, observed, values)
         for split, x in given.items():
             check_finite(x, f"{name}: {split}", columns)
         whole = given["train"]
@@ -305,7 +285,7 @@ class Dataset:
         values
             Name of a split; or draws, means or reconstructions on the scale of the splits,
             ``(n, D)``. A mean becomes the nearest level, which for a category, whose levels have
-            no order, says nothing: take draws.
+            no order, says nothing: take draws. Missing cells of a split are empty.
 
         Raises
         ------
@@ -317,15 +297,16 @@ class Dataset:
                 f"{self.name} has data of shape {self.event_shape}, which are no rows of a table: "
                 "flatten them first"
             )
+        there = None
         if isinstance(values, str):
             x = self.original(values)
-            if self.observed is not None and self.schema is None:
-                x = x.double().where(self.observed[values], math.nan)
+            there = None if self.observed is None else self.observed[values].numpy()
         else:
             x = self.in_original_units(values.detach().cpu())
         if self.schema is not None:
-            return self.schema.decode(x.numpy())
-        return library("pandas").DataFrame(x.numpy(), columns=self.columns)
+            return self.schema.decode(x.numpy(), observed=there)
+        found = library("pandas").DataFrame(x.numpy(), columns=self.columns)
+        return found if there is None else found.where(there)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -341,9 +322,17 @@ class Dataset:
     def log_jacobian(self) -> float:
         """Sum of log dy_d/dx_d, in nats per datum: log p(x) = log p(y) + log_jacobian.
 
-        y is the datum that is stored, x the same in the units of ``base_measure``.
+        y is the datum that is stored, x the same in the units of ``base_measure``, without a
+        missing cell: ``log_jacobians`` has the number of each datum.
         """
         return 0.0 if self.affine is None else self.affine.log_jacobian()
+
+    def log_jacobians(self, split: str) -> Tensor:
+        """``log_jacobian`` of each datum, over its observed cells, float64 ``(n,)``."""
+        x = self._split(split)
+        if self.affine is None or self.observed is None:
+            return torch.full((len(x),), self.log_jacobian, dtype=torch.double)
+        return self.affine.log_jacobian_of(self.observed[split])
 
     def original(self, split: str) -> Tensor:
         """Data of a split in the units of ``base_measure``, ``(n, *event_shape)``.
@@ -438,10 +427,15 @@ class Dataset:
         Raises
         ------
         DataError
-            If the data are not counts, or a row is all zero.
+            If the data are not counts, or a row is all zero or has missing cells.
         """
         if self.kind != "counts":
             raise DataError(f"{self.name}: the data are {self.kind}, and only counts have totals")
+        if self.observed is not None:
+            raise DataError(
+                f"{self.name}: a row with missing cells has no total: give exposure=..., or leave "
+                "such rows out"
+            )
         totals = {split: self._split(split).double().flatten(1).sum(1) for split in SPLITS}
         for split, total in totals.items():
             if not bool(total.all()):
@@ -537,12 +531,12 @@ class Dataset:
         Returns
         -------
         Tensor
-            Float32 ``(n, D)``, as a model of these data takes them.
+            Float32 ``(n, D)``, as a model of these data takes them; NaN in empty cells.
 
         Raises
         ------
         DataError
-            If the data are no table, a column is missing, or a cell is empty or cannot be.
+            If the data are no table, a column is missing, or a cell cannot be.
         """
         if self.schema is None or self.affine is None:
             raise DataError(
@@ -689,6 +683,35 @@ def _by_split(given: Any) -> bool:
     return isinstance(given, Mapping) and not hasattr(given, "columns")
 
 
+def _converted(
+    name: str, splits: Sequence[Any], *, holes: bool
+) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
+    """Splits of one shape, one that is left out empty, and names of columns where there are."""
+    converted = {
+        split: convert(x, f"{name}: {split}", holes=holes)
+        for split, x in zip(SPLITS, splits, strict=True)
+        if split == "train" or x is not None
+    }
+    columns = converted["train"].columns
+    given = {}
+    for split, (x, names) in converted.items():
+        if names is not None:
+            x = _in_order(f"{name}: {split}", x, names, columns)
+        if not holes:
+            check_finite(x, f"{name}: {split}", columns)
+        given[split] = x.cpu()
+    whole = given["train"]
+    for split, x in given.items():
+        if x.shape[1:] != whole.shape[1:]:
+            raise DataError(
+                f"{name}: {split} has events of shape {tuple(x.shape[1:])}, and train of "
+                f"{tuple(whole.shape[1:])}: give rows of one shape in all splits"
+            )
+    for split in SPLITS:
+        given.setdefault(split, whole.new_empty(0, *whole.shape[1:]))
+    return given, columns
+
+
 def _in_order(
     name: str, x: Tensor, columns: Sequence[str], wanted: Sequence[str] | None
 ) -> Tensor:
@@ -710,14 +733,3 @@ def _in_order(
             "columns"
         )
     return x[:, [list(columns).index(c) for c in wanted]]
-
-
-def _without_holes(
-    given: Mapping[str, Tensor], observed: Mapping[str, Tensor], kind: Kind
-) -> dict[str, Tensor]:
-    """Splits with what stands in missing cells."""
-    values = stand_ins(given["train"], observed["train"], kind)
-    return {
-        split: x if bool(observed[split].all()) else torch.where(observed[split], x, values)
-        for split, x in given.items()
-    }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.data.kind import Kind
 
-__all__ = ["checked_observed", "stand_ins"]
+__all__ = ["checked_observed", "stand_ins", "without_holes"]
 
 
 def checked_observed(
@@ -66,10 +66,10 @@ def checked_observed(
 
 
 def stand_ins(x: Tensor, observed: Tensor, kind: Kind) -> Tensor:
-    """What stands in missing cells, ``(*event_shape)``, in the type of x.
+    """A value that each feature could have, ``(*event_shape)``, for its missing cells.
 
-    The mean of the observed cells of each feature, or, of kinds that are not numbers on a line,
-    the value that is most frequent there; zero for a feature without observed cells.
+    The mean of the observed cells, or, of kinds that are not numbers on a line, the value that is
+    most frequent there; zero for a feature without observed cells.
 
     Parameters
     ----------
@@ -88,3 +88,13 @@ def stand_ins(x: Tensor, observed: Tensor, kind: Kind) -> Tensor:
         if len(seen):
             found[d] = seen.mode().values
     return found.reshape(x.shape[1:])
+
+
+def without_holes(
+    splits: Mapping[str, Tensor], observed: Mapping[str, Tensor], values: Tensor
+) -> dict[str, Tensor]:
+    """Splits with the same values, ``(*event_shape)``, in the missing cells of every datum."""
+    return {
+        split: x if bool(observed[split].all()) else torch.where(observed[split], x, values)
+        for split, x in splits.items()
+    }

@@ -21,6 +21,7 @@ from pyro_vae.data.affine import Affine
 from pyro_vae.data.binarisation import binarise, check_binarisation
 from pyro_vae.data.dataset import SPLITS, Dataset
 from pyro_vae.data.grey_levels import check_values, preprocess
+from pyro_vae.data.missing import without_holes
 from pyro_vae.data.reading.content import Content
 from pyro_vae.data.reading.formats import content_of_anndata, content_of_array, read_content
 from pyro_vae.data.reading.origin import Origin, checksum_of_file, find_again
@@ -110,7 +111,8 @@ def read(
     condition
         Columns that a conditional model is given, rather than models.
     drop_empty
-        Leave out rows with an empty cell in a column that is used.
+        Leave out rows with an empty cell in a column that is used. Otherwise empty cells of
+        columns that are data, and NaN of an array, are missing: see ``Dataset.observed``.
     num_rows
         Read the first so many rows only.
     resize
@@ -267,11 +269,12 @@ def _read_like(
 
 
 def kept_rows(origin: Origin, on: Path) -> np.ndarray:
-    """Numbers of the rows of a file that have no empty cell which the schema needs."""
+    """Numbers of the rows of a file that ``drop_empty`` leaves in."""
     schema = Schema.from_config(origin.columns or [])
     content = read_content(on)
     if content.table is None:
-        return np.arange(len(convert(_array(content, origin, "on"), "on").values))
+        x = convert(_array(content, origin, "on"), "on").values
+        return np.flatnonzero(~x.flatten(1).isnan().any(1).numpy())
     return np.flatnonzero(~schema.empty_rows(schema.cells_of(dict(content.table), str(on))))
 
 
@@ -325,6 +328,9 @@ def _dataset_of_table(
     encoded = {split: schema.encode(table, origin.name) for split, table in parts.items()}
     affine = schema.affine()
     originals = {split: convert(part.x, split).values for split, part in encoded.items()}
+    observed = {split: ~x.isnan() for split, x in originals.items()}
+    values = torch.tensor([column.stand_in for column in schema.data], dtype=torch.double)
+    originals = without_holes(originals, observed, values)
     stored: dict[str, Any] = {s: affine.forward(x) for s, x in originals.items()}
     for split, x in stored.items():
         _check_rounded(schema, x, originals[split], f"{origin.name}: {split}")
@@ -348,6 +354,7 @@ def _dataset_of_table(
         affine=affine,
         originals=originals,
         columns=schema.names,
+        observed=observed,
         levels=tuple(label.levels) if labelled and label is not None else None,
         schema=schema,
         origin=origin.model_copy(update={"columns": schema.to_config()}),
@@ -386,10 +393,10 @@ def _table(content: Content, name: str) -> Mapping[str, Cells]:
 def _filled(
     schema: Schema, table: Mapping[str, Cells], name: str, drop_empty: bool
 ) -> dict[str, Cells]:
-    """Cells of a schema, without the rows that have empty ones, or refused for them."""
+    """Cells of a schema, without the rows that have empty ones if these are to be dropped."""
     cells = schema.cells_of(dict(table), name)
     if not drop_empty:
-        schema.require_filled(cells, name)
+        schema.require_filled(cells, name)  # here, where rows have their numbers in the file
         return cells
     keep = ~schema.empty_rows(cells)
     if not keep.any():
@@ -472,9 +479,7 @@ def _dataset_of_arrays(
     if grey is not None:
         data = _of_grey_levels(splits, labels, grey, origin, form)
     else:
-        kind = origin.kind or _kind_of_values(splits["train"])
-        given: dict[str, Any] = {"kind": kind, "labels": labels, "name": origin.name}
-        data = Dataset.from_tensors(*(splits.get(split) for split in SPLITS), **given)
+        data = _of_numbers(splits, labels, origin)
     data = replace(
         data,
         origin=origin,
@@ -490,6 +495,27 @@ def _dataset_of_arrays(
         return data.standardised()
     pair = (torch.tensor(part, dtype=torch.double) for part in (origin.location, origin.scale))
     return data.standardised(Affine(*(part.reshape(data.event_shape) for part in pair)))
+
+
+def _of_numbers(
+    splits: dict[str, Any], labels: dict[str, Any] | None, origin: Origin
+) -> Dataset:
+    """Numbers as they are; NaN is a missing cell."""
+    observed = {split: ~x.isnan() for split, x in splits.items()}
+    if origin.drop_empty:
+        keep = {split: there.flatten(1).all(1) for split, there in observed.items()}
+        splits = {split: x[keep[split]] for split, x in splits.items()}
+        if labels is not None:
+            labels = {split: np.asarray(of)[keep[split].numpy()] for split, of in labels.items()}
+        observed = {split: there[keep[split]] for split, there in observed.items()}
+    x, there = splits["train"], observed["train"]
+    return Dataset.from_tensors(
+        *(splits.get(split) for split in SPLITS),
+        kind=origin.kind or _kind_of_values(x[there]),
+        labels=labels,
+        name=origin.name,
+        observed=None if all(bool(mask.all()) for mask in observed.values()) else observed,
+    )
 
 
 def _split_arrays(
@@ -536,14 +562,8 @@ def _array(content: Content, origin: Origin, name: str) -> Any:
             f"{'' if origin.names is None else ' of columns'} that it does not match: {which} "
             f"{'are missing' if lacking else 'it had none'}; give an array of the same form"
         )
-    columns = {label: in_type(table[label], "number", label, name) for label in origin.names}
-    for label, column in columns.items():
-        if column.empty.any():
-            row = int(np.flatnonzero(column.empty)[0])
-            raise DataError(
-                f"{name} has an empty cell in row {row}, column {label!r}: drop or fill such rows"
-            )
-    return np.stack([column.values for column in columns.values()], axis=1)
+    columns = [in_type(table[label], "number", label, name) for label in origin.names]
+    return np.stack([np.where(c.empty, np.nan, c.values) for c in columns], axis=1)
 
 
 def _kind_of_values(x: Tensor) -> Kind:

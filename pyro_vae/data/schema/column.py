@@ -88,6 +88,15 @@ class Column(Settings):
         """Numbers that a covariate of this kind takes: one, or one per level."""
         return len(self.levels) if self.kind in ("category", "ordinal") else 1
 
+    @property
+    def stand_in(self) -> float:
+        """A value that it could have, in its units, for cells that are missing."""
+        if self.kind == "share":
+            return 0.5
+        if self.kind == "positive":
+            return self.scale
+        return float(self.least or 0.0) if self.kind == "count" else self.location
+
     def numbers(self, cells: Cells, name: str) -> np.ndarray:
         """Cells as numbers in the units of the column, float64 ``(n,)``.
 

@@ -44,7 +44,7 @@ class Encoded(NamedTuple):
     Attributes
     ----------
     x
-        Columns that are data, in their own units, float64 ``(n, D)``.
+        Columns that are data, in their own units, float64 ``(n, D)``; NaN in empty cells.
     covariates
         What a conditional model is given, float64 ``(n, C)``; None without covariates.
     labels
@@ -257,7 +257,8 @@ class Schema:
         Raises
         ------
         DataError
-            If a cell that is needed is empty, or holds what its column cannot.
+            If a cell of a column that is not modelled is empty, or a cell holds what its column
+            cannot.
         """
         self.require_filled(table, name)
         data = [c.numbers(table[c.name], name) for c in self.data]
@@ -276,26 +277,28 @@ class Schema:
         return np.logical_or.reduce(columns)
 
     def require_filled(self, table: Mapping[str, Cells], name: str) -> None:
-        """Refuse empty cells, by row and column.
+        """Refuse empty cells of columns that are no data, which no model fills in.
 
         Raises
         ------
         DataError
-            With the first of them, and how many there are.
+            With the first of them by row and column, and how many there are.
         """
-        counts = {c.name: int(table[c.name].empty.sum()) for c in self.columns if c.name in table}
+        beside = [c.name for c in self.columns if c.role != "data" and c.name in table]
+        counts = {label: int(table[label].empty.sum()) for label in beside}
         counts = {label: count for label, count in counts.items() if count}
         if not counts:
             return
-        rows = np.flatnonzero(self.empty_rows(table))
+        rows = np.flatnonzero(np.logical_or.reduce([table[label].empty for label in counts]))
         row = int(rows[0])
         first = next(label for label in counts if table[label].empty[row])
+        role = next(c.role for c in self.columns if c.name == first)
         parts = ", ".join(f"{label!r} {count}" for label, count in counts.items())
         raise DataError(
-            f"{name} has empty cells in {len(rows)} of its {len(table[first].empty)} rows, the "
-            f"first in row {row}, column {first!r} (empty cells by column: {parts}): drop such "
-            f"rows with drop_empty=True (--drop-empty), leave a column out, as in "
-            f"{in_quotes(f'{spelt(first)}=drop')}, or fill them in"
+            f"{name} has an empty cell in row {row}, column {first!r}, which is {role} (empty "
+            f"cells by column: {parts}), and only a column that is data may have such: drop those "
+            "rows with drop_empty=True (--drop-empty), say another use of the column, or fill "
+            "them in"
         )
 
     def fingerprint(self, numbers: Any) -> np.ndarray:
@@ -319,7 +322,13 @@ class Schema:
             total += (0.5 + _number_of(column.name)) * values
         return total
 
-    def decode(self, numbers: Any, *, only: Sequence[str] | None = None) -> pd.DataFrame:
+    def decode(
+        self,
+        numbers: Any,
+        *,
+        only: Sequence[str] | None = None,
+        observed: np.ndarray | None = None,
+    ) -> pd.DataFrame:
         """Rows of a frame from numbers in the units of the columns, ``(n, D)``.
 
         Parameters
@@ -328,10 +337,16 @@ class Schema:
             Draws, means or data: levels by their position, times in their unit.
         only
             Names of the columns that there are numbers of; all that are data unless given.
+        observed
+            Which cells are there, bool ``(n, D)``: the others are empty. All unless given.
         """
         x = np.asarray(numbers, dtype=np.float64)
         columns = self.data if only is None else [c for c in self.data if c.name in only]
-        return pd.DataFrame({c.name: c.cells(x[:, d]) for d, c in enumerate(columns)})
+        made = {c.name: c.cells(x[:, d]) for d, c in enumerate(columns)}
+        if observed is not None:
+            there = zip(made.items(), observed.T, strict=True)
+            made = {label: _emptied(cells, seen) for (label, cells), seen in there}
+        return pd.DataFrame(made)
 
     def table(self) -> pd.DataFrame:
         """One row a column: kind, role, likelihood, levels or range, empty cells, scale, why."""
@@ -370,6 +385,14 @@ class Schema:
 
     def _repr_html_(self) -> str:
         return self.table().to_html()
+
+
+def _emptied(cells: pd.Series, observed: np.ndarray) -> pd.Series:
+    """A column with empty cells, whose others stay of their type."""
+    if observed.all():
+        return cells
+    nullable = {"b": "boolean", "i": "Int64"}.get(cells.dtype.kind)
+    return (cells if nullable is None else cells.astype(nullable)).where(observed)
 
 
 def _column(label: str, cells: Cells, choice: Choice | None, name: str) -> Column | str:
@@ -511,6 +534,11 @@ def _with_settings(likelihood: str, numbers: np.ndarray, levels: list[str]) -> s
 
 def _scaled(column: Column, cells: Cells, name: str) -> Column:
     """The column with its location and scale over training rows."""
+    if column.role == "data" and cells.empty.all():
+        raise DataError(
+            f"{name}: column {column.name!r} has no cell that is not empty among the training "
+            f"rows: give other shares, or say {spelt(column.name)}=drop"
+        )
     counted = column.kind == "count" and column.role == "covariate"
     if not (counted or column.kind in ("real", "positive", "date")):
         return column
