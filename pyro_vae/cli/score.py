@@ -87,8 +87,19 @@ def score(
         print_json({"run": str(run), "lowest": rows, "written": list(map(str, written))})
         return
     _print_lowest(found.rows, lowest.index.to_numpy(), given)
-    lines = "\n".join(f"wrote {path}" for path in written)
+    note = _note_on_holes(found.rows)
+    lines = "\n".join([*note, *(f"wrote {path}" for path in written)])
     Console(highlight=False, soft_wrap=True).print(lines, markup=False)
+
+
+def _note_on_holes(rows: xr.Dataset) -> list[str]:
+    """What the scores of rows with missing cells are of."""
+    if "contribution" not in rows or not bool(rows["contribution"].isnull().any()):
+        return []
+    return [
+        "log p(x) is that of the cells that are there: a row with fewer of them has a higher one, "
+        "and stands higher among the training rows"
+    ]
 
 
 def _figure(found: Scores) -> Figure:
@@ -148,5 +159,8 @@ def _least_columns(results: xr.Dataset) -> list[str]:
     below = (results["contribution"] - results["contribution"].mean("datum")).values
     names = results["feature"].values
     return [
-        ", ".join(f"{names[d]} {row[d]:+.1f}" for d in np.argsort(row)[:_NAMED]) for row in below
+        ", ".join(
+            f"{names[d]} {row[d]:+.1f}" for d in np.argsort(row)[:_NAMED] if not np.isnan(row[d])
+        )
+        for row in below
     ]

@@ -44,14 +44,16 @@ def outliers(
     Left, the histogram of the reference with a stroke for every scored row; the lowest are named.
     What lies far beyond all others stands at the left edge, with its number. Right, for the rows
     of lowest log p(x), each column's contribution minus the column's mean over the reference rows,
-    in standard deviations of them: what is far below zero is where the row is odd.
+    in standard deviations of them: what is far below zero is where the row is odd. A missing cell
+    is grey.
 
     Parameters
     ----------
     log_evidence
         Log p(x) of the scored rows, ``(n,)``, in nats: of ``inference.score``.
     contribution
-        Their ``contribution``, ``(n, D)``, in nats; without it the right panel is left out.
+        Their ``contribution``, ``(n, D)``, in nats, NaN for a missing cell; without it the right
+        panel is left out.
     reference
         Log p(x) of other rows, such as the training data, ``(m,)``; the scored rows unless given.
     reference_contribution
@@ -72,8 +74,9 @@ def outliers(
         return figure
     cells = np.asarray(contribution, dtype=float)
     base = cells if reference_contribution is None else np.asarray(reference_contribution, float)
-    spread = base.std(0)
-    deviation = (cells[lowest] - base.mean(0)) / np.where(spread > 0, spread, 1.0)
+    there = np.ma.masked_invalid(base)
+    mean, spread = there.mean(0).filled(np.nan), there.std(0).filled(1.0)
+    deviation = (cells[lowest] - mean) / np.where(spread > 0, spread, 1.0)
     labels = [str(name) for name in (range(cells.shape[1]) if columns is None else columns)]
     figure = Figure(figsize=(8.4, max(3.6, 1.7 + 0.26 * len(lowest))))
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
@@ -155,11 +158,15 @@ def _short(name: str) -> str:
 
 
 def _heat_map(ax: Axes, deviation: np.ndarray, rows: list[str], columns: list[str]) -> None:
-    limit = float(np.clip(np.abs(deviation).max(initial=0.0), 1.0, 10.0))
+    far = float(np.abs(deviation[~np.isnan(deviation)]).max(initial=0.0))
+    limit = float(np.clip(far, 1.0, 10.0))
+    ax.set_facecolor("0.85")  # seen where a cell is missing
     image = ax.imshow(deviation, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
     if len(columns) <= _WRITTEN:
         for row, column in np.ndindex(deviation.shape):
             value = deviation[row, column]
+            if np.isnan(value):
+                continue
             ax.text(
                 column,
                 row,
@@ -188,7 +195,7 @@ def _heat_map(ax: Axes, deviation: np.ndarray, rows: list[str], columns: list[st
     bar = ax.figure.colorbar(
         image,
         ax=ax,
-        extend="both" if np.abs(deviation).max(initial=0.0) > limit else "neither",
+        extend="both" if far > limit else "neither",
     )
     bar.set_label(
         "contribution in nats: distance from the mean\nof its column, in standard deviations",

@@ -23,7 +23,7 @@ _BINS, _PANELS_IN_A_ROW, _MOST_LEVELS, _MOST_POINTS = 20, 3, 12, 300
 
 
 class _Scale(NamedTuple):
-    """Where the values of a column stand on an axis."""
+    """Where the values of a column stand on an axis; NaN for an empty cell of the data."""
 
     data: np.ndarray
     model: np.ndarray
@@ -40,7 +40,8 @@ def column_marginals(
     Parameters
     ----------
     data, model
-        Rows of the data, and draws, with the same columns, in the user's units.
+        Rows of the data, of which cells may be empty, and draws, with the same columns, in the
+        user's units.
     levels
         Of each column that has levels, all of them in order.
     """
@@ -108,16 +109,27 @@ def column_pairs(
 def _scale(data: pd.Series, model: pd.Series, levels: Sequence[str] | None) -> _Scale:
     if levels is not None:
         place = {level: i for i, level in enumerate(levels)}
-        found = [np.array([place[str(v)] for v in cells]) for cells in (data, model)]
+        found = [
+            np.array(
+                [
+                    math.nan if empty else place[str(v)]
+                    for v, empty in zip(c, c.isna(), strict=True)
+                ]
+            )
+            for c in (data, model)
+        ]
         return _Scale(found[0], found[1], list(levels), False)
     dates = data.dtype.kind == "M"
-    pair = [mdates.date2num(c) if dates else c.to_numpy(float) for c in (data, model)]
+    pair = [
+        mdates.date2num(c) if dates else c.to_numpy(float, na_value=math.nan)
+        for c in (data, model)
+    ]
     return _Scale(pair[0], pair[1], None, dates)
 
 
 def _few_whole(scale: _Scale) -> bool:
     """Whether these are counts that have a bar each."""
-    x = np.concatenate([scale.data, scale.model])
+    x = np.concatenate([scale.data[~np.isnan(scale.data)], scale.model])
     return bool((x == np.rint(x)).all()) and np.ptp(x) <= _BINS and not scale.dates
 
 
@@ -132,7 +144,8 @@ def _bars(ax: Axes, scale: _Scale) -> None:
     """Shares of levels, or of whole numbers."""
     low, high = (0, len(scale.levels) - 1) if scale.levels else _ends(scale)
     at = np.arange(int(low), int(high) + 1)
-    ax.bar(at, [np.mean(scale.data == v) for v in at], color=BLUE, alpha=0.45, label="data")
+    seen = scale.data[~np.isnan(scale.data)]
+    ax.bar(at, [np.mean(seen == v) for v in at], color=BLUE, alpha=0.45, label="data")
     ax.plot(
         at,
         [np.mean(scale.model == v) for v in at],
@@ -146,8 +159,9 @@ def _bars(ax: Axes, scale: _Scale) -> None:
 def _histogram(ax: Axes, scale: _Scale) -> None:
     """Shares of rows in bins of one width; what lies far out counts as at the end."""
     edges: list[float] = np.linspace(*_limits(scale), _BINS + 1).tolist()
+    seen = scale.data[~np.isnan(scale.data)]
     for values, how in (
-        (scale.data, {"color": BLUE, "alpha": 0.45, "histtype": "stepfilled", "label": "data"}),
+        (seen, {"color": BLUE, "alpha": 0.45, "histtype": "stepfilled", "label": "data"}),
         (scale.model, {"color": VERMILION, "histtype": "step", "label": "draws of the model"}),
     ):
         inside = np.clip(values, edges[0], edges[-1])
@@ -157,7 +171,7 @@ def _histogram(ax: Axes, scale: _Scale) -> None:
 
 def _ends(scale: _Scale) -> tuple[float, float]:
     x = np.concatenate([scale.data, scale.model])
-    return float(x.min()), float(x.max())
+    return float(np.nanmin(x)), float(np.nanmax(x))
 
 
 def _limits(scale: _Scale) -> tuple[float, float]:
@@ -165,8 +179,8 @@ def _limits(scale: _Scale) -> tuple[float, float]:
     if scale.levels is not None:
         return -0.5, len(scale.levels) - 0.5
     ends = np.quantile(scale.model, [0.005, 0.995])
-    low = min(float(scale.data.min()), float(ends[0]))
-    high = max(float(scale.data.max()), float(ends[1]))
+    low = min(float(np.nanmin(scale.data)), float(ends[0]))
+    high = max(float(np.nanmax(scale.data)), float(ends[1]))
     if _few_whole(scale):
         low, high = _ends(scale)
         return low - 0.5, high + 0.5

@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+import numpy as np
+
 from pyro_vae import inference
 from pyro_vae.data.reading.origin import checksum_of_file
 from pyro_vae.disk.sealed import checksum_of_arrays
@@ -15,7 +17,7 @@ from pyro_vae.inference.engine.inputs import count, take, tensors
 from pyro_vae.inference.engine.sampling import Sampling, SamplingSettings
 from pyro_vae.inference.evidence.certify import ESTIMATORS, estimate
 from pyro_vae.inference.evidence.checkpoint import Checkpoint, in_blocks, key_of
-from pyro_vae.inference.evidence.compare import attach, describe_data
+from pyro_vae.inference.evidence.compare import attach, describe_data, log_jacobian_of
 from pyro_vae.inference.evidence.reductions import reduce_weights
 from pyro_vae.protocols import HasUnamortised, offers
 from pyro_vae.spelling import command_line
@@ -411,11 +413,18 @@ def measure_holes(
 def measure_notes(results: xr.Dataset) -> list[str]:
     """Sentences on the units of the bounds, and on what is decided by a setting."""
     notes = []
-    shift = float(results.attrs.get("log_jacobian", 0.0))
+    shift = float(np.mean(log_jacobian_of(results)))
     if shift:
+        mean = " on average" if "log_jacobian" in results else ""
         notes.append(
             f"log p(x) is the density of the data as they were fitted; in their original units "
-            f"every bound is {shift:+.3f} nats from these."
+            f"every bound is {shift:+.3f} nats from these{mean}."
+        )
+    if "observed_cells" in results.attrs:
+        cells, size = results.attrs["observed_cells"], results.attrs["num_features"]
+        notes.append(
+            f"log p(x) is that of the observed cells, {cells:.4g} of the {size} of a datum on "
+            "average; missing ones are integrated out, as if missing at random."
         )
     return notes + json.loads(results.attrs.get("at_bounds", "[]"))
 
@@ -425,7 +434,8 @@ def measure_summary(results: xr.Dataset) -> pd.DataFrame:
     table = inference.summary(results)
     if results.attrs["base_measure"] == "counting":
         # A mass of 2^-b per feature: b = -log p(x) / (D log 2).
-        per_bit = results.attrs["num_features"] * math.log(2)
+        cells = results.attrs.get("observed_cells", results.attrs["num_features"])
+        per_bit = cells * math.log(2)
         row = table.loc["log_evidence"] / per_bit
         table.loc["bits_per_dim"] = [-row["mean"], row["mc_se"], row["sampling_se"]]
     return table

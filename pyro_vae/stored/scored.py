@@ -98,21 +98,25 @@ def score_run(
         found = inference.conditional(
             model, x, of=others, fill=_fill(data, others), progress=progress, **how
         )
-        found["log_conditional"] += _shift(data)[others].sum()
+        found["log_conditional"] += _shifts(data, "test")[:, others].sum(1)
     else:
-        known = _reference(model, data, reference, **how)
+        of_known = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[
+            :reference
+        ].numpy()
+        known = _reference(model, data, of_known, **how)
         found = inference.score(
             model, x, reference=known, columns=_names(data), progress=progress, **how
         )
-        found, known = (_in_own_units(part, data) for part in (found, known))
+        found = _in_own_units(found, _shifts(data, "test"))
+        known = _in_own_units(known, _shifts(data, "train")[of_known])
     return Scores(found.assign_coords(row=("datum", rows)), known)
 
 
-def _in_own_units(scores: xr.Dataset, data: Dataset) -> xr.Dataset:
+def _in_own_units(scores: xr.Dataset, shifts: np.ndarray) -> xr.Dataset:
     """Densities of the data as they came, per unit of each column."""
-    scores["log_evidence"] += data.log_jacobian
+    scores["log_evidence"] += shifts.sum(1)
     if "contribution" in scores:
-        scores["contribution"] += _shift(data)
+        scores["contribution"] += shifts
     return scores
 
 
@@ -133,12 +137,11 @@ def scores_frame(results: xr.Dataset) -> pd.DataFrame:
 
 
 def _reference(
-    model: Any, data: Dataset, most: int, *, num_particles: int, seed: int
+    model: Any, data: Dataset, rows: np.ndarray, *, num_particles: int, seed: int
 ) -> xr.Dataset:
-    """Scores of training rows, some of many."""
-    rows = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[:most]
+    """Scores of some training rows."""
     x: Any = data.inputs("train", model.inputs) if model.inputs else data.train
-    x = take(x, rows)
+    x = take(x, torch.from_numpy(rows))
     return inference.score(model, x, num_particles, columns=_names(data), seed=seed)
 
 
@@ -166,8 +169,10 @@ def _fill(data: Dataset, columns: list[int]) -> list[float]:
     return data.train.flatten(1)[:, columns].median(0).values.tolist()
 
 
-def _shift(data: Dataset) -> np.ndarray:
-    """Log dy_d/dx_d of every column, in nats."""
+def _shifts(data: Dataset, split: str) -> np.ndarray:
+    """Log dy_d/dx_d of every column of every row, in nats; 0 where its cell is missing."""
+    rows = len(getattr(data, split))
     if data.affine is None:
-        return np.zeros(data.num_features)
-    return -data.affine.scale.flatten().log().numpy()
+        return np.zeros((rows, data.num_features))
+    each = np.tile(-data.affine.scale.flatten().log().numpy(), (rows, 1))
+    return each if data.observed is None else each * data.observed[split].flatten(1).numpy()

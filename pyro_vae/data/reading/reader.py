@@ -497,9 +497,7 @@ def _dataset_of_arrays(
     return data.standardised(Affine(*(part.reshape(data.event_shape) for part in pair)))
 
 
-def _of_numbers(
-    splits: dict[str, Any], labels: dict[str, Any] | None, origin: Origin
-) -> Dataset:
+def _of_numbers(splits: dict[str, Any], labels: dict[str, Any] | None, origin: Origin) -> Dataset:
     """Numbers as they are; NaN is a missing cell."""
     observed = {split: ~x.isnan() for split, x in splits.items()}
     if origin.drop_empty:

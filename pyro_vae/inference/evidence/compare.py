@@ -176,13 +176,13 @@ class Comparison:
                 f"ELBO and log p(x) disagree on the order of {count}{more} "
                 f"pair{'s' if count > 1 else ''}, by less than two standard errors."
             )
-        moved = [
-            name for name, found in self.results.items() if found.attrs.get("log_jacobian", 0.0)
-        ]
+        moved = [name for name, found in self.results.items() if np.any(log_jacobian_of(found))]
         if moved:
+            each = any("log_jacobian" in self.results[name] for name in moved)
+            by = "" if each else " by a constant"
             lines.append(
                 "Densities are in the units that the data had before they were rescaled, and so "
-                f"differ by a constant from those that evaluate gives for {', '.join(moved)}."
+                f"differ{by} from those that evaluate gives for {', '.join(moved)}."
             )
         for name, row in self.table.iterrows():
             if self.results[str(name)].attrs.get("deterministic_guide"):
@@ -358,9 +358,10 @@ def describe_data(data: Dataset | Inputs, x: Inputs) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``preprocessing``, ``log_jacobian`` and ``fingerprint``, one number per datum in the
-        original units, by which two results are known to be of the same data; ``observed``, a
-        digest of which cells are missing, ``"all"`` where none is.
+        ``preprocessing``; ``log_jacobian``, a number, or one per datum where cells are missing;
+        ``fingerprint``, one number per datum in the original units, by which two results are
+        known to be of the same data; ``observed``, a digest of which cells are missing, and
+        ``observed_cells``, how many of a datum are there on average, where some are missing.
     """
     values = tensors(x)[0] if isinstance(x, torch.Tensor) or "x" not in x else x["x"]
     observed = None if isinstance(x, torch.Tensor) else x.get("observed")
@@ -373,6 +374,9 @@ def describe_data(data: Dataset | Inputs, x: Inputs) -> dict[str, Any]:
         values = torch.where(observed, values, 0.0)
         cells = np.packbits(observed.flatten(1).cpu().numpy(), axis=1)
         about["observed"] = hashlib.sha256(cells.tobytes()).hexdigest()[:16]
+        about["observed_cells"] = float(observed.flatten(1).sum(1).double().mean())
+        if isinstance(data, Dataset) and data.affine is not None:
+            about["log_jacobian"] = data.affine.log_jacobian_of(observed.cpu()).numpy()
     if isinstance(data, Dataset):
         if data.schema is not None:
             return {**about, "fingerprint": data.schema.fingerprint(values.cpu().numpy())}
@@ -385,10 +389,16 @@ def describe_data(data: Dataset | Inputs, x: Inputs) -> dict[str, Any]:
 
 def attach(results: xr.Dataset, about: Mapping[str, Any]) -> xr.Dataset:
     """Results that say what data they are of: ``describe_data``'s numbers and text."""
-    about = dict(about)
-    results = results.assign(fingerprint=("datum", about.pop("fingerprint")))
-    results.attrs.update(about)
+    arrays = {n: ("datum", part) for n, part in about.items() if isinstance(part, np.ndarray)}
+    results = results.assign(arrays)
+    results.attrs.update({name: part for name, part in about.items() if name not in arrays})
     return results
+
+
+def log_jacobian_of(results: xr.Dataset) -> xr.DataArray | float:
+    """What ``attach`` said of log |dy/dx|: a number, or one per datum where cells are missing."""
+    per_datum = results.get("log_jacobian")
+    return float(results.attrs.get("log_jacobian", 0.0)) if per_datum is None else per_datum
 
 
 def _by_name(data: Any, models: Mapping[str, Any]) -> bool:
@@ -447,7 +457,7 @@ def _check_comparable(one: str, first: xr.Dataset, other: str, second: xr.Datase
 
 def _in_original_units(results: xr.Dataset) -> xr.Dataset:
     """Results with log p(x) = log p(y) + log |dy/dx|; the gap does not change."""
-    shift = float(results.attrs.get("log_jacobian", 0.0))
+    shift = log_jacobian_of(results)
     shifted = {name: results[name] + shift for name in ("log_evidence", "elbo")}
     return results.assign(shifted)
 

@@ -75,7 +75,9 @@ def score(
         ``evaluate`` has them. ``percentile``, with a reference: percent of it at or below the
         datum's log p(x). ``contribution`` over ``(datum, feature)``, in nats: E_q[log p(x_d | z)],
         whose sum over d is ``reconstruction`` of ``evaluate`` with the same seed. Where a discrete
-        z that x depends on is summed out, the mean is also over its posterior given x. Where the
+        z that x depends on is summed out, the mean is also over its posterior given x. A missing
+        cell has none, NaN; and log p(x) is then that of the others, which a percentile among rows
+        with other missing cells does not allow for. Where the
         columns are not independent given z there is none, and the attribute
         ``no_contribution`` says why. Attributes of ``evaluate`` are kept.
 
@@ -135,6 +137,8 @@ def score(
         rows.append(of_columns.mean(take(x, slice(row, row + 1)), drawn).cpu().numpy())
         pass_done(count(x) + row + 1)
     table = np.stack(rows)
+    if isinstance(x, dict) and "observed" in x:
+        table = np.where(x["observed"].flatten(1).cpu().numpy(), table, np.nan)
     kept["contribution"] = (("datum", "feature"), table, {"units": "nats"})
     return kept.assign_coords(feature=names if names is not None else np.arange(table.shape[1]))
 
