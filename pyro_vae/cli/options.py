@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pyro_vae import data as datasets
+from pyro_vae.data.hiding import PATTERNS
 from pyro_vae.errors import SettingError
 from pyro_vae.inference.training.settings import SCHEDULES
 
@@ -32,6 +33,7 @@ __all__ = [
     "DataRoot",
     "Epochs",
     "Hidden",
+    "Hide",
     "Json",
     "LatentDim",
     "LearningRate",
@@ -103,6 +105,13 @@ Values = Annotated[
     str | None,
     typer.Option(help="Grey levels as: unit-interval; levels (whole numbers); dequantised."),
 ]
+Hide = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Cells to make missing, to see how well they are imputed: {', '.join(PATTERNS)}; "
+        "settings in brackets, as in 'cells(share=0.5)'."
+    ),
+]
 Standardise = Annotated[
     bool, typer.Option("--standardise", help="Features to mean 0 and standard deviation 1.")
 ]
@@ -139,6 +148,7 @@ class DataOptions:
     binarisation: Binarise = "none"
     values: Values = None
     standardise: Standardise = False
+    hide: Hide = None
     columns: Columns = None
     test: Annotated[
         Path | None, typer.Option(help="File with the test rows, rather than a share of --data.")
@@ -179,6 +189,7 @@ class DataOptions:
             "binarisation": self.binarisation,
             "values": self.values,
             "standardise": self.standardise,
+            "hide": self.hide,
             "total_exposure": total_exposure,
             "seed": seed,
         }

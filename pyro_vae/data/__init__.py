@@ -5,6 +5,7 @@ from pyro_vae.on_demand import without_trace
 with without_trace():
     from pyro_vae.data.catalogue import Entry, catalogue, load
     from pyro_vae.data.dataset import Dataset
+    from pyro_vae.data.hiding import hide
     from pyro_vae.data.kind import Kind
     from pyro_vae.data.moon_phases import moon
     from pyro_vae.data.reading.reader import read
@@ -20,6 +21,7 @@ __all__ = [
     "Kind",
     "Schema",
     "catalogue",
+    "hide",
     "load",
     "moon",
     "read",

@@ -10,6 +10,8 @@ from pyro_vae.data.dataset import Dataset
 from pyro_vae.data.digits import Digits
 from pyro_vae.data.frey_faces import FreyFaces
 from pyro_vae.data.grey_levels import Preprocessed, check_values, preprocess
+from pyro_vae.data.hiding import hide as hide_cells
+from pyro_vae.data.hiding import parse_pattern
 from pyro_vae.data.moon_phases import MoonPhases
 from pyro_vae.data.simulated import Moons, Pinwheel
 from pyro_vae.data.sources import require_files, resolve_data_root
@@ -101,6 +103,7 @@ def load(
     values: str | None = None,
     standardise: bool = False,
     total_exposure: bool = False,
+    hide: str | None = None,
     seed: int = 0,
     data_root: str | Path | None = None,
     download: bool = False,
@@ -127,8 +130,10 @@ def load(
         unit-interval data.
     total_exposure
         Give every row of counts its total, over the mean total, as exposure.
+    hide
+        Pattern of cells that are made missing, as in ``"cells(share=0.5)"``; see ``hide``.
     seed
-        Seed of the binarisation, the dequantisation, and of simulated data.
+        Seed of the binarisation, the dequantisation, of simulated data and of what is hidden.
     data_root
         Folder with the data sets; ``PYRO_VAE_DATA``, else the user's cache folder.
     download
@@ -156,6 +161,8 @@ def load(
     if name not in _SOURCES:
         raise UnknownNameError("data set", name, _SOURCES)
     check_binarisation(binarisation)
+    if hide is not None:
+        parse_pattern(hide)
     source = _SOURCES[name]
     if values is not None:
         check_values(values)
@@ -195,6 +202,8 @@ def load(
         base_measure=form.base_measure,
         affine=form.affine,
     )
+    if hide is not None:
+        data = hide_cells(data, hide, seed=seed)
     if total_exposure:
         data = data.with_total_exposure()
     return data.standardised() if standardise else data

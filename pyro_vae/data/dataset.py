@@ -102,6 +102,11 @@ class Dataset:
         Which cells are there, by split, bool ``(n, *event_shape)``; None where all are. In the
         others stands a value that the feature could have, at which no model that takes
         ``observed`` looks.
+    hide
+        Pattern by which cells were hidden on purpose; see ``pyro_vae.data.hide``.
+    hidden
+        What stood in them, by split, in the units of ``base_measure``, float64
+        ``(n, *event_shape)``; NaN elsewhere. No model is given it.
 
     Raises
     ------
@@ -134,6 +139,8 @@ class Dataset:
     schema: Schema | None = None
     origin: Origin | None = None
     observed: Mapping[str, Tensor] | None = None
+    hide: str | None = None
+    hidden: Mapping[str, Tensor] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):

@@ -72,6 +72,7 @@ class _Data(Settings):
     values: str | None
     standardise: bool
     total_exposure: bool
+    hide: str | None = None
     seed: _Seed
     origin: dict[str, Any] | None = None
 

@@ -21,6 +21,8 @@ from pyro_vae.data.affine import Affine
 from pyro_vae.data.binarisation import binarise, check_binarisation
 from pyro_vae.data.dataset import SPLITS, Dataset
 from pyro_vae.data.grey_levels import check_values, preprocess
+from pyro_vae.data.hiding import cells_to_hide, parse_pattern
+from pyro_vae.data.hiding import hide as hide_cells
 from pyro_vae.data.missing import without_holes
 from pyro_vae.data.reading.content import Content
 from pyro_vae.data.reading.formats import content_of_anndata, content_of_array, read_content
@@ -56,6 +58,7 @@ class Form:
     values: str | None = None
     standardise: bool = False
     total_exposure: bool = False
+    hide: str | None = None
     seed: int = 0
 
 
@@ -79,6 +82,7 @@ def read(
     values: str | None = None,
     standardise: bool = False,
     total_exposure: bool = False,
+    hide: str | None = None,
     seed: int = 0,
 ) -> Dataset:
     """A data set of your own: from a file, or from a frame or an array.
@@ -128,8 +132,10 @@ def read(
         table always are on such a scale.
     total_exposure
         Give every row of counts its total, over the mean total, as exposure.
+    hide
+        Pattern of cells that are made missing, as in ``"cells(share=0.5)"``; see ``data.hide``.
     seed
-        Seed of the split, and of binarisation and dequantisation.
+        Seed of the split, of binarisation and dequantisation, and of what is hidden.
 
     Returns
     -------
@@ -153,6 +159,8 @@ def read(
     >>> [f"{column.name}: {column.kind}" for column in patients.schema.columns]
     ['stage: ordinal', 'age: real']
     """
+    if hide is not None:
+        parse_pattern(hide)
     if source is None or (isinstance(source, str) and not source):
         raise DataError(f"source got {source!r}: give the path of a file, a frame or an array")
     given = {"all": source, "validation": validation, "test": test}
@@ -178,7 +186,7 @@ def read(
         resize=None if resize is None else [int(size) for size in resize],
         kind=kind,
     )
-    form = Form(binarisation, values, standardise, total_exposure, seed)
+    form = Form(binarisation, values, standardise, total_exposure, hide, seed)
     if contents["all"].table is None:
         if columns is not None or condition:
             raise DataError(
@@ -321,6 +329,9 @@ def _dataset_of_table(
     if test is not None:
         other = _filled(schema, _table(test, "on"), "on", origin.drop_empty)
     parts = _parts(tables, schema, origin) if tables or other is None else {}
+    hidden: dict[str, Tensor] = {}
+    if form.hide is not None and parts:
+        parts, hidden = _hidden(parts, schema, origin, form)
     if other is not None:
         parts = {**dict.fromkeys(SPLITS, other), **parts, "test": other}
     if origin.columns is None:
@@ -330,6 +341,7 @@ def _dataset_of_table(
     originals = {split: convert(part.x, split).values for split, part in encoded.items()}
     observed = {split: ~x.isnan() for split, x in originals.items()}
     values = torch.tensor([column.stand_in for column in schema.data], dtype=torch.double)
+    hidden = {s: hidden.get(s, torch.full_like(x, math.nan)) for s, x in originals.items()}
     originals = without_holes(originals, observed, values)
     stored: dict[str, Any] = {s: affine.forward(x) for s, x in originals.items()}
     for split, x in stored.items():
@@ -355,11 +367,38 @@ def _dataset_of_table(
         originals=originals,
         columns=schema.names,
         observed=observed,
+        hide=form.hide,
+        hidden=None if form.hide is None else hidden,
         levels=tuple(label.levels) if labelled and label is not None else None,
         schema=schema,
         origin=origin.model_copy(update={"columns": schema.to_config()}),
         **side,
     )
+
+
+def _hidden(
+    parts: Mapping[str, dict[str, Cells]], schema: Schema, origin: Origin, form: Form
+) -> tuple[dict[str, dict[str, Cells]], dict[str, Tensor]]:
+    """Rows with further empty cells, and what stood in them, in the units of the columns."""
+    given = {
+        split: convert(schema.encode(table, origin.name).x, split).values
+        for split, table in parts.items()
+    }
+    assert form.hide is not None
+    masks = cells_to_hide(form.hide, given, seed=form.seed)
+    emptied = {
+        split: {
+            **table,
+            **{
+                c.name: table[c.name]._replace(
+                    empty=table[c.name].empty | masks[split][:, d].numpy()
+                )
+                for d, c in enumerate(schema.data)
+            },
+        }
+        for split, table in parts.items()
+    }
+    return emptied, {split: x.where(masks[split], math.nan) for split, x in given.items()}
 
 
 def _check_rounded(schema: Schema, x: Tensor, given: Tensor, name: str) -> None:
@@ -487,6 +526,11 @@ def _dataset_of_arrays(
         values=form.values,
         seed=form.seed,
     )
+    if form.hide is not None:
+        own = [
+            split for split in SPLITS if contents and not (test is not None and split == "test")
+        ]
+        data = hide_cells(data, form.hide, splits=own, seed=form.seed)
     if form.total_exposure:
         data = data.with_total_exposure()
     if not form.standardise:

@@ -173,7 +173,15 @@ class TrainingFolder:
 
 def config_of(model: nn.Module, data: Dataset, settings: dict[str, Any]) -> dict[str, Any]:
     """What ``config.json`` holds: the model, where the data are to be had, the rest."""
-    names = ("name", "binarisation", "values", "standardise", "total_exposure", "seed")
+    names = (
+        "name",
+        "binarisation",
+        "values",
+        "standardise",
+        "total_exposure",
+        "hide",
+        "seed",
+    )
     return {
         "model": Facts(model).config,
         "data": {**{name: getattr(data, name) for name in names}, "origin": data.remembered()},
