@@ -68,7 +68,8 @@ def check_finite(
     bad = torch.isnan(x) if infinite else ~torch.isfinite(x)
     if bool(bad.any()):
         where, index = first_place(bad, columns)
+        holes = ", or say with observed=~isnan(x) that such cells are missing"
         raise DataError(
             f"{name} has NaN or infinite values, first in {where} ({x[index].item():g}): drop or "
-            "impute those rows"
+            f"impute those rows{holes if bool(x[index].isnan()) else ''}"
         )

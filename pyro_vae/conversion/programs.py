@@ -47,7 +47,8 @@ def as_inputs(
     given
         Whatever ``convert`` takes, or a mapping from names to such. What is named ``observed``
         says which cells of x are there: the others get a value that has no effect, and may have
-        been anything, NaN too.
+        been anything, NaN too. A program that says that it takes ``observed``, and is not given
+        it, is told that NaN is missing: x is then named too.
     program
         What the data are for: a module, or a Pyro program. If it is a module, or a method of
         one, the data go to its device, and to its type if it says a ``dtype``.
@@ -71,6 +72,11 @@ def as_inputs(
     said = facts.dtype
     kind = said if isinstance(said, torch.dtype) else dtype
     main = "x" if "x" in parts else name
+    if "observed" in facts.inputs and "observed" not in parts and main in parts:
+        there = _not_empty(parts[main], main, gradients)
+        if there is not None:
+            parts = {**parts, "observed": there} if many else {"x": given, "observed": there}
+            many, main = True, "x"
     mask = _as_mask(parts["observed"]) if main in parts and "observed" in parts else None
     made = {
         part: mask
@@ -132,6 +138,15 @@ def _as_input(
     owner = facts.owner
     weights = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
     return values if weights is None or weights.is_meta else values.to(weights.device)
+
+
+def _not_empty(given: Any, name: str, gradients: bool) -> Tensor | None:
+    """Which cells are not NaN, or empty in a frame; None where all are there."""
+    values = convert(given, name, gradients=gradients, holes=True).values
+    if not values.is_floating_point():
+        return None
+    empty = values.isnan()
+    return ~empty if bool(empty.any()) else None
 
 
 def _as_mask(given: Any) -> Tensor:
@@ -217,7 +232,8 @@ def takes_data(
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
-        missing = set(names) - set(signature.parameters)
+        parameters = signature.parameters
+        missing = set(names) - set(parameters)
         if missing:
             raise TypeError(f"{function.__qualname__} has no argument {missing}")
 
@@ -236,10 +252,14 @@ def takes_data(
                 if given.get(name) is None:
                     continue
                 beside = {n: given[n] for n in _BESIDE if given.get(n) is not None}
-                if not beside or isinstance(given[name], Mapping):
-                    given[name] = as_inputs(given[name], program, name, **how)
+                many = isinstance(given[name], Mapping)
+                alone = many or not beside
+                x = given[name] if alone else {name: given[name], **beside}
+                made = as_inputs(x, program, name, **how)
+                if alone and (many or not isinstance(made, dict) or "observed" not in parameters):
+                    given[name] = made
                 else:
-                    given.update(as_inputs({name: given[name], **beside}, program, name, **how))
+                    given.update(made)
                 if outer:
                     _check_takes_holes(program, given[name])
                     _check_support(program, given[name])

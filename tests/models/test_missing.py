@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from pyro import poutine
@@ -539,3 +540,22 @@ def test_a_linear_model_trains_with_holes_towards_the_likelihood():
     best = float(truth.log_prob(x[1000:], observed=observed[1000:]).detach().mean())
     assert before < after - 0.3
     assert best - 0.6 < after < best + 0.1
+
+
+def test_nan_is_missing_for_a_model_that_takes_holes():
+    """A NaN and a mask say the same, to the bit, to methods and to functions."""
+    x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    observed = torch.rand(20, 4, generator=torch.Generator().manual_seed(1)) > 0.3
+    holed = x.where(observed, torch.nan)
+    model = LinearVAE((4,), 1, missing="mask")
+    assert torch.equal(model.log_prob(holed), model.log_prob(x, observed=observed))
+    assert torch.equal(model.code(holed), model.code(x, observed=observed))
+    table = pd.DataFrame(holed.numpy())
+    told = [
+        evaluate(model, given, 50)["log_evidence"].values
+        for given in ({"x": x, "observed": observed}, holed, {"x": holed}, table)
+    ]
+    for values in told[1:]:
+        assert np.array_equal(values, told[0])
+    with pytest.raises(DataError, match=r"NaN .*drop or impute those rows, or say with observed="):
+        evaluate(LinearVAE((4,), 1), holed, 50)
