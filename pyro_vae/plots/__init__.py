@@ -19,6 +19,7 @@ with without_trace():
     from pyro_vae.plots.identity import bound_over_means, densities_over_z, log_weight_histogram
     from pyro_vae.plots.images import (
         image_grid,
+        image_grid_by_rows,
         interpolation,
         manifold_grid,
         morph_strip,
@@ -30,6 +31,7 @@ with without_trace():
     )
     from pyro_vae.plots.ladder import bound_ladder
     from pyro_vae.plots.latent import latent_scatter
+    from pyro_vae.plots.missing import completions, imputed_marginals, missing_cells
     from pyro_vae.plots.objectives import snr_against_k
     from pyro_vae.plots.outliers import outliers
     from pyro_vae.plots.tables import column_marginals, column_pairs
@@ -41,6 +43,7 @@ __all__ = [
     "code_usage",
     "column_marginals",
     "column_pairs",
+    "completions",
     "densities_over_z",
     "em_phases",
     "evidence_bars",
@@ -49,11 +52,14 @@ __all__ = [
     "guide_phase",
     "hole_scores",
     "image_grid",
+    "image_grid_by_rows",
+    "imputed_marginals",
     "interpolation",
     "iwae_against_k",
     "latent_scatter",
     "log_weight_histogram",
     "manifold_grid",
+    "missing_cells",
     "model_comparison",
     "morph_strip",
     "mutual_information_matrix",

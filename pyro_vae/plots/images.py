@@ -21,6 +21,7 @@ _BETWEEN = "#C3D5E4"
 
 __all__ = [
     "image_grid",
+    "image_grid_by_rows",
     "interpolation",
     "manifold_grid",
     "morph_strip",
@@ -50,6 +51,30 @@ def image_grid(images: np.ndarray, *, columns: int = 10, title: str | None = Non
     _show(figure.subplots(), canvas)
     if title is not None:
         figure.suptitle(title, fontsize=11)
+    return figure
+
+
+@styled
+def image_grid_by_rows(rows: Mapping[str, np.ndarray], *, title: str) -> Figure:
+    """Rows of images, each with its name; NaN is a pixel that is not there.
+
+    Parameters
+    ----------
+    rows
+        By name, images ``(n, height, width)``.
+    title
+        Title of the figure.
+    """
+    images = np.stack(list(rows.values()))
+    canvas = _tiled(images.reshape(-1, *images.shape[2:]), images.shape[1])
+    figure = Figure(figsize=(6.8, 5.9 * canvas.shape[0] / canvas.shape[1] + 0.5))
+    ax = figure.subplots()
+    _show(ax, canvas)
+    _open_frame(ax)
+    height = images.shape[2]
+    ax.set_yticks(np.arange(len(rows)) * (height + 1) + (height - 1) / 2, list(rows))
+    ax.set_xticks([])
+    figure.suptitle(title, fontsize=11)
     return figure
 
 

@@ -33,17 +33,26 @@ class _Scale(NamedTuple):
 
 @styled
 def column_marginals(
-    data: pd.DataFrame, model: pd.DataFrame, levels: Mapping[str, Sequence[str]]
+    data: pd.DataFrame,
+    model: pd.DataFrame,
+    levels: Mapping[str, Sequence[str]],
+    *,
+    labels: tuple[str, str] = ("data", "draws of the model"),
+    of: str = "share of rows",
 ) -> Figure:
     """Every column's distribution in the data (bars) and among draws of the model (steps, dots).
 
     Parameters
     ----------
     data, model
-        Rows of the data, of which cells may be empty, and draws, with the same columns, in the
-        user's units.
+        Rows of the data, and draws, with the same columns, in the user's units; empty cells do
+        not count.
     levels
         Of each column that has levels, all of them in order.
+    labels
+        What the two are called.
+    of
+        What the vertical axes show.
     """
     columns = list(data.columns)
     wide = min(_PANELS_IN_A_ROW, len(columns))
@@ -52,13 +61,13 @@ def column_marginals(
     panels = figure.subplots(high, wide, squeeze=False).flatten()
     for ax, column in zip(panels, columns, strict=False):
         scale = _scale(data[column], model[column], levels.get(column))
-        _distribution(ax, scale)
+        _distribution(ax, scale, labels)
         ax.set_xlabel(column, fontsize=9)
         ax.tick_params(labelsize=8)
         _ticks(ax.xaxis, scale)
     for ax in panels[len(columns) :]:
         ax.set_visible(False)
-    figure.supylabel("share of rows", fontsize=9)
+    figure.supylabel(of, fontsize=9)
     handles = panels[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside upper center", ncols=2)
     return figure
@@ -129,42 +138,46 @@ def _scale(data: pd.Series, model: pd.Series, levels: Sequence[str] | None) -> _
 
 def _few_whole(scale: _Scale) -> bool:
     """Whether these are counts that have a bar each."""
-    x = np.concatenate([scale.data[~np.isnan(scale.data)], scale.model])
+    x = _there(np.concatenate([scale.data, scale.model]))
     return bool((x == np.rint(x)).all()) and np.ptp(x) <= _BINS and not scale.dates
 
 
-def _distribution(ax: Axes, scale: _Scale) -> None:
-    if scale.levels is None and not _few_whole(scale):
-        _histogram(ax, scale)
-    else:
-        _bars(ax, scale)
+def _distribution(
+    ax: Axes, scale: _Scale, labels: tuple[str, str] = ("data", "draws of the model")
+) -> None:
+    draw = _histogram if scale.levels is None and not _few_whole(scale) else _bars
+    draw(ax, scale, labels)
 
 
-def _bars(ax: Axes, scale: _Scale) -> None:
+def _there(values: np.ndarray) -> np.ndarray:
+    """Without those of empty cells."""
+    return values[~np.isnan(values)]
+
+
+def _bars(ax: Axes, scale: _Scale, labels: tuple[str, str]) -> None:
     """Shares of levels, or of whole numbers."""
     low, high = (0, len(scale.levels) - 1) if scale.levels else _ends(scale)
     at = np.arange(int(low), int(high) + 1)
-    seen = scale.data[~np.isnan(scale.data)]
-    ax.bar(at, [np.mean(seen == v) for v in at], color=BLUE, alpha=0.45, label="data")
+    data, model = (_there(values) for values in (scale.data, scale.model))
+    ax.bar(at, [np.mean(data == v) for v in at], color=BLUE, alpha=0.45, label=labels[0])
     ax.plot(
         at,
-        [np.mean(scale.model == v) for v in at],
+        [np.mean(model == v) for v in at],
         "D",
         color=VERMILION,
         markersize=4,
-        label="draws of the model",
+        label=labels[1],
     )
 
 
-def _histogram(ax: Axes, scale: _Scale) -> None:
+def _histogram(ax: Axes, scale: _Scale, labels: tuple[str, str]) -> None:
     """Shares of rows in bins of one width; what lies far out counts as at the end."""
     edges: list[float] = np.linspace(*_limits(scale), _BINS + 1).tolist()
-    seen = scale.data[~np.isnan(scale.data)]
     for values, how in (
-        (seen, {"color": BLUE, "alpha": 0.45, "histtype": "stepfilled", "label": "data"}),
-        (scale.model, {"color": VERMILION, "histtype": "step", "label": "draws of the model"}),
+        (scale.data, {"color": BLUE, "alpha": 0.45, "histtype": "stepfilled", "label": labels[0]}),
+        (scale.model, {"color": VERMILION, "histtype": "step", "label": labels[1]}),
     ):
-        inside = np.clip(values, edges[0], edges[-1])
+        inside = np.clip(_there(values), edges[0], edges[-1])
         style: dict[str, Any] = how
         ax.hist(inside, edges, weights=np.full(len(inside), 1 / len(inside)), **style)
 
@@ -178,7 +191,7 @@ def _limits(scale: _Scale) -> tuple[float, float]:
     """Both data and draws, without the farthest hundredth of the draws."""
     if scale.levels is not None:
         return -0.5, len(scale.levels) - 0.5
-    ends = np.quantile(scale.model, [0.005, 0.995])
+    ends = np.nanquantile(scale.model, [0.005, 0.995])
     low = min(float(np.nanmin(scale.data)), float(ends[0]))
     high = max(float(np.nanmax(scale.data)), float(ends[1]))
     if _few_whole(scale):
