@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 
 from pyro_vae.data.sprites import SPRITE_FACTORS, Sprites
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    import numpy as np
     import pandas as pd
     import xarray as xr
     from torch import Tensor
@@ -123,6 +123,12 @@ class Fitted:
         """Data, draws or means as they are shown: in the units that the data came in."""
         return self.data.in_original_units(values).numpy()
 
+    def seen(self, rows: Any = slice(None)) -> np.ndarray:
+        """Test data as they are shown, NaN where a cell is missing."""
+        x = self.shown(self.x[rows])
+        there = None if self.data.observed is None else self.data.observed["test"][rows]
+        return x if there is None else np.where(there.numpy(), x, np.nan)
+
     @property
     def measured(self) -> xr.Dataset:
         """The results, of a run that was evaluated."""
@@ -135,6 +141,8 @@ class Fitted:
         assert self.data.covariates is not None
         return dict(zip(SPRITE_FACTORS, self.data.covariates["train"].T, strict=True))
 
+
+_HOLED = "its data have missing cells"
 
 _AMORTISED = "its guide has parameters for the training data alone"
 
@@ -209,6 +217,11 @@ def _not_pathwise(fitted: Fitted) -> str | None:
     )
 
 
+def _is_conditional(fitted: Fitted) -> str | None:
+    given = [name for name in fitted.model.inputs if name != "observed"]
+    return f"its model is given {' and '.join(given)}" if given else None
+
+
 def _no_codes(fitted: Fitted) -> str | None:
     if not fitted.model.amortised:
         return _AMORTISED
@@ -271,9 +284,21 @@ MIXTURE = _need("a mixture", lambda f: None if isinstance(f.model, MixtureModel)
 CODEBOOK = _need("a codebook", lambda f: None if isinstance(f.model, VQVAE) else _kind(f))
 DRAWN_GUIDE = _need("a guide that is drawn from", _not_drawn)
 PATHWISE = _need("reparameterised draws", _not_pathwise)
+UNCONDITIONAL = _need(
+    "a model of x alone, of which cells may be missing",
+    _is_conditional,
+)
 NO_CONDITION = _need(
-    "a model of x alone",
-    lambda f: f"its model is given {' and '.join(f.model.inputs)}" if f.model.inputs else None,
+    "a model of x alone, whole",
+    lambda f: _is_conditional(f) or (_HOLED if f.data.observed is not None else None),
+)
+HOLES = _need(
+    "missing cells",
+    lambda f: None if f.data.observed is not None else f"every cell of {f.data.name} is there",
+)
+TAKES_HOLES = _need(
+    "a model for missing cells",
+    lambda f: None if "observed" in f.model.inputs else f"{_kind(f)} of whole data",
 )
 FACTORS = _need("known factors, normal posteriors", _no_factors)
 OWN_GUIDE = _need(

@@ -151,11 +151,16 @@ def _snr(fitted: Fitted) -> Figure:
     "farthest from it are shown.",
     needs.ENCODER,
     needs.DRAWN_GUIDE,
-    needs.NO_CONDITION,
+    needs.UNCONDITIONAL,
 )
 def _calibration(fitted: Fitted) -> Figure:
     model = fitted.model.evidence_model
-    ranks = inference.sbc_ranks(model.model, model.guide, _SIMULATIONS, seed=fitted.seed)
+    simulate = None
+    if fitted.data.observed is not None:  # with the missing cells of rows of the data
+        simulate = inference.checking.simulator(model.model, model.guide, fitted.test)
+    ranks = inference.sbc_ranks(
+        model.model, model.guide, _SIMULATIONS, simulate=simulate, seed=fitted.seed
+    )
     return plots.sbc_histograms(ranks, max_latents=4)
 
 
@@ -247,7 +252,7 @@ def _components(fitted: Fitted) -> Figure:
 def _reconstructions(fitted: Fitted) -> Figure:
     x, given = fitted.x[:10], fitted.given(slice(10))
     decoded = reconstruct(fitted.model, {"x": x, **given})
-    return plots.reconstructions(fitted.shown(x), fitted.shown(decoded))
+    return plots.reconstructions(fitted.seen(slice(10)), fitted.shown(decoded))
 
 
 _WALKED = (needs.CODES, needs.IMAGES)
@@ -281,7 +286,7 @@ def _interpolation(fitted: Fitted) -> Figure:
 def _morph(fitted: Fitted) -> Figure:
     rows = one_of_each(fitted.data)[:5]
     images = morph(fitted.model, fitted.x[rows], given=fitted.given(rows))
-    return plots.morph_strip(fitted.shown(fitted.x[rows]), fitted.shown(images))
+    return plots.morph_strip(fitted.seen(rows), fitted.shown(images))
 
 
 @figure(

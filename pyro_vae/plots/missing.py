@@ -133,7 +133,7 @@ def _missing_pixels(there: np.ndarray) -> Figure:
 
 
 def _by_pattern(there: np.ndarray) -> np.ndarray:
-    """Rows sorted by what they miss: whole ones first, then by how many they miss, then by how frequent."""
+    """Rows sorted by how many cells they miss, those with one pattern together."""
     patterns, which, counts = np.unique(there, axis=0, return_inverse=True, return_counts=True)
     order = np.lexsort((-counts, -patterns.sum(1)))
     place = np.empty(len(order), dtype=int)
