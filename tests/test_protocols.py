@@ -316,6 +316,8 @@ NOT_MODELS = {
     ("cli/recipe.py", "self"),
     ("models/likelihoods/per_column.py", "column"),
     ("inference/training/folder.py", "data"),
+    ("data/hiding.py", "data"),
+    ("stored/scored.py", "data"),
     ("cli/options.py", "self"),
     ("data/dataset.py", "self"),
     ("data/reading/formats.py", "library('pandas')"),

@@ -117,6 +117,7 @@ CALLS = {
     "gap_parts": lambda: inference.gap_parts(small(), TABLE[:3], 30, steps=2),
     "gradient_snr": snr,
     "hole_summary": lambda: inference.latents.hole_summary(holes(autoencoder())),
+    "hide": lambda: data.hide(data.load("iris"), "cells(share=0.3)"),
     "hole_test": lambda: holes(autoencoder()),
     "interval": lambda: inference.evidence.interval(results()),
     "iwae_bound": pair("iwae_bound", num_particles=(1, 5)),

@@ -56,9 +56,10 @@ def sample(
     opened = Run.open(run)
     model = load_model(opened)
     given: dict[str, Tensor] = {}
-    if model.inputs:
+    if set(model.inputs) - {"observed"}:
         side = load_data(opened, data_root=data_root, on=on).inputs("test", model.inputs)
         rows = torch.arange(count) % len(side.pop("x"))
+        side.pop("observed", None)  # whole data are drawn
         given = {name: part[rows] for name, part in side.items()}
     units = units_of(opened, data_root=data_root)
     drawn = _written(draw_samples(model, count, given=given, seed=seed), units)

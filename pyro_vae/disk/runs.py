@@ -364,6 +364,10 @@ class Run:
         RunError
             If ``config.json`` is missing, broken, from something else, or not what was written.
         """
+        return self._settings().model_dump()
+
+    def _settings(self) -> _Config:
+        """What ``config`` gives, which also knows what stands in the file."""
         document, intact = self._document()
         path = self.path / "config.json"
         settings = {k: v for k, v in document.items() if k not in ("format", "version")}
@@ -377,7 +381,7 @@ class Run:
                 "settings are not changed by hand: restore the file, or fit a run with the "
                 "settings that you want",
             )
-        return known.model_dump()
+        return known
 
     def _document(self) -> tuple[dict[str, Any], bool]:
         """``config.json`` of a run of this release, and whether it is what was written."""
@@ -398,7 +402,10 @@ class Run:
         path = self.path / "config.json"
         if not path.is_file():
             return None
-        return checksum(json.dumps(self.config(), sort_keys=True))
+        # Without what a later release has added, so that it reads the runs of an earlier one.
+        return checksum(
+            json.dumps(self._settings().model_dump(exclude_unset=True), sort_keys=True)
+        )
 
     def write_tensors(
         self, name: str, tensors: Mapping[str, Tensor], notes: Mapping[str, Any] | None = None

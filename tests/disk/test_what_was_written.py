@@ -10,7 +10,7 @@ import pytest
 import torch
 import xarray as xr
 
-from pyro_vae.disk import schema
+from pyro_vae.disk import runs, schema
 from pyro_vae.disk.runs import Run
 from pyro_vae.disk.sealed import read_json, read_tensors, write_json, write_tensors
 from pyro_vae.errors import PyroVAEError, RunError, SettingError
@@ -298,3 +298,13 @@ def test_models_read_their_settings_again():
             continue  # it has a default
         with pytest.raises(PyroVAEError):
             model_from_config(broken)
+
+
+def test_a_later_release_with_a_further_setting_reads_the_run(folder, monkeypatch):
+    class Later(runs._Config):
+        novelty: str = "none"
+
+    before = read_all(folder)
+    monkeypatch.setattr(runs, "_Config", Later)
+    assert Run.open(folder).config()["novelty"] == "none"
+    assert read_all(folder)[1:] == before[1:]

@@ -387,7 +387,10 @@ def test_the_setting_is_kept_and_misspelt_ones_are_refused():
         (lambda m, x, o: m.model(x, observed=o[:3]), r"observed has shape \(3, 4\)"),
         (lambda m, x, o: evaluate(m, {"x": x, "observed": o[:, :2]}, 5), r"observed has shape"),
         (lambda m, x, o: evaluate(m, {"x": x, "observed": 2 * o.long()}, 5), "observed has 2 in"),
-        (lambda m, x, o: evaluate(m, nan_in_holes(x, o), 5), "NaN or infinite"),
+        (
+            lambda m, x, o: evaluate(m, {"x": nan_in_holes(x, o), "observed": ~o}, 5),
+            "NaN or infinite",
+        ),
         (lambda m, x, o: curved(Normal(), missing="none").code(x, observed=o), "whole data"),
         (lambda m, x, o: curved(Normal(), missing="none").model(x, observed=o), "whole data"),
         (

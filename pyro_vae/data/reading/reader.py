@@ -550,10 +550,10 @@ def _of_numbers(splits: dict[str, Any], labels: dict[str, Any] | None, origin: O
         if labels is not None:
             labels = {split: np.asarray(of)[keep[split].numpy()] for split, of in labels.items()}
         observed = {split: there[keep[split]] for split, there in observed.items()}
-    x, there = splits["train"], observed["train"]
+    kind: Any = origin.kind or _kind_of_values(splits["train"][observed["train"]])
     return Dataset.from_tensors(
         *(splits.get(split) for split in SPLITS),
-        kind=origin.kind or _kind_of_values(x[there]),
+        kind=kind,
         labels=labels,
         name=origin.name,
         observed=None if all(bool(mask.all()) for mask in observed.values()) else observed,
