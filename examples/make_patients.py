@@ -1,10 +1,12 @@
-"""Write patients.csv: a table of every kind of column, from a story that is known.
+"""Write patients.csv, a table of every kind of column from a story that is known, and its twin.
 
-Frailty z1 and inflammation z2 are N(0, 1) and independent; every column depends on them. The
-patients are not real.
+Frailty z1 and inflammation z2 are N(0, 1) and independent; every column depends on them. In
+patients_with_holes.csv some cells are empty, by mechanisms that are known too. The patients are
+not real.
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -46,8 +48,31 @@ def patients(count: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
     return table, z
 
 
+def with_holes(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The table with empty cells: at random, given other columns, and by what stood there.
+
+    ``crp`` is missing completely at random, one time in five; ``oxygen`` and ``smoker`` more often
+    where the disease is severe, which is always known; ``age`` the more often the older a patient
+    is: log-odds of being there 1.2 - 1.5 (age - 66) / 9.4, so that no other column explains it all.
+    """
+    rng = np.random.default_rng(seed)
+    severe = table["severity"].isin(["moderate", "severe"])
+    older = (table["age"] - 66) / np.hypot(8, 5)
+    missing = {
+        "crp": np.full(len(table), 0.2),
+        "oxygen": np.where(severe, 0.5, 0.1),
+        "smoker": np.where(severe, 0.4, 0.05),
+        "age": 1 / (1 + np.exp(1.2 - 1.5 * older)),
+    }
+    holed = table.copy()
+    for column, share in missing.items():
+        holed[column] = holed[column].mask(rng.random(len(table)) < share)
+    return holed
+
+
 if __name__ == "__main__":
-    where = sys.argv[1] if len(sys.argv) > 1 else "examples/patients.csv"
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "examples")
     table, _ = patients(400, seed=0)
-    table.to_csv(where, index=False)
-    print(f"wrote {len(table)} rows to {where}")
+    table.to_csv(folder / "patients.csv", index=False)
+    with_holes(table, seed=1).to_csv(folder / "patients_with_holes.csv", index=False)
+    print(f"wrote {len(table)} rows to {folder / 'patients.csv'}, and a twin with empty cells")

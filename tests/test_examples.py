@@ -21,7 +21,7 @@ ARGUMENTS = {
         *("--data", "digits", "--out", "{tmp}", "--epochs", "1", "--num-particles", "30"),
         *("--limit", "8", "--steps", "30"),
     ],
-    "make_patients": ["{tmp}/patients.csv"],
+    "make_patients": ["{tmp}"],
     "moon_phases": ["--epochs", "1", "--seeds", "1", "--figure", "{tmp}/walks.png"],
 }
 #: What an example is about, and prints.
