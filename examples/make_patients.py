@@ -53,7 +53,7 @@ def with_holes(table: pd.DataFrame, seed: int) -> pd.DataFrame:
 
     ``crp`` is missing completely at random, one time in five; ``oxygen`` and ``smoker`` more often
     where the disease is severe, which is always known; ``age`` the more often the older a patient
-    is: log-odds of being there 1.2 - 1.5 (age - 66) / 9.4, so that no other column explains it all.
+    is: log-odds of being there 1.2 - 1.5 (age - 66) / 9.4.
     """
     rng = np.random.default_rng(seed)
     severe = table["severity"].isin(["moderate", "severe"])

@@ -62,6 +62,10 @@ COMMANDS = {
         "pyro_vae.cli.score",
         "Score rows: log p(x) with its error, percentile among training rows, and every column.",
     ),
+    "impute": _Listed(
+        "pyro_vae.cli.impute",
+        "Fill in missing cells by draws from p(missing | observed), with intervals; write tables.",
+    ),
     "compare": _Listed(
         "pyro_vae.cli.compare",
         "Rank runs by log p(x) of their test data, with standard errors of the paired "

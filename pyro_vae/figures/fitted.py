@@ -271,6 +271,10 @@ TABLE = _need(
         else f"{f.data.name} has no columns of kinds of their own"
     ),
 )
+CELLS = _need(
+    "a table or images",
+    lambda f: None if TABLE.refusal(f) is None or IMAGES.refusal(f) is None else "it has neither",
+)
 CODES = _need("codes of test data", _no_codes)
 PLANE = _need(
     "codes of length 2",

@@ -1,0 +1,164 @@
+"""``pyro-vae impute``: complete tables from one with empty cells, with intervals."""
+
+from __future__ import annotations
+
+import io
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pyro_vae.cli.options import DataRoot, Json, Limit, RunFolder, Seed
+from pyro_vae.cli.output import print_json
+from pyro_vae.disk.files import write_whole
+from pyro_vae.disk.runs import Run
+from pyro_vae.errors import SettingError
+from pyro_vae.figures.of_missing import imputation_figure
+from pyro_vae.pages.report import save_figure
+from pyro_vae.progress import measuring
+from pyro_vae.stored.imputed import (
+    Imputed,
+    cells_frame,
+    columns_frame,
+    completed_frame,
+    hidden_errors,
+    impute_run,
+    share_not_trusted,
+)
+
+__all__ = ["impute"]
+
+
+def impute(
+    run: RunFolder,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="File with rows of the run's schema. Default: its test rows."),
+    ] = None,
+    draws: Annotated[
+        int,
+        typer.Option(help="Complete tables; 0 for one alone, with the median in each cell."),
+    ] = 20,
+    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
+    particles: Annotated[
+        int, typer.Option("--particles", "--num-particles", min=2, help="Draws of z per row.")
+    ] = 1000,
+    limit: Limit = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to write the complete tables. Default: RUN/imputed.csv, of images .npz."
+        ),
+    ] = None,
+    seed: Seed = 0,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Fill in missing cells by draws from p(missing | observed), with intervals; write tables.
+
+    The tables stand one below the other, in the units, levels and columns of the file, numbered
+    in .imp from 1, after the one with its empty cells, 0: analyse each, and pool by Rubin's rules.
+    A second file, -cells.csv, has a line for each missing cell. Where k-hat is above 0.7 a row's
+    imputations are not to be relied on.
+    """
+    opened = Run.open(run)
+    if draws < 0:
+        raise SettingError(f"--draws got {draws}: it must be 0 or more")
+    if not 0 < level < 1:
+        raise SettingError(f"--level got {level:g}: it must be between 0 and 1, such as 0.9")
+    with measuring("imputing", show=False if as_json else None) as progress:
+        found = impute_run(
+            opened,
+            file,
+            data_root=data_root,
+            draws=draws,
+            level=level,
+            num_particles=particles,
+            limit=limit,
+            seed=seed,
+            progress=progress,
+        )
+    is_table = len(found.data.event_shape) == 1
+    target = out or opened.path / ("imputed.csv" if is_table else "imputed.npz")
+    contents = _contents(found, target, is_table=is_table, long=draws > 0)
+    pictured = imputation_figure(found.results, found.data) if draws else None
+    written = list(contents)
+    with opened.locked() if pictured is not None or out is None else nullcontext():
+        for path, content in contents.items():
+            write_whole(path, content)
+        if pictured is not None:
+            written.append(opened.path / "figures" / "imputations.png")
+            save_figure(pictured, written[-1])
+    untrusted, holed = share_not_trusted(found.results)
+    errors = hidden_errors(found)
+    if as_json:
+        document: dict[str, Any] = {"run": str(run), "rows": holed, "rows_not_trusted": untrusted}
+        if is_table and draws:
+            document["columns"] = columns_frame(found).astype(object).to_dict("index")
+        print_json({**document, "hidden": errors, "written": list(map(str, written))})
+        return
+    if is_table and draws:
+        _print_columns(found)
+    worth = ", whose imputations are not to be relied on" if untrusted else ""
+    lines = [f"{holed} rows with missing cells; k-hat is above 0.7 for {untrusted} of them{worth}"]
+    if errors is not None:
+        lines.append(
+            f"of {errors['cells']} cells that were hidden on purpose: RMSE {errors['rmse']:.3f} "
+            f"standard deviations, {100 * errors['coverage']:.1f} % in their "
+            f"{100 * level:g} % intervals"
+        )
+    lines += [f"wrote {path}" for path in written]
+    Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
+
+
+def _contents(
+    found: Imputed, target: Path, *, is_table: bool, long: bool
+) -> dict[Path, str | bytes]:
+    """What is written, by path."""
+    if is_table:
+        return {
+            target: completed_frame(found, long=long).to_csv(index=False),
+            target.with_name(f"{target.stem}-cells.csv"): cells_frame(found).to_csv(index=False),
+        }
+    results, shape = found.results, found.data.event_shape
+    arrays = {
+        str(name): values.values.reshape(*values.shape[:-1], *shape)
+        if "feature" in values.dims
+        else values.values
+        for name, values in results.data_vars.items()
+    }
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    return {target: content.getvalue()}
+
+
+def _print_columns(found: Imputed) -> None:
+    """What was imputed in each column, beside what is observed there."""
+    frame = columns_frame(found)
+    table = Table(
+        title="mean of numbers, most frequent of levels, in the units of the table",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for column in ("column", "missing", "observed cells", "imputed cells"):
+        table.add_column(Text(column), justify="left" if column == "column" else "right")
+    for name, line in frame.iterrows():
+        missing = f"{line['missing']} of {line['of']}"
+        cells = (str(name), missing, _cell(line["observed"]), _cell(line["imputed"]))
+        table.add_row(*map(Text, cells))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value).removesuffix(" 00:00:00")
