@@ -119,6 +119,12 @@ CALLS = {
     "hole_summary": lambda: inference.latents.hole_summary(holes(autoencoder())),
     "hide": lambda: data.hide(data.load("iris"), "cells(share=0.3)"),
     "hole_test": lambda: holes(autoencoder()),
+    "impute": lambda: inference.impute(
+        VAE((4,), 2, likelihood=Normal(), missing="mask"),
+        {"x": TABLE, "observed": TABLE > 1.0},
+        30,
+        draws=5,
+    ),
     "interval": lambda: inference.evidence.interval(results()),
     "iwae_bound": pair("iwae_bound", num_particles=(1, 5)),
     "ladder": pair("ladder", num_particles=20),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.evidence.gap import gap as gap
     from pyro_vae.inference.evidence.gap import gap_parts as gap_parts
     from pyro_vae.inference.evidence.importance import log_evidence as log_evidence
+    from pyro_vae.inference.evidence.impute import impute as impute
     from pyro_vae.inference.evidence.ladder import ladder as ladder
     from pyro_vae.inference.evidence.planner import plan_particles as plan_particles
     from pyro_vae.inference.evidence.quadrature import quadrature as quadrature
@@ -50,6 +51,7 @@ _NAMES = {
     "gap": "pyro_vae.inference.evidence.gap",
     "gap_parts": "pyro_vae.inference.evidence.gap",
     "gradient_snr": "pyro_vae.inference.training.gradients",
+    "impute": "pyro_vae.inference.evidence.impute",
     "ladder": "pyro_vae.inference.evidence.ladder",
     "latent_report": "pyro_vae.inference.latents.units",
     "log_evidence": "pyro_vae.inference.evidence.importance",

@@ -126,6 +126,9 @@ CASES = {
     "hole_test": lambda x: inference.latents.hole_test(
         vae(), x, x, reference=reference(plain(ROWS * 4)), num_draws=3, num_pairs=2
     ),
+    "impute": lambda x: inference.impute(
+        vae(missing="zeros"), {"x": x, "observed": plain() > 0}, 5, draws=3
+    ),
     "iwae_bound": pair("iwae_bound", (1, 2)),
     "ladder": pair("ladder", num_particles=6, ks=(1, 2)),
     "latent_report": pair("latent_report", 5),

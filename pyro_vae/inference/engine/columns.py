@@ -21,6 +21,7 @@ from pyro_vae.inference.engine.traces import (
     replayed,
     sum_sites,
     trace_of,
+    values_of,
 )
 from pyro_vae.inference.engine.weights import bytes_per_particle
 from pyro_vae.isolation import isolated
@@ -28,7 +29,7 @@ from pyro_vae.marginals import column_log_prob
 from pyro_vae.protocols import Scored, offers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pyro.poutine import Trace
     from torch import Tensor
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
     from pyro_vae.inference.engine.traces import Program, Structure
     from pyro_vae.inference.engine.weights import Draws
 
-__all__ = ["Columns", "scoring", "why_joint"]
+__all__ = ["BLOCK", "Columns", "data_site", "scoring", "why_dependent", "why_joint"]
+
+#: Draws of x made at once: a constant, so that they do not depend on the memory.
+BLOCK = 256
 
 
 def why_joint(model: Program, guide: Program, x: Inputs, size: int | None = None) -> str:
@@ -54,18 +58,30 @@ def why_joint(model: Program, guide: Program, x: Inputs, size: int | None = None
             names = ", ".join(site["name"] for site in sites)
             return f"the model observes several sites ({names}), and columns are of one"
         (site,) = sites
-        if column_log_prob(site["fn"], site["value"]) is None:
-            kind = type(site["fn"].scored if offers(site["fn"], Scored) else site["fn"]).__name__
-            return (
-                f"the columns of site {site['name']!r} are not independent given z ({kind}), so "
-                "log p(x | z) is no sum over them"
-            )
+        if reason := why_dependent(site):
+            return f"{reason}, so log p(x | z) is no sum over them"
         if size is not None and tuple(site["fn"].event_shape) != (size,):
             return (
                 f"site {site['name']!r} has event shape {tuple(site['fn'].event_shape)}, and a "
                 f"datum {size} columns: observe whole rows, as in dist.Normal(mean, 1).to_event(1)"
             )
     return ""
+
+
+def why_dependent(site: dict[str, Any]) -> str:
+    """Why the columns of an observed site are not known one by one; empty if they are."""
+    if column_log_prob(site["fn"], site["value"]) is not None:
+        return ""
+    kind = type(site["fn"].scored if offers(site["fn"], Scored) else site["fn"]).__name__
+    return f"the columns of site {site['name']!r} are not independent given z ({kind})"
+
+
+def data_site(trace: Trace) -> dict[str, Any] | None:
+    """The observed site of x: the only one, or of several that of this name; None if none is."""
+    sites = observed_sites(trace)
+    if len(sites) > 1:
+        sites = [site for site in sites if site["name"] == "x"]
+    return sites[0] if sites else None
 
 
 def scoring(model: Program, columns: Sequence[int]) -> Program:
@@ -204,6 +220,81 @@ class Columns:
         value = torch.multinomial(log_joint.softmax(0).T, 1)[:, 0]
         return drawn[value, torch.arange(size, device=drawn.device)]
 
+    def resampled(
+        self,
+        values: Mapping[str, Tensor],
+        log_weights: Tensor,
+        num_draws: int,
+        draw: Callable[[Mapping[str, Tensor], int], Tensor],
+        block: int = BLOCK,
+    ) -> Tensor:
+        """Draws at particles that are chosen by their weights, ``(S, ...)``.
+
+        Sampling importance resampling (Rubin, 1988), from the current random state.
+
+        Parameters
+        ----------
+        values
+            Values of the guide's sites at K particles, ``(K, 1, ...)``.
+        log_weights
+            Log-weights of the particles, ``(K,)``.
+        num_draws
+            Number S of draws.
+        draw
+            From values at some particles, and their number, to a draw at each of them.
+        block
+            Draws made at once; it decides the draws.
+        """
+        chosen = torch.multinomial(log_weights.softmax(0), num_draws, replacement=True)
+        found = []
+        for part in chosen.split(block):
+            at = {name: value[part.to(value.device)] for name, value in values.items()}
+            found.append(draw(at, len(part)))
+        return torch.cat(found)
+
+    @torch.no_grad()
+    def cells(
+        self, datum: Inputs, values: Mapping[str, Tensor], size: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Draws of x at these particles and means E[x | z_k], ``(K, D)``; None if it has no mean.
+
+        Drawn from the current random state, by the distribution that the observed site has.
+        What is summed out is drawn too, given z and all that is observed of the datum, and the
+        mean is over it.
+        """
+        trace = self.run(datum, values, size)
+        site = data_site(trace)
+        assert site is not None
+        log_joint = sum_sites(latent_sites(trace), self.structure, size, 1)
+        log_joint = log_joint + sum_sites(observed_sites(trace), self.structure, size, 1)
+        drawn = self._laid_out(site["fn"].sample(), site, log_joint.shape)
+        mean = _mean_of(site["fn"])
+        means = None if mean is None else self._laid_out(mean, site, log_joint.shape)
+        if len(drawn) == 1:
+            return drawn[0], None if means is None else means[0]
+        shares = log_joint.expand(*log_joint.shape[:-2], size, 1).reshape(-1, size).softmax(0)
+        value = torch.multinomial(shares.T, 1)[:, 0]
+        drawn = drawn[value, torch.arange(size, device=drawn.device)]
+        if means is not None:
+            means = (shares.unsqueeze(-1) * means).sum(0)
+        return drawn, means
+
+    def _laid_out(self, value: Tensor, site: dict[str, Any], of: torch.Size) -> Tensor:
+        """A value of a site ``(M, K, D)``, M as in log-probabilities of shape ``of``."""
+        event = tuple(site["fn"].event_shape)
+        nesting = -self.structure.particle_dim
+        batch = tuple(value.shape[: value.dim() - len(event)])
+        batch = (1,) * (nesting - len(batch)) + batch
+        value = value.reshape(*batch, *event)
+        summed = torch.broadcast_shapes(of[:-2], batch[:-nesting])
+        value = value.expand(*summed, *batch[-nesting:], *event)
+        parts = value.flatten(0, len(summed) - 1) if summed else value.unsqueeze(0)
+        name, size = site["name"], of[-2]
+        values = [
+            values_of([{**site, "value": part}], self.structure, size, 1)[name] for part in parts
+        ]
+        return torch.stack(values).reshape(len(values), size, -1)
+
     def run(self, datum: Inputs, values: Mapping[str, Tensor], size: int) -> Trace:
         """Trace of the model at these values, ``(K, 1, ...)`` by site."""
         given = given_trace(values, self._sites, self.structure)
@@ -227,3 +318,11 @@ class Columns:
         terms = terms.reshape((1,) * missing + tuple(batch) + (features,))
         inner = [d - 1 for d in range(-nesting, 0) if d != self.structure.data_dim]
         return terms.sum(inner) if inner else terms
+
+
+def _mean_of(fn: Any) -> Tensor | None:
+    try:
+        mean: Tensor = fn.mean
+    except (AttributeError, NotImplementedError):
+        return None
+    return mean.expand(*fn.batch_shape, *fn.event_shape)

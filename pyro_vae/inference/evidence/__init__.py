@@ -2,9 +2,8 @@
 
 Estimators, one method a file and one form of result (``result``): ``importance``, ``ais``,
 ``quadrature``. What reduces, judges and compares their numbers is here too: ``reductions``,
-``evaluate``,
-``trust``, ``certify``, ``gap``, ``compare``, ``score``,
-``conditional``, ``planner``.
+``evaluate``, ``trust``, ``certify``, ``gap``, ``compare``, ``score``, ``conditional``, ``impute``,
+``planner``.
 """
 
 from typing import TYPE_CHECKING
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.evidence.gap import gap as gap
     from pyro_vae.inference.evidence.gap import gap_parts as gap_parts
     from pyro_vae.inference.evidence.importance import log_evidence as log_evidence
+    from pyro_vae.inference.evidence.impute import impute as impute
     from pyro_vae.inference.evidence.ladder import ladder as ladder
     from pyro_vae.inference.evidence.planner import ParticlePlan as ParticlePlan
     from pyro_vae.inference.evidence.planner import interval as interval
@@ -52,6 +52,7 @@ _NAMES = {
     "evaluate": "pyro_vae.inference.evidence.evaluate",
     "gap": "pyro_vae.inference.evidence.gap",
     "gap_parts": "pyro_vae.inference.evidence.gap",
+    "impute": "pyro_vae.inference.evidence.impute",
     "interval": "pyro_vae.inference.evidence.planner",
     "iwae_bound": "pyro_vae.inference.evidence.evaluate",
     "ladder": "pyro_vae.inference.evidence.ladder",

@@ -42,9 +42,6 @@ __all__ = ["conditional"]
 #: Share of the particles from the prior unless given: the guide has seen a fill, not y.
 _PRIOR_SHARE = 0.5
 
-#: Draws of y made at once: a constant, so that they do not depend on the memory.
-_BLOCK = 256
-
 
 @takes_one_model
 @verb
@@ -242,12 +239,11 @@ def _draw(
     given: list[int],
 ) -> np.ndarray:
     """Draws of y, ``(S, len(of))``, from the current random state."""
-    chosen = torch.multinomial(log_weights.softmax(0), num_draws, replacement=True)
-    found = []
-    for part in chosen.split(_BLOCK):
-        at = {name: value[part.to(value.device)] for name, value in values.items()}
-        found.append(every.draw(datum, at, len(part), given)[:, of].cpu().numpy())
-    return np.concatenate(found)
+
+    def draw(at: Mapping[str, Tensor], size: int) -> Tensor:
+        return every.draw(datum, at, size, given)[:, of]
+
+    return every.resampled(values, log_weights, num_draws, draw).cpu().numpy()
 
 
 def _result(

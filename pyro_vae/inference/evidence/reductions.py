@@ -43,7 +43,9 @@ __all__ = [
     "evidence_reduction",
     "gap_reduction",
     "iwae_reduction",
+    "judges",
     "reduce_weights",
+    "reduced",
 ]
 
 #: From the terms of one datum's weights, and a function that judges such terms, to what to keep.
@@ -94,11 +96,11 @@ def reduce_weights(
     rows = {} if checkpoint is None else checkpoint.load()
     before = len(next(iter(rows.values()), []))
     draws = stream_draws(model, guide, x, num_particles, sampling, start=before, more=more)
-    judges = _judges(model, guide, x, num_particles, sampling, start=before)
+    judged = judges(model, guide, x, num_particles, sampling, start=before)
     try:
-        for done, (drawn, judge) in enumerate(zip(draws, judges, strict=True), before + 1):
+        for done, (drawn, judge) in enumerate(zip(draws, judged, strict=True), before + 1):
             # A datum's numbers are added all at once, so that an interruption finds whole rows.
-            for name, part in _reduce(reductions, drawn.terms, judge).items():
+            for name, part in reduced(reductions, drawn.terms, judge).items():
                 rows.setdefault(name, []).append(part)
             if checkpoint is not None:
                 checkpoint.save(rows)
@@ -130,7 +132,7 @@ def reduce_weights(
     return results
 
 
-def _judges(
+def judges(
     model: Program,
     guide: Program,
     x: Inputs,
@@ -161,7 +163,7 @@ def _judges(
     return (functools.partial(judge, row=row) for row in range(start, count(x)))
 
 
-def _reduce(
+def reduced(
     reductions: Sequence[Reduction], terms: LogWeights, judge: Judge
 ) -> dict[str, np.ndarray]:
     """What the reductions make of one datum's weights, an estimate and its error each a part."""

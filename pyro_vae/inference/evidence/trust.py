@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pyro_vae.inference.engine.diagnostics import FEWEST_DRAWS
+from pyro_vae.inference.engine.diagnostics import FEWEST_DRAWS, KHAT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +53,7 @@ __all__ = [
     "RESULTS",
     "doubts",
     "error_of_mean",
+    "khat_note",
     "largest_share",
     "probe_size",
     "together",
@@ -317,3 +318,16 @@ def withheld_note(results: xr.Dataset, of: str = "log_evidence") -> str:
             "misses no mode: the prior's draws hardly reach the posterior, so none would show."
         )
     return " ".join(notes)
+
+
+def khat_note(results: xr.Dataset) -> str:
+    """A sentence on the data whose weights are not to be relied on; empty if there are none.
+
+    What is averaged or resampled by weights rests on a few of them where k-hat is above 0.7.
+    """
+    if above := int((results["khat"] > KHAT_LIMIT).sum()):
+        return (
+            f"For {above} of {results.sizes['datum']} data k-hat is above {KHAT_LIMIT}: a few "
+            "particles carry what is said of them; take more, or prior_share=0.5."
+        )
+    return ""
