@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 import typer
 from rich import box
 from rich.console import Console
@@ -142,7 +143,7 @@ def _print_columns(found: Imputed) -> None:
     """What was imputed in each column, beside what is observed there."""
     frame = columns_frame(found)
     table = Table(
-        title="mean of numbers, most frequent of levels, in the units of the table",
+        title="mean of numbers, most frequent of levels",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
@@ -159,6 +160,6 @@ def _print_columns(found: Imputed) -> None:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value).removesuffix(" 00:00:00")
+    if isinstance(value, pd.Timestamp):
+        return str(value.round("s")).removesuffix(" 00:00:00")
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

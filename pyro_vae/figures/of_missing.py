@@ -89,15 +89,10 @@ def imputation_figure(
     observed = data.to_frame("test").iloc[rows].reset_index(drop=True)
     draws = [data.to_frame(torch.from_numpy(draw)) for draw in results["draws"].values]
     imputed = pd.concat([draw.astype(object).where(~there) for draw in draws])
-    imputed = pd.DataFrame({c: _typed(imputed[c], draws[0][c]) for c in imputed})
     levels = {column.name: column.levels for column in data.schema.data if column.levels}
+    numbers = {c: draws[0][c].dtype for c in imputed if c not in levels}
+    imputed = imputed.astype({c: "float64" if t.kind in "if" else t for c, t in numbers.items()})
     return plots.imputed_marginals(observed.where(there), imputed, levels)
-
-
-def _typed(cells: pd.Series, like: pd.Series) -> pd.Series:
-    """A column with empty cells in the type of its whole twin, as near as that can be."""
-    kind = like.dtype.kind
-    return cells.astype("float64" if kind in "if" else like.dtype if kind == "M" else object)
 
 
 def _some_images(results: xr.Dataset, data: Dataset, rows: np.ndarray) -> dict[str, Any]:

@@ -172,8 +172,8 @@ def cells_frame(found: Imputed) -> pd.DataFrame:
 def columns_frame(found: Imputed) -> pd.DataFrame:
     """What was imputed in each column that has missing cells: a line each, in the table's units.
 
-    The mean of the observed cells, of the draws of the missing ones, and of a column of levels the
-    most frequent in both.
+    The mean of the observed cells, and of the draws of the missing ones; of levels the most
+    frequent, with its share.
     """
     results = found.results
     there, before = (
@@ -308,5 +308,6 @@ def _mean(values: pd.Series) -> Any:
     return values.mean()
 
 
-def _most_frequent(values: pd.Series) -> Any:
-    return values.mode().iloc[0] if len(values.dropna()) else None
+def _most_frequent(values: pd.Series) -> str | None:
+    shares = values.dropna().astype(str).value_counts(normalize=True)
+    return f"{shares.index[0]} ({shares.iloc[0]:.0%})" if len(shares) else None
