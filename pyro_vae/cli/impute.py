@@ -108,14 +108,25 @@ def impute(
         _print_columns(found)
     worth = ", whose imputations are not to be relied on" if untrusted else ""
     lines = [f"{holed} rows with missing cells; k-hat is above 0.7 for {untrusted} of them{worth}"]
-    if errors is not None:
-        lines.append(
-            f"of {errors['cells']} cells that were hidden on purpose: RMSE {errors['rmse']:.3f} "
-            f"standard deviations, {100 * errors['coverage']:.1f} % in their "
-            f"{100 * level:g} % intervals"
-        )
+    lines += _hidden_lines(errors, level)
     lines += [f"wrote {path}" for path in written]
     Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
+
+
+def _hidden_lines(errors: dict[str, float] | None, level: float) -> list[str]:
+    """How well cells are imputed that were hidden on purpose, in words."""
+    if errors is None:
+        return []
+    parts = []
+    if "rmse" in errors:
+        inside, wanted = 100 * errors["coverage"], 100 * level
+        parts.append(
+            f"RMSE {errors['rmse']:.3f} standard deviations, {inside:.1f} % in their {wanted:g} % "
+            "intervals"
+        )
+    if "wrong" in errors:
+        parts.append(f"{100 * errors['wrong']:.1f} % of the levels are not the most probable ones")
+    return [f"of {errors['cells']} cells that were hidden on purpose: {'; '.join(parts)}"]
 
 
 def _contents(
@@ -128,7 +139,7 @@ def _contents(
             target.with_name(f"{target.stem}-cells.csv"): cells_frame(found).to_csv(index=False),
         }
     results, shape = found.results, found.data.event_shape
-    arrays = {
+    arrays: dict[str, Any] = {
         str(name): values.values.reshape(*values.shape[:-1], *shape)
         if "feature" in values.dims
         else values.values

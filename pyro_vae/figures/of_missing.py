@@ -11,7 +11,6 @@ import torch
 from pyro_vae import inference, plots
 from pyro_vae.figures import fitted as needs
 from pyro_vae.figures.registry import figure
-from pyro_vae.inference.engine.inputs import take
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -58,7 +57,7 @@ def _imputations(fitted: Fitted) -> Figure:
         x["observed"][:, x["observed"].shape[1] // 2 :] = False
     images = len(fitted.data.event_shape) == 2
     rows = (~x["observed"]).flatten(1).any(1).nonzero()[:, 0][: _IMAGES if images else _ROWS]
-    part = take(x, rows)
+    part = {name: values[rows] for name, values in x.items()}
     model = fitted.model.evidence_model
     results = inference.impute(model, part, _PARTICLES, draws=_DRAWS, seed=fitted.seed)
     made = imputation_figure(results, fitted.data, rows=rows.numpy())

@@ -11,8 +11,9 @@ import torch
 
 from pyro_vae import inference
 from pyro_vae.data.reading.formats import read_content
+from pyro_vae.data.schema.column import LEVELLED
 from pyro_vae.errors import ProgramError, SettingError
-from pyro_vae.inference.evidence.trust import KHAT_LIMIT
+from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT
 from pyro_vae.stored.loading import load_data, load_model
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def cells_frame(found: Imputed) -> pd.DataFrame:
     kinds = _kinds(found.data)
     lines = []
     for row, d in zip(rows, columns, strict=True):
-        unordered = kinds[d] in ("category", "yes-no")
+        unordered = kinds[d] in ("category", "yes-no", "binary")
         lines.append(
             {
                 "row": row,
@@ -161,7 +162,7 @@ def cells_frame(found: Imputed) -> pd.DataFrame:
                 "value": value.iat[row, d],
                 "lower": None if unordered else lower.iat[row, d],
                 "upper": None if unordered else upper.iat[row, d],
-                "sd": None if kinds[d] in ("category", "yes-no", "ordinal") else sd[row, d],
+                "sd": None if kinds[d] in LEVELLED else sd[row, d],
                 "ess": float(results["ess"].values[row]),
                 "khat": float(results["khat"].values[row]),
             }
@@ -188,43 +189,48 @@ def columns_frame(found: Imputed) -> pd.DataFrame:
             continue
         imputed = pd.concat([draw.iloc[missing, d] for draw in draws], ignore_index=True)
         seen = before.iloc[~missing, d]
-        summary = _most_frequent if kinds[d] in ("category", "yes-no", "ordinal") else _mean
+        summary = _most_frequent if kinds[d] in LEVELLED else _mean
         lines[name] = {
             "missing": int(missing.sum()),
             "of": len(missing),
             "observed": summary(seen),
             "imputed": summary(imputed),
         }
-    return pd.DataFrame.from_dict(lines, orient="index")
+    return pd.DataFrame.from_dict(lines, orient="index").convert_dtypes()
 
 
 def hidden_errors(found: Imputed) -> dict[str, float] | None:
     """How well cells are imputed that were hidden on purpose; None where none were.
 
-    ``rmse`` of the mean, in standard deviations of the hidden values of each column or, of
-    images, of all pixels; ``coverage`` of the interval of ``level``; ``cells``, how many.
+    ``cells``, how many. Of numbers ``rmse``, that of the mean, in standard deviations of the
+    hidden values of each column (of images, of all pixels), and ``coverage`` of the interval of
+    ``level``. Of levels and binary data ``wrong``, the share whose most probable value is another.
     """
     if found.data.hidden is None:
         return None
     results = found.results
-    hidden = found.data.hidden["test"][: len(results["datum"])]
+    hidden = found.data.hidden["test"][: results.sizes["datum"]]
     truth = hidden.flatten(1).numpy()
     known = ~np.isnan(truth)
     if not known.any():
         return None
-    units = [_original(found.data, results[name].values) for name in ("mean", "lower", "upper")]
-    mean, lower, upper = units
-    masked = np.ma.masked_invalid(truth)
-    spread = (
-        masked.std(0).filled(1.0) if hidden.dim() == 2 else np.full(truth.shape[1], masked.std())
-    )
-    error = ((mean - truth) / np.where(spread > 0, spread, 1.0))[known]
-    inside = ((lower - 1e-6 <= truth) & (truth <= upper + 1e-6))[known]
-    return {
-        "rmse": math.sqrt(float(np.mean(error**2))),
-        "coverage": float(inside.mean()),
-        "cells": int(known.sum()),
-    }
+    errors: dict[str, float] = {"cells": int(known.sum())}
+    levelled = np.array([kind in (*LEVELLED, "binary") for kind in _kinds(found.data)])
+    if (levels := known & levelled).any():
+        mode = _original(found.data, results["mode"].values)
+        errors["wrong"] = float((mode != truth)[levels].mean())
+    if (numbers := known & ~levelled).any():
+        mean, lower, upper = (
+            _original(found.data, results[name].values) for name in ("mean", "lower", "upper")
+        )
+        there = np.ma.masked_invalid(truth)
+        spread = there.std(0).filled(1.0) if hidden.dim() == 2 else there.std()
+        error = (mean - truth) / np.where(spread > 0, spread, 1.0)
+        errors["rmse"] = math.sqrt(float(np.mean(error[numbers] ** 2)))
+        room = 1e-6 * np.abs(truth)
+        inside = (lower - room <= truth) & (truth <= upper + room)
+        errors["coverage"] = float(inside[numbers].mean())
+    return errors
 
 
 def share_not_trusted(results: xr.Dataset) -> tuple[int, int]:
@@ -290,8 +296,9 @@ def _original(data: Dataset, values: np.ndarray) -> np.ndarray:
 
 def _scales(data: Dataset) -> np.ndarray:
     """Units of the table per unit of the model, by column."""
-    moved = data.standardise and data.affine is not None
-    return data.affine.scale.flatten().numpy() if moved else np.ones(data.num_features)
+    if data.affine is None or not data.standardise:
+        return np.ones(data.num_features)
+    return data.affine.scale.flatten().numpy()
 
 
 def _names(data: Dataset) -> list[str]:
