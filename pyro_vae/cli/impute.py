@@ -20,7 +20,7 @@ from pyro_vae.cli.output import print_json
 from pyro_vae.disk.files import write_whole
 from pyro_vae.disk.runs import Run
 from pyro_vae.errors import SettingError
-from pyro_vae.figures.of_missing import imputation_figure
+from pyro_vae.figures.of_runs_with_holes import imputation_figure
 from pyro_vae.pages.report import save_figure
 from pyro_vae.progress import measuring
 from pyro_vae.stored.imputed import (
@@ -101,7 +101,9 @@ def impute(
     if as_json:
         document: dict[str, Any] = {"run": str(run), "rows": holed, "rows_not_trusted": untrusted}
         if is_table and draws:
-            document["columns"] = columns_frame(found).astype(object).to_dict("index")
+            lines = columns_frame(found).astype(object)
+            times = lines.map(lambda cell: str(cell) if isinstance(cell, pd.Timestamp) else cell)
+            document["columns"] = times.to_dict("index")
         print_json({**document, "hidden": errors, "written": list(map(str, written))})
         return
     if is_table and draws:

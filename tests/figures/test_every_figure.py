@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,15 @@ from scipy import stats
 from pyro_vae import data, fit, inference, plots
 from pyro_vae.disk.runs import Run
 from pyro_vae.errors import ProgramError, RunError, UnknownNameError
-from pyro_vae.figures import FIGURES, Fitted, figure_named, of_runs, of_toy, report_figures
+from pyro_vae.figures import (
+    FIGURES,
+    Fitted,
+    figure_named,
+    of_runs,
+    of_runs_with_holes,
+    of_toy,
+    report_figures,
+)
 from pyro_vae.models import VAE, VQVAE, Autoencoder, MixtureModel
 from pyro_vae.models.condition import Labels
 from pyro_vae.models.guides import MixtureOfNormals
@@ -43,6 +52,8 @@ OF_RUN = {
     "mutual-information": "sprites",
     "marginals": "table",
     "pairs": "table",
+    "missing-cells": "holed",
+    "imputations": "holed",
 }
 TOYS = [name for name, entry in FIGURES.items() if not entry.of_run]
 
@@ -54,6 +65,7 @@ def fitted(tmp_path_factory):
     path = tmp_path_factory.mktemp("table") / "table.csv"
     mixed(60).to_csv(path, index=False)
     table = data.read(path, columns=COLUMNS)
+    holed = data.read(path, columns=COLUMNS, hide="cells(share=0.3)")
     models = {
         "vae": (VAE((8, 8), 4, **small()), digits),
         "plane": (VAE((8, 8), 2, **small()), digits),
@@ -63,6 +75,19 @@ def fitted(tmp_path_factory):
         "autoencoder": (Autoencoder((8, 8), 3, **small()), digits),
         "vq": (VQVAE((8, 8), 8, 2, 3, **small()), digits),
         "mixture": (MixtureModel(4, Binomial(16), (8, 8)), digits),
+        "holed": (
+            VAE(
+                holed.event_shape,
+                2,
+                likelihood=PerColumn(holed.schema.likelihoods),
+                missing="mask",
+            ),
+            holed,
+        ),
+        "holed images": (
+            VAE((8, 8), 2, missing="zeros", **small()),
+            data.load("digits", hide="quadrant"),
+        ),
         "table": (
             VAE(table.event_shape, 2, likelihood=PerColumn(table.schema.likelihoods)),
             table,
@@ -89,6 +114,8 @@ def short(monkeypatch):
     monkeypatch.setattr(of_runs, "_E_STEP_PARTICLES", 50)
     monkeypatch.setattr(of_runs, "_E_STEPS", 20)
     monkeypatch.setattr(of_runs, "_SIMULATIONS", 100)
+    monkeypatch.setattr(of_runs_with_holes, "_PARTICLES", 20)
+    monkeypatch.setattr(of_runs_with_holes, "_ROWS", 10)
     monkeypatch.setattr(of_toy, "_STEPS", 20)
     monkeypatch.setattr(of_toy, "_PHASE", 10)
     monkeypatch.setattr(of_toy, "_RANGE", {"num_particles": (1, 4), "repeats": 20})
@@ -414,3 +441,30 @@ def test_the_first_datum_of_the_toy_is_an_ordinary_one():
     assert far[0] == 0
     assert (far.diff() >= 0).all()
     assert len(x.unique()) == of_toy.TOY_SIZE
+
+
+def test_imputations_of_images_show_what_was_there(fitted):
+    for name in ("holed images", "holed"):
+        figure = FIGURES["imputations"].draw(fitted[name])
+        assert outside(figure).max() < 1
+        assert unlabelled(figure) == []
+    rows = of_runs_with_holes._some_images
+    run = fitted["holed images"]
+    results = inference.impute(run.model, {k: v[:3] for k, v in run.test.items()}, 20, draws=4)
+    found = rows(results, run.data, np.arange(3))
+    whole = data.load("digits").test[:3].numpy()
+    assert np.array_equal(found["truth"], whole)
+    there = run.data.observed["test"][:3].numpy()
+    assert np.array_equal(np.isnan(found["seen"]), ~there)
+    assert np.array_equal(found["draws"][:, there], np.tile(whole[there], (4, 1)))
+
+
+def test_a_run_of_whole_data_is_shown_with_its_lower_half_hidden(fitted):
+    model = VAE((8, 8), 2, missing="mask", **small())
+    run = replace(fitted["vae"], model=model)
+    figure = FIGURES["imputations"].draw(run)
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()][-1] == "truth"
+    with pytest.raises(ProgramError, match=r"a model for missing cells: .* of whole data"):
+        FIGURES["imputations"].draw(fitted["vae"])
+    with pytest.raises(ProgramError, match="missing cells: every cell of digits is there"):
+        FIGURES["missing-cells"].draw(fitted["vae"])
