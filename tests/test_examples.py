@@ -17,6 +17,9 @@ from pyro_vae.models.priors import Prior
 ROOT = Path(__file__).parent.parent
 #: Settings that make a long example short.
 ARGUMENTS = {
+    "half_the_cells": [
+        *("--tables", "iris", "--seeds", "1", "--epochs", "1", "--num-particles", "20"),
+    ],
     "iwae_paper": [
         *("--data", "digits", "--out", "{tmp}", "--epochs", "1", "--num-particles", "30"),
         *("--limit", "8", "--steps", "30"),
@@ -25,7 +28,11 @@ ARGUMENTS = {
     "moon_phases": ["--epochs", "1", "--seeds", "1", "--figure", "{tmp}/walks.png"],
 }
 #: What an example is about, and prints.
-SUBJECTS = {"make_patients": "wrote 400 rows", "moon_phases": "VAE: mid-points"}
+SUBJECTS = {
+    "half_the_cells": "mean squared error of the missing cells",
+    "make_patients": "wrote 400 rows",
+    "moon_phases": "VAE: mid-points",
+}
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
