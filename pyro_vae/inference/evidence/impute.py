@@ -29,7 +29,7 @@ from pyro_vae.inference.evidence.evaluate import settle, takes_one_model
 from pyro_vae.inference.evidence.reductions import evidence_reduction, judges, reduced
 from pyro_vae.inference.evidence.trust import khat_note
 from pyro_vae.isolation import isolated
-from pyro_vae.protocols import Facts, FillsCells, offers
+from pyro_vae.protocols import CompletesCells, Facts, FillsCells, offers
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ def impute(
     ----------
     model
         Module with Pyro programs ``model`` and ``guide``, or a pair ``(model, guide)`` of them,
-        that take ``observed`` and have an observed site of x whose cells are independent given z.
+        that take ``observed`` and have an observed site of x whose cells are independent given z,
+        or whose distribution completes them (``pyro_vae.protocols.CompletesCells``), as
+        ``MultivariateNormal`` does.
     x
         Named tensors: ``x``, ``(n, *event_shape)``, ``observed``, bool of that shape, and what
         else the model takes.
@@ -285,7 +287,8 @@ def _site_of(program: Any, x: Mapping[str, Tensor]) -> np.ndarray:
                 "of x: write obs=x, and change the distribution where the units differ"
             )
         # What draws the observed cells as they are has drawn the others given them.
-        if (reason := why_dependent(site)) and not known(site["fn"].sample()):
+        completes = offers(site["fn"], CompletesCells) or known(site["fn"].sample())
+        if (reason := why_dependent(site)) and not completes:
             raise ProgramError(
                 f"{reason}, and its draws of the missing ones would not know of the others: take "
                 "a likelihood whose cells are"

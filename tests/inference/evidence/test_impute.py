@@ -180,6 +180,46 @@ def test_a_mixture_by_enumeration(likelihood):
     assert dependent
 
 
+@pytest.mark.parametrize("kind", ["mixture", "vae"])
+def test_cells_that_are_dependent_are_drawn_given_the_others(kind):
+    """Components, and points of a line, with covariances; 4000 particles and draws, seed 0."""
+    observed, x = holes(6, 4, seed=35), rows(6, 4, 36)
+    if kind == "mixture":
+        model = mixture(MultivariateNormal(), 37)
+        prior = special.log_softmax(model.logits.detach().numpy())
+        eta = model.eta.detach()
+    else:
+        model = curved(MultivariateNormal(), (4,))
+        z = torch.linspace(-7, 7, 401).double().unsqueeze(-1)
+        prior, eta = stats.norm.logpdf(z[:, 0]), model.decoder(z).detach()
+    normal = model.likelihood(eta)
+    loc, covariance = normal.loc.numpy(), normal.covariance_matrix.numpy()
+    found = impute(model, given(x, observed), 4000, draws=4000, prior_share=0.5)
+    for row in range(1, 6):
+        there, value = observed[row].numpy(), x[row].numpy()
+        mis = ~there
+        if there.all():
+            continue
+        joint, means, rest = prior.copy(), loc[:, mis], covariance[:, mis][:, :, mis]
+        if there.any():
+            of_there = covariance[:, there][:, :, there]
+            gain = covariance[:, mis][:, :, there] @ np.linalg.inv(of_there)
+            means = means + np.einsum("mio,mo->mi", gain, value[there] - loc[:, there])
+            rest = rest - gain @ covariance[:, there][:, :, mis]
+            laws = zip(loc[:, there], of_there, strict=True)
+            joint += [stats.multivariate_normal(m, c).logpdf(value[there]) for m, c in laws]
+        w = special.softmax(joint)
+        mean = w @ means
+        second = np.einsum("m,mij->ij", w, rest + means[:, :, None] * means[:, None])
+        at = found.isel(datum=row, feature=mis)
+        gap = np.abs(at["mean"].values - mean)
+        assert (gap < STANDARD_ERRORS * at["mean_se"].values + 1e-6).all()
+        worth = 1 / 4000 + (0.0 if kind == "mixture" else 1 / float(at["ess"]))
+        products = np.einsum("si,sj->sij", *[at["draws"].values - mean] * 2)
+        error = np.abs(products.mean(0) - (second - np.outer(mean, mean)))
+        assert (error < STANDARD_ERRORS * products.std(0) * np.sqrt(worth)).all()
+
+
 def curved(likelihood=None, shape=(6,), missing="mask"):
     likelihood = Bernoulli() if likelihood is None else likelihood
     settings = {"encoder": (8,), "decoder": (8,), "seed": 2, "missing": missing}
@@ -573,8 +613,15 @@ def test_what_cannot_be_imputed_is_refused():
 
     with pytest.raises(ProgramError, match="observes several sites, and none is 'x'"):
         impute((halves, prior_guide), data)
+
+    def correlated(x, observed):
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(()).double(), 1.0))
+            law = dist.MultivariateNormal(z.unsqueeze(-1) * W, torch.eye(4).double())
+            pyro.sample("x", law, obs=x)
+
     with pytest.raises(ProgramError, match="not independent given z"):
-        impute(curved(MultivariateNormal(), (4,)), data)
+        impute((correlated, prior_guide), data)
 
 
 def test_names_are_those_of_the_docstring():
