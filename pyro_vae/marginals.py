@@ -11,12 +11,18 @@ import torch
 from torch.distributions import Independent
 
 from pyro_vae.errors import ProgramError
-from pyro_vae.protocols import HasColumnLogProb, HasMarginalLogProb, Scored, offers
+from pyro_vae.protocols import (
+    ConditionsCells,
+    HasColumnLogProb,
+    HasMarginalLogProb,
+    Scored,
+    offers,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["column_log_prob", "marginal_log_prob"]
+__all__ = ["column_log_prob", "completed_cells", "marginal_log_prob"]
 
 
 def column_log_prob(fn: Any, value: Tensor) -> Tensor | None:
@@ -74,3 +80,27 @@ def marginal_log_prob(fn: Any, value: Tensor, observed: Tensor) -> Tensor:
             "independent given z, or flatten the data for MultivariateNormal"
         )
     return fn.marginal_log_prob(value, observed)
+
+
+def completed_cells(fn: Any, drawn: Tensor, value: Tensor, observed: Tensor) -> Tensor:
+    """Draws, or means, of whole data made such of the missing cells given the observed ones.
+
+    Parameters
+    ----------
+    fn
+        Distribution of a datum.
+    drawn
+        Draws or means of it, of its batch and event shape.
+    value
+        Data that broadcast with its batch shape.
+    observed
+        Which cells of them are there, bool.
+
+    Returns
+    -------
+    Tensor
+        As ``drawn``: the same where cells are independent, and only missing cells count.
+    """
+    while offers(fn, Scored):
+        fn = fn.scored
+    return fn.conditioned(drawn, value, observed) if offers(fn, ConditionsCells) else drawn

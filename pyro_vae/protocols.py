@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ChecksData",
     "Coder",
+    "CompletesCells",
+    "ConditionsCells",
     "Differentiable",
     "Facts",
     "FillsCells",
@@ -315,6 +317,23 @@ class HasMarginalLogProb(Protocol):
 
     def marginal_log_prob(self, value: Tensor, observed: Tensor) -> Tensor:
         """Log-probability of the cells where ``observed`` is true, of the batch shape, in nats."""
+
+
+class ConditionsCells(Protocol):
+    """A distribution of dependent cells that can be drawn from given some of them."""
+
+    def conditioned(self, drawn: Tensor, value: Tensor, observed: Tensor) -> Tensor:
+        """Draws, or means, of whole data made such of the cells that are not ``observed``.
+
+        Given the cells of ``value`` where ``observed`` is true.
+        """
+
+
+class CompletesCells(Protocol):
+    """A distribution that knows which cells are there, and draws of it that do not."""
+
+    def completed(self, drawn: Tensor, value: Tensor) -> Tensor:
+        """Draws, or means, of whole data made such of the missing cells, given the others."""
 
 
 class Scored(Protocol):

@@ -113,16 +113,29 @@ class MultivariateNormal(dist.MultivariateNormal):
 
     def marginal_log_prob(self, value: Tensor, observed: Tensor) -> Tensor:
         """Log-density of the observed cells, float64."""
-        loc, tril = self.loc.double(), self._unbroadcasted_scale_tril.double()
-        # The others are made independent of these, with variance one, and left out of the sums.
+        factor, _, _ = self._of_observed(observed)
         there = observed.double()
-        rows = tril * there.unsqueeze(-1)
-        covariance = rows @ rows.mT + torch.diag_embed(1 - there)
-        factor = torch.linalg.cholesky(covariance)
-        rest = torch.where(observed, value.double() - loc, 0.0).unsqueeze(-1)
+        rest = torch.where(observed, value.double() - self.loc.double(), 0.0).unsqueeze(-1)
         square = torch.linalg.solve_triangular(factor, rest, upper=False).square().sum((-1, -2))
         log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * (square + log_det + math.log(2 * math.pi) * there.sum(-1))
+
+    def conditioned(self, drawn: Tensor, value: Tensor, observed: Tensor) -> Tensor:
+        """Draws, or means, of whole data made such of the other cells given the observed ones.
+
+        x + C_.o C_oo^-1 (value_o - x_o) has the law of x given value_o (Hoffman & Ribak, 1991).
+        """
+        factor, rows, tril = self._of_observed(observed)
+        rest = torch.where(observed, value.double() - drawn.double(), 0.0).unsqueeze(-1)
+        change = tril @ (rows.mT @ torch.cholesky_solve(rest, factor))
+        return (drawn.double() + change.squeeze(-1)).to(drawn)
+
+    def _of_observed(self, observed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Factor of their covariance, their rows of the factor of all, and all of that."""
+        tril, there = self._unbroadcasted_scale_tril.double(), observed.double()
+        # The others are made independent of these, with variance one, and left out of the sums.
+        rows = tril * there.unsqueeze(-1)
+        return torch.linalg.cholesky(rows @ rows.mT + torch.diag_embed(1 - there)), rows, tril
 
 
 class LowRankMultivariateNormal(dist.LowRankMultivariateNormal):

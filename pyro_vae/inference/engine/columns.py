@@ -26,7 +26,7 @@ from pyro_vae.inference.engine.traces import (
 from pyro_vae.inference.engine.weights import bytes_per_particle
 from pyro_vae.isolation import isolated
 from pyro_vae.marginals import column_log_prob
-from pyro_vae.protocols import Scored, offers
+from pyro_vae.protocols import CompletesCells, Scored, offers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -267,8 +267,11 @@ class Columns:
         assert site is not None
         log_joint = sum_sites(latent_sites(trace), self.structure, size, 1)
         log_joint = log_joint + sum_sites(observed_sites(trace), self.structure, size, 1)
-        drawn = self._laid_out(site["fn"].sample(), site, log_joint.shape)
-        mean = _mean_of(site["fn"])
+        drawn, mean = site["fn"].sample(), _mean_of(site["fn"])
+        if offers(site["fn"], CompletesCells):
+            drawn = site["fn"].completed(drawn, site["value"])
+            mean = None if mean is None else site["fn"].completed(mean, site["value"])
+        drawn = self._laid_out(drawn, site, log_joint.shape)
         means = None if mean is None else self._laid_out(mean, site, log_joint.shape)
         if len(drawn) == 1:
             return drawn[0], None if means is None else means[0]

@@ -29,7 +29,7 @@ from pyro_vae.inference.evidence.evaluate import settle, takes_one_model
 from pyro_vae.inference.evidence.reductions import evidence_reduction, judges, reduced
 from pyro_vae.inference.evidence.trust import khat_note
 from pyro_vae.isolation import isolated
-from pyro_vae.protocols import Facts, FillsCells, offers
+from pyro_vae.protocols import CompletesCells, Facts, FillsCells, offers
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ def impute(
     ----------
     model
         Module with Pyro programs ``model`` and ``guide``, or a pair ``(model, guide)`` of them,
-        that take ``observed`` and have an observed site of x whose cells are independent given z.
+        that take ``observed`` and have an observed site of x whose cells are independent given z,
+        or whose distribution completes them (``pyro_vae.protocols.CompletesCells``), as
+        ``MultivariateNormal`` does.
     x
         Named tensors: ``x``, ``(n, *event_shape)``, ``observed``, bool of that shape, and what
         else the model takes.
@@ -262,27 +264,36 @@ def _each(
 
 def _site_of(program: Any, x: Mapping[str, Tensor]) -> np.ndarray:
     """Which cells of x are discrete, ``(D,)``; refuse a site that they cannot be drawn from."""
-    datum = take(x, slice(1))
+    fullest = int(x["observed"].flatten(1).sum(1).argmax())
+    datum = take(x, slice(fullest, fullest + 1))
     assert not isinstance(datum, torch.Tensor)
+    cells, there = datum["x"].flatten(), datum["observed"].flatten()
+
+    def known(value: Tensor) -> bool:
+        """Whether they are those of the datum, where it is observed."""
+        value = value.flatten().to(cells.device)
+        return len(value) == len(cells) and bool((value == cells)[there].all())
+
     with torch.no_grad(), isolated():
         site = data_site(trace_of(program, datum))
-    if site is None:
-        raise ProgramError(
-            "the model observes several sites, and none is 'x': name the one that observes x so"
-        )
-    fn, cells, there = site["fn"], datum["x"].flatten(), datum["observed"].flatten()
-    value = site["value"].flatten().to(cells.device)
-    if len(value) != len(cells) or not bool((value == cells)[there].all()):
-        raise ProgramError(
-            f"site {site['name']!r} observes something else than x, so its draws are no cells of "
-            "x: write obs=x, and change the distribution where the units differ"
-        )
-    if reason := why_dependent(site):
-        raise ProgramError(
-            f"{reason}, and its draws of the missing ones would not know of the others: take a "
-            "likelihood whose cells are"
-        )
-    return np.resize(_discrete(fn.support, fn.event_shape), len(cells))
+        if site is None:
+            raise ProgramError(
+                "the model observes several sites, and none is 'x': name the one that observes x "
+                "so"
+            )
+        if not known(site["value"]):
+            raise ProgramError(
+                f"site {site['name']!r} observes something else than x, so its draws are no cells "
+                "of x: write obs=x, and change the distribution where the units differ"
+            )
+        # What draws the observed cells as they are has drawn the others given them.
+        completes = offers(site["fn"], CompletesCells) or known(site["fn"].sample())
+        if (reason := why_dependent(site)) and not completes:
+            raise ProgramError(
+                f"{reason}, and its draws of the missing ones would not know of the others: take "
+                "a likelihood whose cells are"
+            )
+    return np.resize(_discrete(site["fn"].support, site["fn"].event_shape), len(cells))
 
 
 def _discrete(support: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from pyro.distributions import TorchDistribution
 
-from pyro_vae.marginals import column_log_prob, marginal_log_prob
+from pyro_vae.marginals import column_log_prob, completed_cells, marginal_log_prob
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,6 +60,10 @@ class Observed(TorchDistribution):
         """Terms of the cells, zero where one is missing; None where cells are dependent."""
         terms = column_log_prob(self.whole, value)
         return None if terms is None else torch.where(self.observed, terms, 0.0)
+
+    def completed(self, drawn: Tensor, value: Tensor) -> Tensor:
+        """Draws or means of whole data made such of the missing cells, given the others."""
+        return completed_cells(self.whole, drawn, value, self.observed)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draws of whole data."""
