@@ -14,9 +14,14 @@ from pyro_vae.errors import ProgramError
 from pyro_vae.protocols import HasColumnLogProb, HasMarginalLogProb, Scored, offers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
-__all__ = ["column_log_prob", "marginal_log_prob"]
+__all__ = ["column_log_prob", "marginal_log_prob", "with_masks", "without_masks"]
+
+#: What a measure has behind it where the masks of some columns are data too.
+_MASKS = " with masks of columns "
 
 
 def column_log_prob(fn: Any, value: Tensor) -> Tensor | None:
@@ -74,3 +79,13 @@ def marginal_log_prob(fn: Any, value: Tensor, observed: Tensor) -> Tensor:
             "independent given z, or flatten the data for MultivariateNormal"
         )
     return fn.marginal_log_prob(value, observed)
+
+
+def with_masks(measure: str, columns: Sequence[int]) -> str:
+    """Base measure of log p(x, m), from that of log p(x): m are the masks of these columns."""
+    return f"{measure}{_MASKS}{','.join(map(str, sorted(columns)))}"
+
+
+def without_masks(measure: str) -> str:
+    """What ``with_masks`` was given."""
+    return measure.partition(_MASKS)[0]
