@@ -11,8 +11,15 @@ from pyro.infer import Predictive
 
 from pyro_vae import load_model
 from pyro_vae.data import Dataset
-from pyro_vae.errors import ComparisonError, PyroVAEError, SettingError, UnknownNameError
+from pyro_vae.errors import (
+    ComparisonError,
+    ProgramError,
+    PyroVAEError,
+    SettingError,
+    UnknownNameError,
+)
 from pyro_vae.inference import compare, evaluate, fit
+from pyro_vae.inference.checking import sbc_ranks, simulator
 from pyro_vae.inference.engine import log_weights
 from pyro_vae.inference.engine.sampling import Sampling
 from pyro_vae.inference.engine.weights import stream_draws
@@ -602,6 +609,15 @@ def test_objectives_that_need_one_site_say_so():
     for name in ("free-bits", "beta-tc-elbo"):
         with pytest.raises(PyroVAEError, match="x_missing"):
             fit(small(), set_of(x, observed), name, epochs=1, batch_size=16)
+
+
+def test_a_calibration_by_simulation_is_refused():
+    """Its masks would be drawn anew, and cells that are drawn for the old ones have no ranks."""
+    model, (x, observed) = small(), of_table()
+    for given in (None, {"x": x, "observed": observed}):
+        simulate = simulator(model.model, model.guide, given)
+        with pytest.raises(ProgramError, match="x_missing"):
+            sbc_ranks(model.model, model.guide, 20, 19, simulate=simulate)
 
 
 def test_guides_of_single_data_keep_the_mechanism():
