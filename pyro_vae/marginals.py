@@ -20,9 +20,20 @@ from pyro_vae.protocols import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
-__all__ = ["column_log_prob", "completed_cells", "marginal_log_prob"]
+__all__ = [
+    "column_log_prob",
+    "completed_cells",
+    "marginal_log_prob",
+    "with_masks",
+    "without_masks",
+]
+
+#: What a measure has behind it where the masks of some columns are data too.
+_MASKS = " with masks of columns "
 
 
 def column_log_prob(fn: Any, value: Tensor) -> Tensor | None:
@@ -104,3 +115,13 @@ def completed_cells(fn: Any, drawn: Tensor, value: Tensor, observed: Tensor) -> 
     while offers(fn, Scored):
         fn = fn.scored
     return fn.conditioned(drawn, value, observed) if offers(fn, ConditionsCells) else drawn
+
+
+def with_masks(measure: str, columns: Sequence[int]) -> str:
+    """Base measure of log p(x, m), from that of log p(x): m are the masks of these columns."""
+    return f"{measure}{_MASKS}{','.join(map(str, sorted(columns)))}"
+
+
+def without_masks(measure: str) -> str:
+    """What ``with_masks`` was given."""
+    return measure.partition(_MASKS)[0]

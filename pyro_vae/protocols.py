@@ -147,7 +147,8 @@ class Facts:
     def measure(self) -> str:
         """Base measure of log p(x), ``"counting"`` or ``"lebesgue"``; ``"unknown"``.
 
-        A likelihood says its own. Values under unequal measures are never ranked.
+        A likelihood says its own, and a model of masks names their columns behind it: what is
+        called log p(x) is then that of both. Values under unequal measures are never ranked.
         """
         return str(self._said("measure", "unknown"))
 

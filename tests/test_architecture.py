@@ -175,7 +175,7 @@ WINGS = ("engine", "training", "evidence", "checking", "latents")
 BELOW_THE_ENGINE = {"arviz", "numpy", "pyro", "torch"}
 
 #: Parts of models that are swapped for each other: none knows of another kind, or of a model.
-PARTS = ("guides", "likelihoods", "priors")
+PARTS = ("guides", "likelihoods", "mechanisms", "priors")
 BELOW_THE_PARTS = {
     "autoregressive",
     "cholesky",

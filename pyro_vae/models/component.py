@@ -58,10 +58,13 @@ def settings_of(model: type, config: dict[str, Any], **roles: type[Any]) -> dict
     given = {key: value for key, value in config.items() if key != "model"}
     settings = arguments_of(model, given, made=tuple(roles))
     for role, part in roles.items():
+        # The parts that a model may be without; of whole data, nothing says so of a mechanism.
+        if role == "mechanism" and settings.get(role) is None:
+            continue
         if role not in settings:
             raise SettingError(f"{role} is missing")
         if role == "condition" and settings[role] is None:
-            continue  # the one part that a model may be without
+            continue
         try:
             settings[role] = part.from_config(settings[role])
         except SettingError as error:

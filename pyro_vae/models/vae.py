@@ -17,11 +17,14 @@ from torch import nn
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.formulas import described
+from pyro_vae.marginals import with_masks
 from pyro_vae.models.condition import Condition
 from pyro_vae.models.encoder_decoder import EncoderDecoder, Missing, Network
 from pyro_vae.models.guides import Guide, MeanFieldNormal
 from pyro_vae.models.latent_variable_model import data_plate, layers_text, objective_text
 from pyro_vae.models.likelihoods import Likelihood
+from pyro_vae.models.mechanisms import Mechanism
+from pyro_vae.models.not_at_random import draw_cells, observe_cells, require_drawable
 from pyro_vae.models.parameters import declare_parameters
 from pyro_vae.models.priors import Prior, StandardNormal
 from pyro_vae.networks import Architecture, FreeParameters
@@ -70,6 +73,13 @@ class VAE(EncoderDecoder):
         ``observed`` (Mattei & Frellsen, 2019, arXiv 1812.02633): ``"zeros"`` in the place of the
         missing cells; ``"mask"``: these, and behind them D numbers that are 1 for an observed
         cell, 0 for a missing one. ``"none"``: every cell of every datum must be there.
+    mechanism
+        p(m | x) of data that are missing not at random (Ipsen, Mattei & Frellsen, 2021, arXiv
+        2006.12871), such as ``SelfMasking([0])``. Which cells of its columns are observed is then
+        data too, a site ``"observed"``, of whole data as well; what is missing in them is a
+        latent site ``"x_missing"``; and every objective and estimate that is said to be of
+        log p(x) is of log p(x, m), x the observed cells and m the masks. Missingness at random
+        unless given.
     activation
         Activation of the MLPs.
     seed
@@ -96,6 +106,7 @@ class VAE(EncoderDecoder):
         "encoder": Architecture,
         "decoder": Architecture,
         "condition": Condition,
+        "mechanism": Mechanism,
     }
 
     def __init__(
@@ -110,6 +121,7 @@ class VAE(EncoderDecoder):
         decoder: Network = (200, 200),
         condition: Condition | None = None,
         missing: Missing = "none",
+        mechanism: Mechanism | None = None,
         activation: str = "relu",
         seed: int = 0,
     ) -> None:
@@ -118,6 +130,7 @@ class VAE(EncoderDecoder):
         self.guide_family = MeanFieldNormal() if guide is None else guide
         require_part("prior", self.prior, Prior, "StandardNormal()")
         require_part("guide", self.guide_family, Guide, "MeanFieldNormal()")
+        self._take_mechanism(mechanism)
         self.prior.build(latent_dim)
         self.guide_family.build((latent_dim,))
         eta_z = self.guide_family.num_params((latent_dim,))
@@ -137,6 +150,7 @@ class VAE(EncoderDecoder):
             prior=self.prior.to_config(),
             guide=self.guide_family.to_config(),
             condition=None if condition is None else condition.to_config(),
+            **({} if mechanism is None else {"mechanism": mechanism.to_config()}),
         )
 
     def model(
@@ -147,7 +161,7 @@ class VAE(EncoderDecoder):
         num_data: int = 1,
         observed: Tensor | None = None,
     ) -> Tensor:
-        """Generative story: z ~ p(z), x | z ~ p(x | z).
+        """Generative story: z ~ p(z), x | z ~ p(x | z); with a mechanism m | x ~ p(m | x).
 
         Parameters
         ----------
@@ -161,7 +175,8 @@ class VAE(EncoderDecoder):
             Size of the plate where x is None.
         observed
             Which cells of x are there, bool ``(B, *event_shape)``; all unless given. The others
-            are integrated out, and what stands in them has no effect.
+            are integrated out, or drawn where there is a mechanism, and what stands in them has
+            no effect.
 
         Returns
         -------
@@ -171,9 +186,11 @@ class VAE(EncoderDecoder):
         if x is not None:
             x = self._filled(x, observed)
             self.likelihood.check(x)
-        declare_parameters(prior=self.prior, likelihood=self.likelihood, decoder=self.decoder)
+        declare_parameters(prior=self.prior, **self._of_data())
         with data_plate(x, condition, exposure, observed, num_data=num_data):
             z = self.prior.sample()
+            if self.mechanism is not None:
+                return observe_cells(self.observation(z, condition), self.mechanism, x, observed)
             return pyro.sample("x", self.observation(z, condition, exposure, observed), obs=x)
 
     def guide(
@@ -186,6 +203,8 @@ class VAE(EncoderDecoder):
     ) -> Tensor:
         """Guide q(z | x); without data there is nothing to condition on, so q is p(z).
 
+        Where there is a mechanism it draws what is missing from p(x | z), as the model does.
+
         Parameters
         ----------
         x, condition, exposure, num_data, observed
@@ -196,10 +215,14 @@ class VAE(EncoderDecoder):
         Tensor
             z, ``(..., B, L)``.
         """
-        declare_parameters(guide=self.guide_family, encoder=self.encoder)
+        shared = {} if self.mechanism is None else self._of_data()
+        declare_parameters(guide=self.guide_family, encoder=self.encoder, **shared)
         with data_plate(x, condition, exposure, observed, num_data=num_data):
             q = self.prior() if x is None else self._posterior(x, condition, observed)
-            return pyro.sample("z", q)
+            z = pyro.sample("z", q)
+            if self.mechanism is not None and x is not None:
+                draw_cells(self.observation(z, condition), self.mechanism)
+            return z
 
     @takes_data("x", gradients=True)
     def posterior(
@@ -230,10 +253,15 @@ class VAE(EncoderDecoder):
     ) -> None:
         """Start from the data: the decoder's output bias at their moments, as Burda et al. (2016).
 
-        A prior made of pseudo-data starts at data; a table of free parameters learns its rows.
+        A prior made of pseudo-data starts at data; a table of free parameters learns its rows;
+        a mechanism starts at the shares of cells that are observed.
         A network of your own is left as it is, unless it has a method ``set_output``.
         """
         super().initialise(x, condition, exposure, observed)
+        if self.mechanism is not None:
+            columns = list(self.mechanism.chosen)
+            there = torch.ones_like(x, dtype=torch.bool) if observed is None else observed
+            self.mechanism.initialise(x[:, columns], there[:, columns])
         features = self._features(x, condition, observed)
         if isinstance(self.encoder, FreeParameters):
             self.encoder.enrol(features)
@@ -272,6 +300,13 @@ class VAE(EncoderDecoder):
         return twin
 
     @property
+    def measure(self) -> str:
+        """Base measure of log p(x), or of log p(x, m): unequal ones are never ranked together."""
+        if self.mechanism is None:
+            return super().measure
+        return with_masks(super().measure, self.mechanism.chosen)
+
+    @property
     def amortised(self) -> bool:
         """Whether an encoder serves data that it was not trained on."""
         return not isinstance(self.encoder, FreeParameters)
@@ -296,14 +331,50 @@ class VAE(EncoderDecoder):
             f"  model      {self.prior.formula()}                 [site 'z']",
             f"             {self.likelihood.formula()}     [site 'x']",
             f"             eta(z{given}): {layers_text(self.decoder)}",
+            *self._mechanism_lines(),
             f"  guide      {self.guide_family.formula()}     [site 'z']",
             f"             eta({shown}{given}): {layers_text(self.encoder)}",
         ]
-        if self.missing != "none":
-            lines.append("  missing    m_d = 1 where x_d is observed; p(x | z) is of those alone")
+        lines.extend(self._missing_lines())
         if self.condition is not None:
             lines.append(f"  condition  c: {self.condition.source}, {self.condition.size} numbers")
-        return "\n".join([*lines, objective_text(goal.formula, goal.bound), self._units()])
+        of = "log p(x)" if self.mechanism is None else "log p(x, m)"
+        return "\n".join([*lines, objective_text(goal.formula, goal.bound), self._units(of)])
+
+    def _missing_lines(self) -> list[str]:
+        """The lines of ``description`` on missing cells."""
+        if self.missing == "none":
+            return []
+        scored = "  missing    m_d = 1 where x_d is observed; p(x | z) is of those alone"
+        if self.mechanism is None:
+            return [scored]
+        return [
+            f"{scored};",
+            "             x_d with a term for m_d is latent where m_d = 0, drawn from p(x | z) in",
+            "             model and guide     [site 'x_missing']; m is data, so that log p(x)",
+            "             stands for log p(x, m)",
+        ]
+
+    def _mechanism_lines(self) -> list[str]:
+        """The line of ``description`` on p(m | x), where there is one."""
+        if self.mechanism is None:
+            return []
+        columns = ", ".join(map(str, self.mechanism.chosen))
+        return [
+            f"             {self.mechanism.formula()},  d in {{{columns}}}     [site 'observed']"
+        ]
+
+    def _take_mechanism(self, mechanism: Mechanism | None) -> None:
+        self.mechanism = mechanism
+        if mechanism is not None:
+            require_part("mechanism", mechanism, Mechanism, "SelfMasking([0])")
+            mechanism.build(self.event_shape)
+            require_drawable(self.likelihood, mechanism, self.missing)
+
+    def _of_data(self) -> dict[str, nn.Module]:
+        """Modules of p(x | z), and of p(m | x) where there is one."""
+        modules = {"likelihood": self.likelihood, "decoder": self.decoder}
+        return modules if self.mechanism is None else {**modules, "mechanism": self.mechanism}
 
     def _without_mask(self, features: Tensor) -> Tensor:
         """A table's features as the encoder gets them, which may not be shown the mask."""

@@ -10,6 +10,7 @@ from pyro_vae.models.autoencoders import Corruption
 from pyro_vae.models.code_priors import CodePrior
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Likelihood, Normal, PerColumn
+from pyro_vae.models.mechanisms import Mechanism, SelfMasking
 from pyro_vae.models.priors import MixtureOfNormals, Prior
 from pyro_vae.networks import Architecture, Convolutional, Dense
 
@@ -22,7 +23,7 @@ NEEDED = {
 }
 PARTS = [
     role.named(name, **NEEDED.get(name, {}))
-    for role in (Likelihood, Prior, Guide, Corruption, CodePrior)
+    for role in (Likelihood, Prior, Guide, Mechanism, Corruption, CodePrior)
     for name, part in role.registry.items()
     if part.__module__.startswith("pyro_vae")
 ]
@@ -72,8 +73,17 @@ def test_a_setting_is_checked_and_what_is_made_of_it_is_made_anew():
 
 
 def test_a_part_of_a_model_is_left_whole():
-    vae = VAE((3,), 2, likelihood=Normal(), prior=MixtureOfNormals(2), encoder=(4,), decoder=(4,))
-    for part in (vae.likelihood, vae.prior, vae.guide_family):
+    vae = VAE(
+        (3,),
+        2,
+        likelihood=Normal(),
+        prior=MixtureOfNormals(2),
+        encoder=(4,),
+        decoder=(4,),
+        missing="mask",
+        mechanism=SelfMasking([0]),
+    )
+    for part in (vae.likelihood, vae.prior, vae.guide_family, vae.mechanism):
         before = part.state_dict()
         with pytest.raises(SettingError, match="is part of a model"):
             part.set_params(**part.get_params())

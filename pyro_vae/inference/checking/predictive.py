@@ -259,8 +259,8 @@ def simulator(
     Raises
     ------
     ProgramError
-        If the model has no argument ``num_data`` and no ``x`` is given, or if an observed site
-        is none of the inputs.
+        If the model has no argument ``num_data`` and no ``x`` is given, if an observed site is
+        none of the inputs, or if missing cells are drawn by a mechanism.
     """
     if x is None and "num_data" not in inspect.signature(model).parameters:
         raise ProgramError(
@@ -273,9 +273,11 @@ def simulator(
         if x is None:
             trace = trace_of(lambda _: model(num_data=size), torch.empty(0))
             drawn: Inputs = trace.nodes["_RETURN"]["value"]
+            _refuse_drawn_as_the_model(guide, take(drawn, slice(1)))
         else:
             rows = torch.randint(count(x), (size,), device=device_of(x))
             template = take(x, rows)
+            _refuse_drawn_as_the_model(guide, take(template, slice(1)))
             trace = trace_of(poutine.uncondition(model), template)
             drawn = _replace_observed(template, _was_observed(latent_sites(trace)))
         structure = structure_of(model, guide, take(drawn, slice(1)), True, data_plate)
@@ -285,6 +287,17 @@ def simulator(
         return drawn, {name: value[0] for name, value in values.items()}
 
     return simulate
+
+
+def _refuse_drawn_as_the_model(guide: Program, x: Inputs) -> None:
+    """Refuse a guide with missing cells of x: what stands in the others has no truth."""
+    for site in latent_sites(trace_of(guide, x)):
+        if site["infer"].get("from_model"):
+            raise ProgramError(
+                f"guide site {site['name']!r} holds cells that count only where x is missing, "
+                "which the simulated data decide anew: its values cannot be simulated beside "
+                "them; check the guide of the model without its mechanism"
+            )
 
 
 def _replace_observed(template: Inputs, sites: list[dict[str, Any]]) -> Inputs:

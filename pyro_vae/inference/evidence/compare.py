@@ -24,6 +24,7 @@ from pyro_vae.errors import ComparisonError
 from pyro_vae.inference.engine.inputs import Inputs, take, tensors
 from pyro_vae.inference.evidence.evaluate import evaluate
 from pyro_vae.inference.evidence.trust import error_of_mean, trusted, withheld_note
+from pyro_vae.marginals import without_masks
 from pyro_vae.on_demand import library
 from pyro_vae.protocols import Facts
 from pyro_vae.verbs import verb
@@ -269,7 +270,8 @@ def compare(
     Raises
     ------
     ComparisonError
-        If the models' log p(x) are not in the same measure, or not of the same data.
+        If the models' log p(x) are not in the same measure, or not of the same data: so also
+        where one has a mechanism for missing cells, and the other none.
 
     Examples
     --------
@@ -420,6 +422,12 @@ def _held_out(
 def _check_comparable(one: str, first: xr.Dataset, other: str, second: xr.Dataset) -> None:
     """Refuse two results whose difference would mean nothing."""
     a, b = (r.attrs.get("base_measure", "unknown") for r in (first, second))
+    if a != b and without_masks(a) == without_masks(b):
+        raise ComparisonError(
+            f"{one} has log p under the measure {a!r} and {other} under {b!r}: where masks are "
+            "data, it is log p(x, m), of other variables than log p(x) or the masks of other "
+            "columns; compare models that have mechanisms for the same columns, or none"
+        )
     if a != b:
         raise ComparisonError(
             f"{one} has log p(x) under the {a} measure and {other} under the {b}: a log-mass and "

@@ -18,11 +18,17 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["PerColumn"]
+__all__ = ["ColumnsOfTable", "PerColumn"]
 
 
-class _Columns(TorchDistribution):
-    """Independent distributions of event shape ``(1,)``, side by side: event shape ``(D,)``."""
+class ColumnsOfTable(TorchDistribution):
+    """Independent distributions of event shape ``(1,)``, side by side: event shape ``(D,)``.
+
+    Parameters
+    ----------
+    columns
+        The distributions.
+    """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
 
@@ -35,15 +41,22 @@ class _Columns(TorchDistribution):
 
     @property
     def support(self) -> Any:
+        """Supports of the columns, side by side."""
         parts = [column.support for column in self.columns]
         return constraints.independent(constraints.cat(parts, -1), 1)
 
     @property
     def has_rsample(self) -> bool:
+        """Whether draws have gradients."""
         return all(column.has_rsample for column in self.columns)
 
     def expand(self, batch_shape: torch.Size, _instance: Any = None) -> TorchDistribution:
+        """The same with another batch shape."""
         return type(self)([column.expand(batch_shape) for column in self.columns], False)
+
+    def marginal(self, columns: Sequence[int]) -> ColumnsOfTable:
+        """Some of the columns."""
+        return type(self)([self.columns[d] for d in columns], False)
 
     def column_log_prob(self, value: Tensor) -> Tensor:
         """Log-mass or log-density of every column in nats, ``(..., D)``."""
@@ -56,13 +69,16 @@ class _Columns(TorchDistribution):
         return self.column_log_prob(value).sum(-1)
 
     def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
+        """Draws of all the columns."""
         return torch.cat([column.sample(sample_shape) for column in self.columns], dim=-1)
 
     def rsample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
+        """Draws with gradients."""
         return torch.cat([column.rsample(sample_shape) for column in self.columns], dim=-1)
 
     @property
     def mean(self) -> Tensor:
+        """Means of the columns."""
         return torch.cat([column.mean for column in self.columns], dim=-1)
 
 
@@ -157,7 +173,7 @@ class PerColumn(Likelihood):
                 "exposure=True, or leave it out"
             )
         pairs = zip(self._parts(), eta.split(self._sizes(), dim=-1), strict=True)
-        return _Columns(
+        return ColumnsOfTable(
             [c(part, exposure) if c.takes_exposure else c(part) for c, part in pairs],
             validate_args=False,
         )

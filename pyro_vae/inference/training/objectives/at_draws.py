@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from pyro_vae.inference.engine.traces import Program
+    from pyro_vae.inference.engine.traces import Program, Structure
 
 __all__ = ["STL", "DReG", "ReweightedWakeSleep"]
 
@@ -104,9 +104,22 @@ class _DrawsObjective(WeightedObjective):
             whole.append(site["value"])
         log_likelihood, log_prior = model_terms(model, x, fixed, structure, self.num_particles)
         scored = run_in_plate(poutine.replay(guide, trace=fixed), x, structure, self.num_particles)
-        log_guide = sum_sites(latent_sites(scored), structure, self.num_particles, count(x))
+        log_guide = self._log_guide(latent_sites(scored), structure, count(x))
         terms = LogWeights(log_likelihood, log_prior, log_guide)
         return _AtDraws(terms, cut, whole, plate_scale(trace, structure))
+
+    def _log_guide(self, sites: list[dict[str, Any]], structure: Structure, size: int) -> Tensor:
+        """Log q of the draws, ``(K, B)``.
+
+        A guide that is trained by it learns nothing at sites that it draws as the model does:
+        their parameters are the model's, which has its own gradient for them.
+        """
+        shared = [site for site in sites if site["infer"].get("from_model")]
+        if self.needs_paths or not shared:
+            return sum_sites(sites, structure, self.num_particles, size)
+        own = [site for site in sites if not site["infer"].get("from_model")]
+        taken, given = (sum_sites(s, structure, self.num_particles, size) for s in (own, shared))
+        return taken + given.detach()
 
 
 def _along_paths(at: _AtDraws, weights: Tensor) -> Tensor:
