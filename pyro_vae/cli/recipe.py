@@ -29,6 +29,7 @@ from pyro_vae.models.autoencoders import Corruption
 from pyro_vae.models.code_priors import CodePrior
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Likelihood, Normal, PerColumn
+from pyro_vae.models.mechanisms import Mechanism
 from pyro_vae.models.priors import Prior
 from pyro_vae.networks import Architecture, ConvolutionalGrid, Unamortised
 from pyro_vae.spelling import parse_call, split_names
@@ -44,7 +45,7 @@ __all__ = ["FAMILIES", "Recipe"]
 
 #: Models that can be fitted, and which of the options on parts each one uses.
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "vae": ("prior", "guide", "condition", "unamortised", "missing"),
+    "vae": ("prior", "guide", "condition", "unamortised", "missing", "mechanism"),
     "hierarchical-vae": ("prior", "guide"),
     "linear-vae": ("guide", "missing"),
     "mixture": ("missing",),
@@ -167,6 +168,14 @@ class Recipe:
             "marginal, where the data have such cells."
         ),
     ] = None
+    mechanism: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Why cells are missing, if not at random: {', '.join(Mechanism.registry)}, as in "
+            "'self-masking(columns=[age], slope=-1)', log-odds of being there per standard "
+            "deviation."
+        ),
+    ] = None
     components: Annotated[int, typer.Option(help="Components of a mixture.")] = 20
 
     def __post_init__(self) -> None:
@@ -218,7 +227,7 @@ class Recipe:
     def _refuse_parts(self, family: str) -> None:
         """Refuse a prior, a guide or a condition that the model would not use."""
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        for part in ("prior", "guide", "condition", "unamortised", "missing"):
+        for part in ("prior", "guide", "condition", "unamortised", "missing", "mechanism"):
             if part not in FAMILIES[family] and getattr(self, part) != defaults[part]:
                 raise SettingError(
                     f"--{part} {getattr(self, part)} beside --model {family}, which has none of "
@@ -241,7 +250,8 @@ class Recipe:
 
     def _missing(self, data: Dataset, default: Any) -> Any:
         """What a model is to do about missing cells."""
-        return self.missing or ("none" if data.observed is None else default)
+        whole = data.observed is None and self.mechanism is None
+        return self.missing or ("none" if whole else default)
 
     def _vae(self, data: Dataset, likelihood: Likelihood, seed: int) -> VAE:
         return VAE(
@@ -254,6 +264,7 @@ class Recipe:
             decoder=self._network(-1),
             condition=self._condition(data),
             missing=self._missing(data, "mask"),
+            mechanism=self._mechanism(data),
             seed=seed,
         )
 
@@ -403,6 +414,23 @@ class Recipe:
                 **{k: v[::step] if isinstance(v, list) else v for k, v in settings.items()},
             }
         )
+
+    def _mechanism(self, data: Dataset) -> Mechanism | None:
+        """The mechanism, its columns by number."""
+        if self.mechanism is None:
+            return None
+        made, names = Mechanism.parse(self.mechanism), list(data.columns or ())
+        for name in made.columns or ():
+            if isinstance(name, str) and name not in names:
+                known = ", ".join(names) or f"numbers up to {data.num_features - 1}"
+                raise SettingError(
+                    f"--mechanism names the column {name!r}, and {data.name} has {known}: correct "
+                    "the name"
+                )
+        if made.columns is None:
+            return made
+        numbers = [names.index(c) if isinstance(c, str) else c for c in made.columns]
+        return made.with_params(columns=numbers)
 
     def _condition(self, data: Dataset) -> Condition | None:
         if self.condition == "nothing":

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
+import numpy as np
 import torch
 
 from pyro_vae.conversion import cast, check_finite, convert, convert_labels, place
@@ -314,6 +315,36 @@ class Dataset:
             return self.schema.decode(x.numpy(), observed=there)
         found = library("pandas").DataFrame(x.numpy(), columns=self.columns)
         return found if there is None else found.where(there)
+
+    def completed(self, values: Any, split: str = "test") -> list[pd.DataFrame]:
+        """Complete tables in the user's own units, levels and columns, one for each draw.
+
+        Parameters
+        ----------
+        values
+            Draws of whole rows on the scale of the splits, ``(S, n, D)``, such as ``draws`` of
+            ``inference.impute``: of all rows of the split, or its first n. The cells that are
+            there stay as they are.
+        split
+            Name of the split.
+
+        Raises
+        ------
+        DataError
+            If a datum is no row of a table, or there are more rows than in the split.
+        """
+        draws = torch.as_tensor(np.asarray(values))
+        before = self.to_frame(split)
+        if draws.dim() != 3 or draws.shape[1] > len(before) or draws.shape[2] != before.shape[1]:
+            raise DataError(
+                f"values has shape {tuple(draws.shape)}: give draws of the {len(before)} rows of "
+                f"{split}, (S, n, {before.shape[1]})"
+            )
+        before = before.iloc[: draws.shape[1]]
+        if self.observed is None:
+            return [before.copy() for _ in draws]
+        there = self.observed[split][: draws.shape[1]].numpy()
+        return [_filled(before, there, self.to_frame(draw)) for draw in draws]
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -683,6 +714,15 @@ class Dataset:
         if split not in SPLITS:
             raise UnknownNameError("split", split, SPLITS)
         return getattr(self, split)
+
+
+def _filled(before: pd.DataFrame, there: np.ndarray, drawn: pd.DataFrame) -> pd.DataFrame:
+    """A table whose empty cells are those of another, each column in the type of a whole one."""
+    made = before.copy()
+    for d, name in enumerate(before.columns):
+        if not there[:, d].all():
+            made[name] = before[name].where(there[:, d], drawn[name]).astype(drawn[name].dtype)
+    return made
 
 
 def _by_split(given: Any) -> bool:

@@ -128,14 +128,14 @@ def completed_frame(found: Imputed, *, long: bool = True) -> pd.DataFrame:
         (1 to S), with ``.id`` for the row: the long form of R's mice. Otherwise one table, with
         the median in each empty cell, the most probable value where it is a level or a count.
     """
-    before = _before(found)
+    draws = found.results["draws"].values if long else _point(found)[None]
+    frames = [_whole(found, frame) for frame in found.data.completed(draws)]
     if not long:
-        return _filled(found, before, _point(found))
-    frames = [before, *(_filled(found, before, draw) for draw in found.results["draws"].values)]
+        return frames[0]
+    frames.insert(0, _whole(found, found.data.to_frame("test").iloc[: draws.shape[1]]))
     for number, frame in enumerate(frames):
-        frames[number] = frame.copy()
-        frames[number].insert(0, DRAW, number)
-        frames[number].insert(1, ROW, np.arange(len(frame)))
+        frame.insert(0, DRAW, number)
+        frame.insert(1, ROW, np.arange(len(frame)))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -239,10 +239,9 @@ def share_not_trusted(results: xr.Dataset) -> tuple[int, int]:
     return int((results["khat"].values[holed] > KHAT_LIMIT).sum()), int(holed.sum())
 
 
-def _before(found: Imputed) -> pd.DataFrame:
-    """Rows with their empty cells: the columns of the file, in its order, or those of the data."""
-    modelled = found.data.to_frame("test").iloc[: found.results.sizes["datum"]]
-    modelled.columns = [str(column) for column in modelled.columns]
+def _whole(found: Imputed, modelled: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the columns of the file, in its order, those without a model as they were."""
+    modelled = modelled.rename(columns=str)
     if found.table is None:
         return modelled
     others = {
@@ -262,16 +261,6 @@ def _series(cells: Cells) -> pd.Series:
     elif cells.type == "truth":
         made = made.astype("boolean")
     return made.mask(cells.empty)
-
-
-def _filled(found: Imputed, before: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
-    """The rows, with values on the model's scale, ``(n, D)``, in their empty cells."""
-    there = found.results["observed"].values
-    drawn, made = _in_units(found, values), before.copy()
-    for d, name in enumerate(_names(found.data)):
-        if not there[:, d].all():
-            made[name] = before[name].where(there[:, d], drawn[name]).astype(drawn[name].dtype)
-    return made
 
 
 def _point(found: Imputed) -> np.ndarray:

@@ -19,6 +19,7 @@ from pyro_vae.inference.evidence.certify import ESTIMATORS, estimate
 from pyro_vae.inference.evidence.checkpoint import Checkpoint, in_blocks, key_of
 from pyro_vae.inference.evidence.compare import attach, describe_data, log_jacobian_of
 from pyro_vae.inference.evidence.reductions import reduce_weights
+from pyro_vae.marginals import without_masks
 from pyro_vae.protocols import HasUnamortised, offers
 from pyro_vae.spelling import command_line
 from pyro_vae.stored.loading import load_data, load_model
@@ -422,9 +423,13 @@ def measure_notes(results: xr.Dataset) -> list[str]:
         )
     if "observed_cells" in results.attrs:
         cells, size = results.attrs["observed_cells"], results.attrs["num_features"]
+        base = str(results.attrs["base_measure"])
+        how = "missing ones are integrated out, as if missing at random"
+        if without_masks(base) != base:
+            how = "with those that are missing, which are data too: log p(x, m)"
         notes.append(
             f"log p(x) is that of the observed cells, {cells:.4g} of the {size} of a datum on "
-            "average; missing ones are integrated out, as if missing at random."
+            f"average; {how}."
         )
     return notes + json.loads(results.attrs.get("at_bounds", "[]"))
 

@@ -236,3 +236,23 @@ def test_patterns_that_cannot_be(pattern, message):
         data.load("iris", hide=pattern)
     with pytest.raises(DataError, match="standardised, by a scale that knows"):
         data.hide(data.load("iris", standardise=True), "cells")
+
+
+def test_complete_tables_keep_what_is_there(frame):
+    table, holes = holed(frame)
+    found = data.read(table[:150], columns=COLUMNS, test=table[150:])
+    draws = found.test.repeat(2, 1, 1)  # what stands in the missing cells is a draw as good
+    one, two = found.completed(draws.numpy())
+    assert one.equals(two)
+    assert not one.isna().to_numpy().any()
+    for d, label in enumerate(found.columns):
+        at = ~holes[150:, table.columns.get_loc(label)]
+        ours, theirs = one[label][at], table[label].iloc[150:][at]
+        assert [str(v) for v in ours] == [str(v) for v in theirs]
+        column = found.schema.data[d]
+        expected = column.cells(np.full(1, column.stand_in))
+        rest = one[label][~at]
+        if column.kind in ("real", "positive"):
+            np.testing.assert_allclose(rest.to_numpy(float), float(expected.iloc[0]), rtol=1e-6)
+    with pytest.raises(DataError, match=r"values has shape \(2, 51, .*give draws of the 50 rows"):
+        found.completed(np.zeros((2, 51, 13)))
