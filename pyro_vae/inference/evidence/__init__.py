@@ -3,7 +3,7 @@
 Estimators, one method a file and one form of result (``result``): ``importance``, ``ais``,
 ``quadrature``. What reduces, judges and compares their numbers is here too: ``reductions``,
 ``evaluate``, ``trust``, ``certify``, ``gap``, ``compare``, ``score``, ``conditional``, ``impute``,
-``planner``.
+``pooling``, ``planner``.
 """
 
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.evidence.planner import interval as interval
     from pyro_vae.inference.evidence.planner import plan_particles as plan_particles
     from pyro_vae.inference.evidence.planner import reach as reach
+    from pyro_vae.inference.evidence.pooling import pool as pool
     from pyro_vae.inference.evidence.quadrature import quadrature as quadrature
     from pyro_vae.inference.evidence.score import score as score
 
@@ -58,6 +59,7 @@ _NAMES = {
     "ladder": "pyro_vae.inference.evidence.ladder",
     "log_evidence": "pyro_vae.inference.evidence.importance",
     "plan_particles": "pyro_vae.inference.evidence.planner",
+    "pool": "pyro_vae.inference.evidence.pooling",
     "quadrature": "pyro_vae.inference.evidence.quadrature",
     "reach": "pyro_vae.inference.evidence.planner",
     "score": "pyro_vae.inference.evidence.score",

@@ -323,11 +323,14 @@ def test_rows_are_by_themselves_and_chunks_change_nothing():
     assert (other["mean"].values != found["mean"].values)[~observed.numpy()].any()
 
 
-def test_two_equal_rows_have_draws_of_their_own():
-    model, x = linear(), rows(1, 5, 16).expand(2, -1)
-    observed = torch.tensor([[True, False, False, True, True]]).expand(2, -1)
-    found = impute(model, given(x, observed), 50)
-    assert (found["draws"][:, 0, 1:3] != found["draws"][:, 1, 1:3]).all()
+def test_every_row_has_draws_of_its_own():
+    """Of two equal ones, too, and where all particles are alike; 2000 draws, seed 0."""
+    model, x = mixture(Normal("latent"), 38), rows(2, 4, 16)[[0, 0, 1]]
+    observed = torch.tensor([[True, False, False, True]]).expand(3, -1)
+    drawn = impute(model, given(x, observed), 50, draws=2000)["draws"].values[..., 1]
+    assert (drawn[:, 0] != drawn[:, 1]).all()
+    correlation = np.corrcoef(drawn.T)[np.triu_indices(3, 1)]
+    assert (np.abs(correlation) < STANDARD_ERRORS / np.sqrt(2000)).all()
 
 
 def test_observed_cells_hold_their_values():
@@ -464,6 +467,49 @@ def test_a_pair_of_programs_of_the_user(pair, vectorize_particles):
         assert (np.abs(ratio - 1) < STANDARD_ERRORS * np.sqrt(2 * worth)).all()
         limit = STANDARD_ERRORS * spread * np.sqrt(worth + 1 / 200)
         assert (np.abs(at["draws"].values.mean(0) - w[~there] * mean) < limit).all()
+
+
+OFFSETS = torch.tensor([[-2.0, 1.0, 3.0, 0.0], [1.0, 0.0, -2.0, 2.0], [3.0, -3.0, 0.0, -1.0]])
+SHARES = torch.tensor([0.5, 0.3, 0.2])
+
+
+def grouped(x, observed):
+    """The same about the offsets of a group c, beside a group e of which x knows nothing."""
+    with pyro.plate("data", len(x)):
+        c = pyro.sample("c", dist.Categorical(SHARES))
+        pyro.sample("e", dist.Categorical(torch.ones(2)))
+        z = pyro.sample("z", dist.Normal(torch.zeros(()).double(), 1.0))
+        law = dist.Normal(z.unsqueeze(-1) * W + OFFSETS[c], 0.7)
+        pyro.sample("x", law.mask(observed).to_event(1), obs=x)
+
+
+def test_groups_are_drawn_given_z_and_the_observed_cells():
+    """Seeds 39 of data, 0 of 4000 particles and draws: z is one way in a group, one in another."""
+    x, observed = rows(5, 4, 39) + OFFSETS[torch.arange(5) % 3], holes(5, 4, seed=40)
+    pair = (grouped, prior_guide)
+    found = impute(pair, given(x, observed), 4000, draws=4000, enumerate_discrete=True)
+    whole = np.outer(W, W) + 0.49 * np.eye(4)
+    for row in range(1, 5):
+        there, value = observed[row].numpy(), x[row].numpy()
+        joint, means = np.log(SHARES.double().numpy()), OFFSETS.double().numpy()[:, ~there]
+        rest = whole[np.ix_(~there, ~there)]
+        if there.any():
+            of_there = whole[np.ix_(there, there)]
+            gain = whole[np.ix_(~there, there)] @ np.linalg.inv(of_there)
+            off = value[there] - OFFSETS.double().numpy()[:, there]
+            means, rest = means + off @ gain.T, rest - gain @ whole[np.ix_(there, ~there)]
+            joint = joint + stats.multivariate_normal(cov=of_there).logpdf(off)
+        w = special.softmax(joint)
+        mean = w @ means
+        covariance = rest + np.einsum("m,mi,mj->ij", w, means - mean, means - mean)
+        at = found.isel(datum=row, feature=~there)
+        error = at["mean_se"].values
+        assert ((error > 0) & (error < 0.15)).all()
+        assert (np.abs(at["mean"].values - mean) < STANDARD_ERRORS * error).all()
+        worth = 1 / 4000 + 1 / float(at["ess"])
+        products = np.einsum("si,sj->sij", *[at["draws"].values - mean] * 2)
+        limit = STANDARD_ERRORS * products.std(0) * np.sqrt(worth)
+        assert (np.abs(products.mean(0) - covariance) < limit).all()
 
 
 class Drawn(TorchDistribution):
