@@ -85,7 +85,7 @@ def imputations(
     yield "KNNImputer", KNNImputer().fit_transform(holed)
     yield "IterativeImputer", IterativeImputer(max_iter=30, random_state=seed).fit_transform(holed)
     mixture = MixtureModel(components, MultivariateNormal(), shape, missing="marginal")
-    how: dict[str, Any] = {"epochs": 300, "learning_rate": 1e-2, "seed": seed}
+    how: dict[str, Any] = {"epochs": 100, "learning_rate": 1e-2, "seed": seed}
     yield "mixture of full normals", by_model(mixture, x, observed, options, **how)
     vae = VAE(
         shape,

@@ -171,8 +171,8 @@ class Recipe:
     mechanism: Annotated[
         str | None,
         typer.Option(
-            help=f"Why cells are missing, if not at random: {', '.join(Mechanism.registry)}, as in "
-            "'self-masking(columns=[age], slope=-1)', log-odds of being there per standard "
+            help=f"Why cells are missing, if not at random: {', '.join(Mechanism.registry)}, as "
+            "in 'self-masking(columns=[age], slope=-1)', log-odds of being there per standard "
             "deviation."
         ),
     ] = None
