@@ -144,7 +144,7 @@ def impute(
     how = Sampling(**settings)
     x = _without_traces(model, x)
     results = _as_they_are(x, draws)
-    holed = torch.nonzero(~x["observed"].flatten(1).all(1))[:, 0]
+    holed = torch.from_numpy(np.flatnonzero(~results["observed"].values.all(1)))
     if len(holed):
         of_holed = take(x, holed)
         assert not isinstance(of_holed, torch.Tensor)
@@ -198,13 +198,14 @@ def _without_traces(model: Any, x: Mapping[str, Tensor]) -> Mapping[str, Tensor]
     program = model[0] if isinstance(model, tuple) else model
     if x["x"].is_floating_point() or offers(Facts(program).likelihood, FillsCells):
         return x
-    return {**x, "x": torch.where(x["observed"], x["x"], 0)}
+    return {**x, "x": torch.where(x["observed"], x["x"], x["x"].new_zeros(()))}
 
 
 def _as_they_are(x: Mapping[str, Tensor], draws: int) -> xr.Dataset:
     """Results in which nothing is missing."""
-    data = x["x"].flatten(1).cpu() if x["x"].dim() > 1 else x["x"].unsqueeze(1).cpu()
-    given, dims = data.numpy(), ("datum", "feature")
+    parts = (x["x"], x["observed"])
+    given, observed = (part.reshape(len(part), -1).cpu().numpy() for part in parts)
+    dims = ("datum", "feature")
     found: dict[str, Any] = {name: (dims, given.astype(float)) for name in _OF_CELLS}
     for name in ("mean_se", "sd"):
         found[name] = (dims, np.zeros(given.shape))
@@ -212,7 +213,7 @@ def _as_they_are(x: Mapping[str, Tensor], draws: int) -> xr.Dataset:
         kind = given.dtype if np.issubdtype(given.dtype, np.floating) else float
         copies = np.repeat(given[None].astype(kind), draws, axis=0)
         found["draws"] = (("draw", *dims), copies)
-    found["observed"] = (dims, x["observed"].reshape(data.shape).cpu().numpy().copy())
+    found["observed"] = (dims, observed.copy())
     for name in _OF_WEIGHTS:
         found[name] = ("datum", np.full(len(given), 0.0 if name == "doubt" else math.nan))
     results = xr.Dataset(found)
@@ -264,7 +265,7 @@ def _each(
 
 def _site_of(program: Any, x: Mapping[str, Tensor]) -> np.ndarray:
     """Which cells of x are discrete, ``(D,)``; refuse a site that they cannot be drawn from."""
-    fullest = int(x["observed"].flatten(1).sum(1).argmax())
+    fullest = int(x["observed"].reshape(len(x["observed"]), -1).sum(1).argmax())
     datum = take(x, slice(fullest, fullest + 1))
     assert not isinstance(datum, torch.Tensor)
     cells, there = datum["x"].flatten(), datum["observed"].flatten()

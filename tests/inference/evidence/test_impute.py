@@ -15,7 +15,15 @@ from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference import impute
 from pyro_vae.inference.evidence.trust import khat_note, trusted
 from pyro_vae.models import VAE, LinearVAE, MixtureModel
-from pyro_vae.models.likelihoods import Bernoulli, Gamma, MultivariateNormal, Normal, PerColumn
+from pyro_vae.models.condition import Labels
+from pyro_vae.models.likelihoods import (
+    Bernoulli,
+    Gamma,
+    MultivariateNormal,
+    Normal,
+    PerColumn,
+    Poisson,
+)
 from tests.tolerances import STANDARD_ERRORS
 
 OF_CELLS = ("mean", "mean_se", "sd", "median", "lower", "upper", "mode")
@@ -384,6 +392,42 @@ def test_a_row_of_which_nothing_is_there_is_drawn_from_the_prior():
     limit = STANDARD_ERRORS * deviation * np.sqrt(worth)
     assert (np.abs(centred.T @ centred / 4000 - covariance) < limit).all()
     assert abs(float(found["log_evidence"][0])) < STANDARD_ERRORS * found["log_evidence_se"][0]
+
+
+def test_numbers_of_one_cell_are_data_too():
+    def model(x, observed):
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(()).double(), 1.0))
+            pyro.sample("x", dist.Normal(z + 3.0, 2.0).mask(observed), obs=x)
+
+    observed = torch.tensor([True, False])
+    found = impute((model, prior_guide), given(rows(2, 1, 41)[:, 0], observed), 2000)
+    assert found["draws"].shape == (20, 2, 1)
+    gap = abs(float(found["mean"][1, 0]) - 3.0)
+    assert gap < STANDARD_ERRORS * float(found["mean_se"][1, 0])
+    assert float(found["sd"][1, 0]) == pytest.approx(5**0.5, rel=STANDARD_ERRORS / 4000**0.5)
+
+
+def test_labels_and_exposures_are_handed_on():
+    """An exposure of 4 has 4 times the mean, and each class its own; seed 0."""
+    model = VAE(
+        (3,),
+        1,
+        likelihood=Poisson(exposure=True),
+        condition=Labels(2),
+        missing="mask",
+        encoder=(4,),
+        decoder=(4,),
+        seed=1,
+    )
+    data = given(torch.zeros(3, 3), torch.zeros(3, 3).bool())
+    beside = {"condition": torch.tensor([0, 0, 1]), "exposure": torch.tensor([10.0, 40.0, 10.0])}
+    found = impute(model, {**data, **beside}, 2000, prior_share=0.9)
+    mean, error = found["mean"].values, found["mean_se"].values
+    limit = STANDARD_ERRORS * np.hypot(4 * error[0], error[1])
+    assert (np.abs(4 * mean[0] - mean[1]) < limit).all()
+    assert (np.abs(mean[2] - mean[0]) > STANDARD_ERRORS * np.hypot(error[0], error[2])).any()
+    assert (found["draws"].values % 1 == 0).all()
 
 
 def test_images_are_rows_of_their_cells():
