@@ -143,7 +143,7 @@ CALLS = {
     "pareto_khat": lambda: inference.engine.pareto_khat(drawn_log_weights()),
     "pareto_smoothed": lambda: inference.engine.pareto_smoothed(drawn_log_weights()),
     "plan_particles": lambda: inference.plan_particles(drawn_log_weights()),
-    "pool": lambda: inference.evidence.pool([1.0, 2.0], [1.0, 1.0]),
+    "pool": lambda: inference.pool([1.0, 2.0], [1.0, 1.0]),
     "posterior_predictive": lambda: inference.checking.posterior_predictive(
         PAIR.model, PAIR.guide, X, samples()
     ),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.evidence.impute import impute as impute
     from pyro_vae.inference.evidence.ladder import ladder as ladder
     from pyro_vae.inference.evidence.planner import plan_particles as plan_particles
+    from pyro_vae.inference.evidence.pooling import pool as pool
     from pyro_vae.inference.evidence.quadrature import quadrature as quadrature
     from pyro_vae.inference.evidence.score import score as score
     from pyro_vae.inference.latents.reconstruction import reconstruct as reconstruct
@@ -57,6 +58,7 @@ _NAMES = {
     "log_evidence": "pyro_vae.inference.evidence.importance",
     "log_weights": "pyro_vae.inference.engine.weights",
     "plan_particles": "pyro_vae.inference.evidence.planner",
+    "pool": "pyro_vae.inference.evidence.pooling",
     "posterior_samples": "pyro_vae.inference.checking.posterior",
     "quadrature": "pyro_vae.inference.evidence.quadrature",
     "reconstruct": "pyro_vae.inference.latents.reconstruction",
