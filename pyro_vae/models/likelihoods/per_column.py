@@ -42,7 +42,7 @@ class ColumnsOfTable(TorchDistribution):
     @property
     def support(self) -> Any:
         """Supports of the columns, side by side."""
-        parts = [column.support for column in self.columns]
+        parts = [_of_cell(column.support) for column in self.columns]
         return constraints.independent(constraints.cat(parts, -1), 1)
 
     @property
@@ -253,3 +253,10 @@ def _column(given: Likelihood | str | dict[str, Any]) -> Likelihood:
     if isinstance(given, Likelihood):
         return given
     return Likelihood.parse(given) if isinstance(given, str) else Likelihood.from_config(given)
+
+
+def _of_cell(support: Any) -> Any:
+    """The support of one cell from that of a column of it: all together have one dimension."""
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    return support

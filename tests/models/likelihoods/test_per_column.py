@@ -4,11 +4,13 @@ import json
 
 import pytest
 import torch
+from torch.distributions import biject_to
 
 from pyro_vae.errors import DataError, SupportError
 from pyro_vae.models import VAE
 from pyro_vae.models.likelihoods import (
     Bernoulli,
+    Beta,
     Categorical,
     Gamma,
     Likelihood,
@@ -104,3 +106,18 @@ def test_formula_numbers_the_columns():
     formula = PerColumn([Normal("latent"), Categorical(3)]).formula()
     assert "x_0 | z ~ Normal(mu_0(z), sigma_0(z))" in formula
     assert "x_1 | z ~ Categorical(softmax(eta_c1(z)" in formula
+
+
+def test_the_support_is_that_of_one_row():
+    """Its map from the real line has one Jacobian a row: that of the columns, one by one."""
+    likelihood = PerColumn([Normal(), Gamma(), Beta()])
+    likelihood.build((3,))
+    support = likelihood(torch.zeros(4, 5, likelihood.num_params((3,)))).support
+    assert support.event_dim == 1
+    u = torch.randn(4, 5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    x = biject_to(support)(u)
+    jacobian = biject_to(support).log_abs_det_jacobian(u, x)
+    share = u[..., 2].sigmoid()
+    torch.testing.assert_close(jacobian, u[..., 1] + (share * (1 - share)).log())
+    assert bool(support.check(x).all())
+    assert not bool(support.check(-x).any())
