@@ -12,7 +12,9 @@ from rich.console import Console
 from pyro_vae.cli.options import DataRoot, Json, RunFolder
 from pyro_vae.cli.output import print_json, with_error
 from pyro_vae.disk.runs import Run
+from pyro_vae.errors import PyroVAEError
 from pyro_vae.figures import FIGURES, Fitted, report_figures
+from pyro_vae.inference.training.objectives import objective_of
 from pyro_vae.pages.report import Section, save_figure, write_report
 from pyro_vae.stored.loading import load_model
 from pyro_vae.stored.measured import (
@@ -25,6 +27,7 @@ from pyro_vae.stored.measured import (
 
 if TYPE_CHECKING:
     import xarray as xr
+    from pyro.infer import ELBO
 
     from pyro_vae.data import Dataset
     from pyro_vae.models import LatentVariableModel
@@ -84,8 +87,17 @@ def report_section(
         save_figure(figure, run.path / "figures" / f"{name}.png")
     captioned = {FIGURES[name].caption: figure for name, figure in figures.items()}
     notes = [] if results is None else measure_notes(results)
-    text = "\n".join(filter(None, (model.description(), further_results(run), *notes)))
+    story = model.description(_objective_of(run, model))
+    text = "\n".join(filter(None, (story, further_results(run), *notes)))
     return Section(run.path.name, text, captioned)
+
+
+def _objective_of(run: Run, model: LatentVariableModel) -> ELBO | None:
+    """What the run was trained by; None where that was an object of the user's own."""
+    try:
+        return objective_of(model, run.config()["fit"]["objective"])
+    except PyroVAEError:
+        return None
 
 
 def table_row(results: xr.Dataset) -> dict[str, str]:
