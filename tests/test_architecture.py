@@ -115,6 +115,7 @@ MAY_IMPORT = {
         "errors",
         "inference",
         "isolation",
+        "marginals",
         "models",
         "networks",
         "on_demand",
