@@ -1,7 +1,7 @@
 """Models of the package as scikit-learn estimators: tables in, log p(x) and codes out.
 
 A ``Pipeline`` prepares their data, ``GridSearchCV`` chooses their likelihood and prior, and
-``cross_val_score`` measures them by held-out log p(x). ``ModelImputer`` fills empty cells from them.
+``cross_val_score`` measures them by held-out log p(x). ``ModelImputer`` fills in empty cells.
 """
 
 from pyro_vae.on_demand import without_trace

@@ -95,7 +95,7 @@ class LatentVariableEstimator(
             If a setting is not allowed, or X does not go with the likelihood, or has a column
             without any observed cell.
         """
-        X = self._validated(X, ensure_min_samples=2)
+        X = self._validated(X, reset=True)
         self._require_observed_columns(X)
         self.seed_ = seed_of(self.random_state)
         self._fit(X, self.seed_)
@@ -188,11 +188,19 @@ class LatentVariableEstimator(
         tags.input_tags.allow_nan = self._missing_ways is not None and self.missing != "none"
         return tags
 
-    def _validated(self, X: Any, **how: Any) -> np.ndarray:
+    def _validated(self, X: Any, *, reset: bool) -> np.ndarray:
         """A table of float64, without infinity, and without NaN if this takes none at all."""
         finite = True if self._missing_ways is None else "allow-nan"
         # A copy, since PyTorch warns of arrays that are read-only.
-        return validate_data(self, X, dtype=np.float64, copy=True, ensure_all_finite=finite, **how)
+        return validate_data(
+            self,
+            X,
+            dtype=np.float64,
+            copy=True,
+            ensure_all_finite=finite,
+            ensure_min_samples=2 if reset else 1,
+            reset=reset,
+        )
 
     def _require_observed_columns(self, X: np.ndarray) -> None:
         """Refuse a column of which nothing can be learned."""

@@ -42,10 +42,10 @@ class _Table(NamedTuple):
 class ModelImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Imputer that fills the empty cells of a row from its others, by a model of the table.
 
-    The model is fitted to the cells that are there, and what is filled in is of p(x_mis | x_obs):
-    exact for the mean of a mixture, by importance weights otherwise (``pyro_vae.inference.impute``).
-    Cells are taken to be missing at random. A row's values depend on the fit and on the row, not
-    on the other rows. Observed cells come back as they were given.
+    The model is fitted to the cells that are there. What is filled in is of p(x_mis | x_obs), by
+    ``pyro_vae.inference.impute``: the mean of a mixture is exact, others are by importance
+    weights. Cells are taken to be missing at random. A row's values depend on the fit and on the
+    row, not on the other rows. Observed cells come back as they were given.
 
     ``transform`` warns of rows whose k-hat is above 0.7: their values are not to be relied on, and
     more particles, or another guide, may help.
@@ -143,7 +143,7 @@ class ModelImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             given z, or if X has no observed cell.
         """
         self._check_settings()
-        table = self._table(X, ensure_min_samples=2)
+        table = self._table(X, reset=True)
         self.seed_ = seed_of(self.random_state)
         self.empty_features_ = np.flatnonzero(table.holes.all(axis=0))
         if len(self.empty_features_) == table.X.shape[1]:
@@ -244,10 +244,17 @@ class ModelImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             )
         checked("num_particles", plain(self.num_particles))
 
-    def _table(self, X: Any, **how: Any) -> _Table:
+    def _table(self, X: Any, *, reset: bool) -> _Table:
         nan = _is_nan(self.missing_values)
-        finite = "allow-nan" if nan else True
-        X = validate_data(self, X, dtype=np.float64, copy=True, ensure_all_finite=finite, **how)
+        X = validate_data(
+            self,
+            X,
+            dtype=np.float64,
+            copy=True,
+            ensure_all_finite="allow-nan" if nan else True,
+            ensure_min_samples=2 if reset else 1,
+            reset=reset,
+        )
         holes = np.isnan(X) if nan else X == self.missing_values
         return _Table(np.where(holes, np.nan, X), holes)
 

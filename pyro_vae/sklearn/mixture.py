@@ -169,10 +169,10 @@ class MixtureEstimator(TrainedEstimator):
             self.means_ = units.inverse(self.model_.component_means())
 
     def _log_prob(self, rows: dict[str, Tensor]) -> Tensor:
-        return self.model_.log_prob(**rows)
+        return self.model_.log_prob(rows["x"], rows.get("observed"))
 
     def _code(self, rows: dict[str, Tensor]) -> Tensor:
-        return self.model_.responsibilities(**rows)
+        return self.model_.responsibilities(rows["x"], rows.get("observed"))
 
     def _decode(self, codes: Tensor) -> Tensor:
         return codes @ self.model_.component_means()

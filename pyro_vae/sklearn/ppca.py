@@ -104,10 +104,10 @@ class PPCAEstimator(LatentVariableEstimator):
         self.noise_variance_ = float(model.variance()[0])
 
     def _log_prob(self, rows: dict[str, Tensor]) -> Tensor:
-        return self.model_.log_prob(**rows)
+        return self.model_.log_prob(rows["x"])
 
     def _code(self, rows: dict[str, Tensor]) -> Tensor:
-        return self.model_.exact_posterior(**rows).mean
+        return self.model_.exact_posterior(rows["x"]).mean
 
     def _decode(self, codes: Tensor) -> Tensor:
         return self.model_.decode(codes)

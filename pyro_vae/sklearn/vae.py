@@ -211,7 +211,7 @@ class VAEEstimator(TrainedEstimator):
         return (log_sums - math.log(self.num_particles))[place]
 
     def _code(self, rows: dict[str, Tensor]) -> Tensor:
-        return self.model_.code(**rows)
+        return self.model_.code(rows["x"], observed=rows.get("observed"))
 
     def _decode(self, codes: Tensor) -> Tensor:
         return self.model_.decode(codes)
