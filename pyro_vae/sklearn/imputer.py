@@ -189,8 +189,9 @@ class ModelImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         The missing cells of a row are drawn together from p(x_mis | x_obs), and equal rows have
         draws of their own. Analyse each table as if it had been observed, and put the results
         together by the rules of Rubin (1987, "Multiple imputation for nonresponse in surveys").
-        The weights of the model are the same in all of them: that they are estimates, too, adds
-        nothing to the spread. Columns are those of ``transform``, without those of the indicator.
+        The model is the same for all of them, so the spread has nothing of the error of its fit,
+        and intervals are somewhat short: an imputer fitted to a bootstrap sample for each table
+        adds it. Columns are those of ``transform``, without those of the indicator.
 
         Parameters
         ----------
@@ -295,13 +296,14 @@ class ModelImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if not len(rows):
             return rows, None
         estimator = self.estimator_
-        told = estimator._rows_of(table.X[rows][:, self._modelled])
+        units = estimator.units_
+        told = estimator._rows_of(table.X[:, self._modelled])
+        told = {name: values[rows] for name, values in told.items()}
         # Equal rows have equal summaries, as in `score_samples`; but draws of their own.
-        told, place = (
-            (estimator.units_.rounded_rows(told), torch.arange(len(rows)))
-            if draws
-            else estimator.units_.kinds(told)
-        )
+        if draws:
+            told, place = units.rounded_rows(told), torch.arange(len(rows))
+        else:
+            told, place = units.kinds(told)
         with torch.no_grad():
             found = impute(
                 estimator.model_,
@@ -313,7 +315,7 @@ class ModelImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         found = found.isel(datum=place.numpy())
         for name in ("mean", "median", "mode", "draws"):
             if name in found:
-                values = estimator.units_.inverse(torch.as_tensor(found[name].values))
+                values = units.inverse(torch.as_tensor(found[name].values))
                 found[name] = found[name].dims, values
         _warn_of_heavy_tails(found)
         return rows, found

@@ -55,7 +55,7 @@ def told_of(imputer, rows, num_particles):
 
 def wide_mixture():
     """Components enough for the line that X is about."""
-    return small_mixture(num_components=6, epochs=20)
+    return small_mixture(num_components=6, epochs=5)
 
 
 # What is filled in
@@ -66,10 +66,10 @@ def test_the_mean_of_a_mixture_is_that_of_enumeration():
     mixture = imputer.estimator_
     variance = mixture.model_.likelihood(mixture.model_.eta).variance.detach().numpy()
     scale = variance**0.5 * mixture.units_.affine.scale.numpy()
-    terms = stats.norm(mixture.means_, scale).logpdf(X[:, None]) * ~HOLES[:, None]
+    terms = stats.norm(mixture.means_, scale).logpdf(X[:12, None]) * ~SOME_HOLES[:, None]
     shares = softmax(np.log(mixture.weights_) + terms.sum(-1), axis=1)
-    expected = np.where(HOLES, shares @ mixture.means_, X)
-    found = imputer.transform(HOLED)
+    expected = np.where(SOME_HOLES, shares @ mixture.means_, X[:12])
+    found = imputer.transform(SOME)
     # Rows are rounded to float32 before.
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     # All is missing: the mean of the model.
@@ -78,7 +78,7 @@ def test_the_mean_of_a_mixture_is_that_of_enumeration():
 
 def test_a_linear_vae_fills_in_what_the_normal_distribution_says():
     """Decoder without hidden layer: x is normal, and so is x_mis given x_obs, in closed form."""
-    vae = small_vae(hidden=(), epochs=30, learning_rate=0.05, batch_size=20)
+    vae = small_vae(hidden=(), epochs=20, learning_rate=0.05, batch_size=20)
     imputer = ModelImputer(vae, num_particles=1000, random_state=1).fit(HOLED)
     vae = imputer.estimator_
     bias = vae.inverse_transform([[0.0]])[0]
@@ -86,9 +86,10 @@ def test_a_linear_vae_fills_in_what_the_normal_distribution_says():
     sigma = vae.model_.likelihood.sigma(vae.model_.decoder[-1].bias).detach().numpy()
     scale = vae.units_.affine.scale.numpy()
     covariance = np.outer(weight, weight) + np.diag((sigma * scale) ** 2)
-    results = told_of(imputer, HOLED, 1000)
-    rows = np.flatnonzero(HOLES.any(1) & ~HOLES.all(1) & (results["khat"].values < 0.5))[:8]
-    assert len(rows) == 8
+    results = told_of(imputer, HOLED[:20], 1000)
+    some = HOLES[:20].any(1) & ~HOLES[:20].all(1) & (results["khat"].values < 0.5)
+    rows = np.flatnonzero(some)[:6]
+    assert len(rows) == 6
     found = imputer.transform(HOLED[rows])
     median = clone_as(imputer, strategy="median").transform(HOLED[rows])
     draws = imputer.draws(HOLED[rows], 400)
@@ -126,11 +127,11 @@ def test_discrete_cells_are_values_of_their_columns():
     table = np.column_stack([HOLED[:, 0], counts, counts > 2])
     table[5:15, 1], table[10:20, 2] = np.nan, np.nan
     parts = ["normal", "poisson", "bernoulli"]
+    imputer = small_imputer(small_mixture(likelihood=parts)).fit(table)
     filled = {
-        strategy: small_imputer(small_mixture(likelihood=parts), strategy=strategy).fit(table)
+        strategy: clone_as(imputer, strategy=strategy).transform(table[:20])
         for strategy in ("mean", "most_frequent", "draw")
     }
-    filled = {strategy: imputer.transform(table[:20]) for strategy, imputer in filled.items()}
     for strategy in ("most_frequent", "draw"):
         assert set(filled[strategy][:, 2]) == {0.0, 1.0}
         np.testing.assert_array_equal(filled[strategy][:, 1], filled[strategy][:, 1].round())
