@@ -206,7 +206,7 @@ class LatentVariableEstimator(
         """Refuse a column of which nothing can be learned."""
         empty = np.flatnonzero(np.isnan(X).all(axis=0))
         if len(empty):
-            name = getattr(self, "feature_names_in_", range(X.shape[1]))[empty[0]]
+            name = vars(self).get("feature_names_in_", range(X.shape[1]))[empty[0]]
             raise DataError(
                 f"column {name} of X has no observed cell, so nothing can be learned of it: leave "
                 "it out, as ModelImputer does"
