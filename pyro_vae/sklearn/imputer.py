@@ -172,6 +172,8 @@ class ModelImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         rows, found = self._imputed(table, draws=int(self.strategy == "draw"))
         filled = np.where(table.holes, 0.0, table.X)
         if found is not None:
+            # scikit-learn's wrapper for frames lies between this and the caller.
+            _warn_of_heavy_tails(found, stacklevel=4)
             values = found[_STRATEGIES[self.strategy]].values
             if self.strategy == "draw":
                 values = values[0]
@@ -206,6 +208,7 @@ class ModelImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         rows, found = self._imputed(table, draws=n_draws)
         filled = np.repeat(np.where(table.holes, 0.0, table.X)[None], n_draws, axis=0)
         if found is not None:
+            _warn_of_heavy_tails(found, stacklevel=3)
             self._fill(filled, table, rows, found["draws"].values)
         return filled[..., self._features_out]
 
@@ -317,7 +320,6 @@ class ModelImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             if name in found:
                 values = units.inverse(torch.as_tensor(found[name].values))
                 found[name] = found[name].dims, values
-        _warn_of_heavy_tails(found)
         return rows, found
 
     def _fill(
@@ -345,12 +347,12 @@ def _require_independent(estimator: TrainedEstimator, X: np.ndarray) -> None:
         )
 
 
-def _warn_of_heavy_tails(found: xr.Dataset) -> None:
+def _warn_of_heavy_tails(found: xr.Dataset, stacklevel: int) -> None:
     if above := int((found["khat"].values > KHAT_LIMIT).sum()):
         warnings.warn(
             f"k-hat is above {KHAT_LIMIT} for {above} of {found.sizes['datum']} rows with missing "
             "cells: a few particles carry what is filled in there, so take more (num_particles), "
             "or fit the model longer",
             UserWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )

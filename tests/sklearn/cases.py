@@ -36,8 +36,8 @@ OF_CODES = small_imputer(missing_values=-1, strategy="most_frequent", keep_empty
 
 #: Estimators for tables with missing cells.
 OF_HOLES = [
-    small_imputer(),
-    small_imputer(small_vae(epochs=1), strategy="draw", add_indicator=True),
+    small_imputer(strategy="draw", add_indicator=True),
+    small_imputer(small_vae(epochs=1, hidden=(4,))),
     small_vae(epochs=1, missing="mask"),
     small_mixture(epochs=1, missing="marginal"),
 ]
