@@ -93,6 +93,7 @@ MAY_IMPORT = {
         "disk",
         "errors",
         "inference",
+        "marginals",
         "models",
         "protocols",
         "spelling",

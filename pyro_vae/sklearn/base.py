@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -25,17 +25,18 @@ from pyro_vae.isolation import isolated
 from pyro_vae.models.component import Component
 from pyro_vae.networks import Architecture
 from pyro_vae.settings import checked, require_positive_integer
-from pyro_vae.sklearn.parts import plain
+from pyro_vae.sklearn.parts import plain, way_with_missing
 
 if TYPE_CHECKING:
     from pyro.infer import ELBO
     from pyro.poutine import Trace
+    from sklearn.utils import Tags
     from torch import Tensor
 
     from pyro_vae.data.kind import Kind
     from pyro_vae.sklearn.units import Units
 
-__all__ = ["LatentVariableEstimator", "TrainedEstimator"]
+__all__ = ["LatentVariableEstimator", "TrainedEstimator", "seed_of"]
 
 
 class LatentVariableEstimator(
@@ -49,14 +50,17 @@ class LatentVariableEstimator(
 
     @abstractmethod
     def _fit(self, X: np.ndarray, seed: int) -> None:
-        """Set ``model_`` and ``units_``; X is a table of float64."""
+        """Set ``model_`` and ``units_``; X is a table of float64, NaN in its missing cells."""
 
     @abstractmethod
-    def _log_prob(self, values: Tensor) -> Tensor:
-        """Log p of rows in the model's units, ``(n,)``, in nats."""
+    def _log_prob(self, rows: dict[str, Tensor]) -> Tensor:
+        """Log p of rows in the model's units, ``(n,)``, in nats.
+
+        They are named as the model takes them: ``x``, and ``observed`` if it takes missing cells.
+        """
 
     @abstractmethod
-    def _code(self, values: Tensor) -> Tensor:
+    def _code(self, rows: dict[str, Tensor]) -> Tensor:
         """Codes of such rows, ``(n, L)``."""
 
     @abstractmethod
@@ -65,13 +69,18 @@ class LatentVariableEstimator(
 
     units_: Units
 
+    #: What ``missing`` may be beside ``"auto"``: first for whole data, next where cells are
+    #: missing. None of an estimator that refuses NaN.
+    _missing_ways: ClassVar[tuple[str, ...] | None] = None
+
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the model to the rows of a table.
 
         Parameters
         ----------
         X
-            Numbers, ``(n_samples, n_features)``, without missing values.
+            Numbers, ``(n_samples, n_features)``; NaN, for estimators with an argument
+            ``missing``, is a missing cell.
         y
             Not used; there by scikit-learn's custom.
 
@@ -83,11 +92,12 @@ class LatentVariableEstimator(
         Raises
         ------
         ValueError
-            If a setting is not allowed, or X does not go with the likelihood.
+            If a setting is not allowed, or X does not go with the likelihood, or has a column
+            without any observed cell.
         """
-        # A copy, since PyTorch warns of arrays that are read-only.
-        X = validate_data(self, X, dtype=np.float64, copy=True, ensure_min_samples=2)
-        self.seed_ = _seed_of(self.random_state)
+        X = self._validated(X, reset=True)
+        self._require_observed_columns(X)
+        self.seed_ = seed_of(self.random_state)
         self._fit(X, self.seed_)
         return self
 
@@ -100,7 +110,7 @@ class LatentVariableEstimator(
             As for ``fit``.
         """
         with torch.no_grad():
-            return self._code(self._values_of(X)).numpy()
+            return self._code(self._rows_of(X)).numpy()
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Means of p(x | z) in the units of the training data, ``(n_samples, n_features)``.
@@ -123,13 +133,16 @@ class LatentVariableEstimator(
     def score_samples(self, X: Any) -> np.ndarray:
         """Log p(x) of every row in nats, ``(n_samples,)``, in the units of the training data.
 
+        Of a row with missing cells it is log p of the observed ones.
+
         Parameters
         ----------
         X
             As for ``fit``.
         """
         with torch.no_grad():
-            return self._log_prob(self._values_of(X)).numpy() + self.units_.log_jacobian
+            rows = self._rows_of(X)
+            return self._log_prob(rows).numpy() + self.units_.log_jacobians(rows.get("observed"))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean of log p(x) over the rows, in nats: larger is better.
@@ -170,19 +183,65 @@ class LatentVariableEstimator(
                 super().set_params(**{key: value})  # scikit-learn's own complaint
         return self
 
-    def _values_of(self, X: Any) -> Tensor:
-        """Rows in the model's units, checked."""
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._missing_ways is not None and self.missing != "none"
+        return tags
+
+    def _validated(self, X: Any, *, reset: bool) -> np.ndarray:
+        """A table of float64, without infinity, and without NaN if this takes none at all."""
+        finite = True if self._missing_ways is None else "allow-nan"
+        # A copy, since PyTorch warns of arrays that are read-only.
+        return validate_data(
+            self,
+            X,
+            dtype=np.float64,
+            copy=True,
+            ensure_all_finite=finite,
+            ensure_min_samples=2 if reset else 1,
+            reset=reset,
+        )
+
+    def _require_observed_columns(self, X: np.ndarray) -> None:
+        """Refuse a column of which nothing can be learned."""
+        empty = np.flatnonzero(np.isnan(X).all(axis=0))
+        if len(empty):
+            name = vars(self).get("feature_names_in_", range(X.shape[1]))[empty[0]]
+            raise DataError(
+                f"column {name} of X has no observed cell, so nothing can be learned of it: leave "
+                "it out, as ModelImputer does"
+            )
+
+    def _rows_of(self, X: Any) -> dict[str, Tensor]:
+        """Rows in the model's units, checked, and which of their cells are observed."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, copy=True, reset=False)
-        self.model_.likelihood.check(torch.as_tensor(X))
-        return self.units_.forward(X)
+        X = self._validated(X, reset=False)
+        values, likelihood = torch.as_tensor(X), self.model_.likelihood
+        observed = ~values.isnan()
+        if self._missing_ways is None or self.model_.missing == "none":
+            self._require_whole(observed)
+            likelihood.check(values)
+            return {"x": self.units_.forward(X)}
+        likelihood.check(likelihood.filled(values, observed))
+        # Zero for NaN, which is no value that rows could be compared by.
+        return {"x": self.units_.forward(X).where(observed, 0.0), "observed": observed}
+
+    def _require_whole(self, observed: Tensor) -> None:
+        holed = torch.nonzero(~observed)
+        if self._missing_ways is not None and len(holed):
+            row, column = holed[0].tolist()
+            raise DataError(
+                f"Input X contains NaN (row {row}, column {column}), and {type(self).__name__} "
+                "was fitted as a model of whole data: fit it with "
+                f"missing={self._missing_ways[1]!r}, by which NaN is a missing cell"
+            )
 
     def _draws(self, n_samples: Any, random_state: Any) -> Trace:
         """A run of the generative story."""
         check_is_fitted(self)
         count = plain(n_samples)
         require_positive_integer("n_samples", count)
-        seed = _seed_of(self.random_state if random_state is None else random_state)
+        seed = seed_of(self.random_state if random_state is None else random_state)
         with torch.no_grad(), isolated(seed):
             return poutine.trace(self.model_.model).get_trace(num_data=count)
 
@@ -196,6 +255,11 @@ class LatentVariableEstimator(
 class TrainedEstimator(LatentVariableEstimator):
     """Estimator whose model is trained by stochastic variational inference."""
 
+    def _way_with_missing(self, X: np.ndarray) -> str:
+        """What the model is told to do about missing cells."""
+        assert self._missing_ways is not None
+        return way_with_missing(self.missing, self._missing_ways, X)
+
     def _train(
         self,
         model: Any,
@@ -206,7 +270,7 @@ class TrainedEstimator(LatentVariableEstimator):
     ) -> None:
         """Train a model on a share of the rows; it has the weights of the best epoch then."""
         fraction = checked("validation_fraction", self.validation_fraction) or 0.0
-        values = units.forward(X)
+        values, observed = units.forward(X), ~torch.as_tensor(np.isnan(X))
         held_out = int(fraction * len(values))
         if self.patience is not None and not held_out:
             raise SettingError(
@@ -215,9 +279,17 @@ class TrainedEstimator(LatentVariableEstimator):
                 "a larger fraction, or patience=None"
             )
         order = np.random.RandomState(seed).permutation(len(values))
-        train, validation = values[order[held_out:]], values[order[:held_out]]
+        splits = {"train": order[held_out:], "validation": order[:held_out]}
+        train, validation = (values[rows] for rows in splits.values())
+        masks = {split: observed[rows] for split, rows in splits.items() if len(rows)}
         kind: Kind = "counts" if model.likelihood.measure == "counting" else "real"
-        data = Dataset.from_tensors(train, validation, name="X", kind=kind)
+        data = Dataset.from_tensors(
+            train,
+            validation,
+            name="X",
+            kind=kind,
+            observed=None if bool(observed.all()) else masks,
+        )
         if kind == "real" and self.standardise:
             # What can be standardised is: nobody needs to be told of the other columns.
             data = replace(data, standardise=True)
@@ -237,6 +309,6 @@ class TrainedEstimator(LatentVariableEstimator):
         self.n_iter_ = len(result.metrics)
 
 
-def _seed_of(random_state: Any) -> int:
+def seed_of(random_state: Any) -> int:
     """A seed of ours from what scikit-learn takes as one."""
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -47,6 +47,10 @@ class MixtureEstimator(TrainedEstimator):
         Epochs without a better log p(x) of these after which training stops.
     standardise
         As for ``VAEEstimator``.
+    missing
+        ``"marginal"``: NaN is a missing cell, which is integrated out. ``"none"``: NaN is refused.
+        ``"auto"``: ``"marginal"`` if X of ``fit`` has NaN, and if not ``"none"``, so that NaN in
+        later rows is refused. Cells are taken to be missing at random.
     random_state
         Seed of the order of the rows, with which k-means++ starts, and of the draws.
     progress
@@ -84,6 +88,8 @@ class MixtureEstimator(TrainedEstimator):
 
     model_: MixtureModel
 
+    _missing_ways: ClassVar[tuple[str, ...]] = ("none", "marginal")
+
     def __init__(
         self,
         num_components: int = 1,
@@ -96,6 +102,7 @@ class MixtureEstimator(TrainedEstimator):
         validation_fraction: float = 0.1,
         patience: int | None = None,
         standardise: bool | str = "auto",
+        missing: str = "auto",
         random_state: Any = None,
         progress: bool = False,
     ) -> None:
@@ -108,6 +115,7 @@ class MixtureEstimator(TrainedEstimator):
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.standardise = standardise
+        self.missing = missing
         self.random_state = random_state
         self.progress = progress
 
@@ -120,7 +128,7 @@ class MixtureEstimator(TrainedEstimator):
             As for ``fit``.
         """
         with torch.no_grad():
-            return self._code(self._values_of(X)).numpy()
+            return self._code(self._rows_of(X)).numpy()
 
     def predict(self, X: Any) -> np.ndarray:
         """Component of the largest posterior for every row, ``(n_samples,)``.
@@ -148,20 +156,23 @@ class MixtureEstimator(TrainedEstimator):
         return self.units_.inverse(sites["x"]["value"]), sites["z"]["value"].numpy()
 
     def _fit(self, X: np.ndarray, seed: int) -> None:
+        missing: Any = self._way_with_missing(X)
         likelihood = likelihood_of(self.likelihood, X)
         units = Units.of(X, built_for(likelihood, X), plain(self.standardise))
-        model = MixtureModel(plain(self.num_components), likelihood, (X.shape[1],))
+        model = MixtureModel(
+            plain(self.num_components), likelihood, (X.shape[1],), missing=missing
+        )
         self._train(model, units, X, seed)
         self._keep(model, units, model.num_components)
         with torch.no_grad():
             self.weights_ = self.model_.logits.softmax(-1).numpy()
             self.means_ = units.inverse(self.model_.component_means())
 
-    def _log_prob(self, values: Tensor) -> Tensor:
-        return self.model_.log_prob(values)
+    def _log_prob(self, rows: dict[str, Tensor]) -> Tensor:
+        return self.model_.log_prob(rows["x"], rows.get("observed"))
 
-    def _code(self, values: Tensor) -> Tensor:
-        return self.model_.responsibilities(values)
+    def _code(self, rows: dict[str, Tensor]) -> Tensor:
+        return self.model_.responsibilities(rows["x"], rows.get("observed"))
 
     def _decode(self, codes: Tensor) -> Tensor:
         return codes @ self.model_.component_means()

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyro_vae.errors import SettingError
+from pyro_vae.errors import DataError, SettingError
 from pyro_vae.models.likelihoods import Likelihood, PerColumn
 from pyro_vae.networks import Architecture, Dense, Unamortised
 
-__all__ = ["built_for", "likelihood_of", "network_of", "part_of", "plain"]
+__all__ = ["built_for", "likelihood_of", "network_of", "part_of", "plain", "way_with_missing"]
 
 
 def plain(value: Any) -> Any:
@@ -60,7 +60,8 @@ def likelihood_of(given: Any, X: np.ndarray) -> Likelihood:
         If it is none of these, or the list is of another length.
     """
     if isinstance(given, str):
-        maximum = int(X.max()) if bool((X == np.rint(X)).all()) else None
+        seen = X[~np.isnan(X)]
+        maximum = int(seen.max()) if bool((seen == np.rint(seen)).all()) else None
         return Likelihood.parse(given, lambda part: part.settings_for(maximum))
     if isinstance(given, Sequence):
         if len(given) != X.shape[1]:
@@ -91,8 +92,44 @@ def built_for(likelihood: Likelihood, X: np.ndarray) -> Likelihood:
         )
     built = likelihood.with_params()
     built.build((X.shape[1],))
-    built.check(torch.as_tensor(X))
+    values = torch.as_tensor(X)
+    built.check(built.filled(values, ~values.isnan()))
     return built
+
+
+def way_with_missing(given: Any, ways: Sequence[str], X: np.ndarray) -> str:
+    """What a model of X is to do about missing cells.
+
+    Parameters
+    ----------
+    given
+        The argument ``missing``.
+    ways
+        What a model may be told: that for whole data, then that of ``"auto"`` where cells are
+        missing, then others.
+    X
+        The training data, with NaN in the missing cells.
+
+    Raises
+    ------
+    SettingError
+        If there is no such way.
+    DataError
+        If X has missing cells, and is said to have none.
+    """
+    holed = bool(np.isnan(X).any())
+    if isinstance(given, str) and given == "auto":
+        return ways[int(holed)]
+    if not isinstance(given, str) or given not in ways:
+        allowed = ", ".join(repr(way) for way in ("auto", *ways))
+        raise SettingError(f"missing got {given!r}: it must be one of {allowed}")
+    if holed and given == ways[0]:
+        row, column = np.argwhere(np.isnan(X))[0]
+        raise DataError(
+            f"Input X contains NaN (row {row}, column {column}), and missing got {given!r}, which "
+            f"is of whole data: take {ways[1]!r}, by which NaN is a missing cell"
+        )
+    return given
 
 
 def network_of(name: str, given: Any, hidden: Any, activation: str) -> Architecture:

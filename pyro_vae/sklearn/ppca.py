@@ -30,6 +30,9 @@ class PPCAEstimator(LatentVariableEstimator):
     projections of ``sklearn.decomposition.PCA``. Eigenvalues have n in the denominator, as
     maximum likelihood has, where scikit-learn's have n - 1.
 
+    NaN is refused: with missing cells the maximum has no closed form. ``VAEEstimator`` takes them,
+    and ``ModelImputer`` fills them in.
+
     Parameters
     ----------
     latent_dim
@@ -100,11 +103,11 @@ class PPCAEstimator(LatentVariableEstimator):
         self._keep(model, Units.of(X, model.likelihood, False), model.latent_dim)
         self.noise_variance_ = float(model.variance()[0])
 
-    def _log_prob(self, values: Tensor) -> Tensor:
-        return self.model_.log_prob(values)
+    def _log_prob(self, rows: dict[str, Tensor]) -> Tensor:
+        return self.model_.log_prob(rows["x"])
 
-    def _code(self, values: Tensor) -> Tensor:
-        return self.model_.exact_posterior(values).mean
+    def _code(self, rows: dict[str, Tensor]) -> Tensor:
+        return self.model_.exact_posterior(rows["x"]).mean
 
     def _decode(self, codes: Tensor) -> Tensor:
         return self.model_.decode(codes)

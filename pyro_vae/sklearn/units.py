@@ -44,7 +44,7 @@ class Units:
         Parameters
         ----------
         X
-            The training data, ``(n, D)``.
+            The training data, ``(n, D)``, with NaN in the missing cells, which do not count.
         likelihood
             A likelihood that is built for rows of X.
         standardise
@@ -72,7 +72,9 @@ class Units:
                 f"{likelihood.support_text()}: rescaled data would leave that, so take 'auto', "
                 "which leaves such columns as they are, or False"
             )
-        location, scale = Affine.standardising(values)
+        observed = ~values.isnan()
+        whole = bool(observed.all())
+        location, scale = Affine.standardising(values, None if whole else observed)
         zero, one = torch.zeros_like(location), torch.ones_like(scale)
         return cls(Affine(location.where(rescaled, zero), scale.where(rescaled, one)), rescaled)
 
@@ -87,6 +89,27 @@ class Units:
         """
         return values.float().double().where(self.rescaled, values)
 
+    def rounded_rows(self, rows: dict[str, Tensor]) -> dict[str, Tensor]:
+        """``rounded`` of ``x`` among named inputs."""
+        return {**rows, "x": self.rounded(rows["x"])}
+
+    def kinds(self, rows: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+        """Rows that differ, rounded, each once; and which of them every row is, ``(n,)``.
+
+        Parameters
+        ----------
+        rows
+            Rows ``x`` in the units of the model, with 0 in the cells that are not ``observed``.
+        """
+        values = self.rounded(rows["x"])
+        if "observed" not in rows:
+            found, place = values.unique(dim=0, return_inverse=True)
+            return {"x": found}, place
+        told = torch.cat([values, rows["observed"].to(values)], dim=1)
+        found, place = told.unique(dim=0, return_inverse=True)
+        x, observed = found.split(values.shape[1], dim=1)
+        return {"x": x, "observed": observed.bool()}, place
+
     def inverse(self, values: Tensor) -> np.ndarray:
         """Values in the original units, float64 ``(n, D)``."""
         return self.affine.inverse(values).numpy()
@@ -95,6 +118,12 @@ class Units:
     def log_jacobian(self) -> float:
         """What takes log p(y) to log p(x), in nats per row."""
         return self.affine.log_jacobian()
+
+    def log_jacobians(self, observed: Tensor | None) -> float | np.ndarray:
+        """The same over the observed cells of every row, ``(n,)``; one number for whole rows."""
+        if observed is None:
+            return self.log_jacobian
+        return self.affine.log_jacobian_of(observed).numpy()
 
 
 def _takes_reals(likelihood: Likelihood, size: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -77,6 +77,11 @@ class VAEEstimator(TrainedEstimator):
         Jacobian. A setting such as ``min_scale`` is in the model's units.
     num_particles
         Draws per row of ``score_samples``.
+    missing
+        ``"mask"`` or ``"zeros"``: NaN is a missing cell, and what the encoder is shown of it is as
+        ``pyro_vae.models.VAE`` says. ``"none"``: NaN is refused. ``"auto"``: ``"mask"`` if X of
+        ``fit`` has NaN, and if not ``"none"``, so that NaN in later rows is refused. Cells are
+        taken to be missing at random.
     random_state
         Seed of weights, order and draws, as scikit-learn takes it.
     progress
@@ -110,6 +115,8 @@ class VAEEstimator(TrainedEstimator):
 
     model_: VAE
 
+    _missing_ways: ClassVar[tuple[str, ...]] = ("none", "mask", "zeros")
+
     def __init__(
         self,
         latent_dim: int = 2,
@@ -130,6 +137,7 @@ class VAEEstimator(TrainedEstimator):
         patience: int | None = None,
         standardise: bool | str = "auto",
         num_particles: int = 1000,
+        missing: str = "auto",
         random_state: Any = None,
         progress: bool = False,
     ) -> None:
@@ -150,6 +158,7 @@ class VAEEstimator(TrainedEstimator):
         self.patience = patience
         self.standardise = standardise
         self.num_particles = num_particles
+        self.missing = missing
         self.random_state = random_state
         self.progress = progress
 
@@ -167,6 +176,7 @@ class VAEEstimator(TrainedEstimator):
 
     def _fit(self, X: np.ndarray, seed: int) -> None:
         checked("num_particles", self.num_particles)
+        missing: Any = self._way_with_missing(X)
         likelihood = likelihood_of(self.likelihood, X)
         units = Units.of(X, built_for(likelihood, X), plain(self.standardise))
         mirrored = self.hidden[::-1] if isinstance(self.hidden, list | tuple) else self.hidden
@@ -178,20 +188,21 @@ class VAEEstimator(TrainedEstimator):
             guide=part_of("guide", Guide, self.guide, "full-covariance-normal"),
             encoder=network_of("encoder", self.encoder, self.hidden, self.activation),
             decoder=network_of("decoder", self.decoder, mirrored, self.activation),
+            missing=missing,
             seed=seed,
         )
         # Some objectives keep what they are told of the training.
         self._train(model, units, X, seed, copy.deepcopy(self.objective))
         self._keep(model, units, model.latent_dim)
 
-    def _log_prob(self, values: Tensor) -> Tensor:
+    def _log_prob(self, rows: dict[str, Tensor]) -> Tensor:
         # The draws for a row depend on its bits, and on which of equal rows it is: rounded, and
         # each kind measured once, equal rows have equal numbers, in whatever units.
-        rows, place = self.units_.rounded(values).unique(dim=0, return_inverse=True)
+        kinds, place = self.units_.kinds(rows)
         terms = stream_log_weights(
             self.model_.model,
             self.model_.guide,
-            rows,
+            kinds,
             self.num_particles,
             seed=self.seed_,
             enumerate_discrete=True,
@@ -199,8 +210,8 @@ class VAEEstimator(TrainedEstimator):
         log_sums = torch.cat([part.log_weights.logsumexp(0) for part in terms])
         return (log_sums - math.log(self.num_particles))[place]
 
-    def _code(self, values: Tensor) -> Tensor:
-        return self.model_.code(values)
+    def _code(self, rows: dict[str, Tensor]) -> Tensor:
+        return self.model_.code(rows["x"], observed=rows.get("observed"))
 
     def _decode(self, codes: Tensor) -> Tensor:
         return self.model_.decode(codes)

@@ -4,7 +4,7 @@ from pyro_vae.models.guides import FullCovarianceNormal
 from pyro_vae.models.likelihoods import StudentT
 from pyro_vae.models.priors import MixtureOfNormals
 from pyro_vae.networks import Dense
-from pyro_vae.sklearn import MixtureEstimator, PPCAEstimator, VAEEstimator
+from pyro_vae.sklearn import MixtureEstimator, ModelImputer, PPCAEstimator, VAEEstimator
 
 
 def small_vae(**settings):
@@ -24,3 +24,20 @@ OF_OBJECTS = small_vae(
     guide=FullCovarianceNormal(),
     encoder=Dense((4,)),
 )
+
+
+def small_imputer(estimator=None, **settings):
+    given = {"num_particles": 20, "random_state": 0, **settings}
+    return ModelImputer(small_mixture(epochs=1) if estimator is None else estimator, **given)
+
+
+#: An imputer of tables in which -1 is a missing cell.
+OF_CODES = small_imputer(missing_values=-1, strategy="most_frequent", keep_empty_features=True)
+
+#: Estimators for tables with missing cells.
+OF_HOLES = [
+    small_imputer(strategy="draw", add_indicator=True),
+    small_imputer(small_vae(epochs=1, hidden=(4,))),
+    small_vae(epochs=1, missing="mask"),
+    small_mixture(epochs=1, missing="marginal"),
+]

@@ -8,7 +8,7 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from tests.sklearn.cases import ESTIMATORS, OF_OBJECTS
+from tests.sklearn.cases import ESTIMATORS, OF_CODES, OF_HOLES, OF_OBJECTS
 
 #: Checks that ``parametrize_with_checks`` leaves to scikit-learn's own tests.
 MORE = [
@@ -23,7 +23,7 @@ MORE = [
 ]
 
 
-@parametrize_with_checks(ESTIMATORS)
+@parametrize_with_checks([*ESTIMATORS, *OF_HOLES])
 def test_check(estimator, check):
     check(estimator)
 
@@ -31,14 +31,15 @@ def test_check(estimator, check):
 # A check that a frame and its array give the same gives both to one estimator.
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names:UserWarning")
 @pytest.mark.parametrize("name", MORE)
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, OF_HOLES[0]], ids=lambda e: type(e).__name__)
 def test_one_more_check(estimator, name):
     vars(estimator_checks)[name](type(estimator).__name__, estimator)
 
 
 @pytest.mark.slow
-def test_every_check_with_parts_that_are_objects():
-    for found in check_estimator(OF_OBJECTS, on_skip=None):
+@pytest.mark.parametrize("estimator", [OF_OBJECTS, OF_CODES], ids=["objects", "codes"])
+def test_every_check_with_other_settings(estimator):
+    for found in check_estimator(estimator, on_skip=None):
         assert found["status"] == "passed" or "array_api" in found["check_name"], found
 
 
@@ -50,5 +51,5 @@ def test_checks_that_need_a_setting_of_the_process():
         capture_output=True,
         text=True,
     )
-    assert f"{len(ESTIMATORS)} passed" in ended.stdout, ended.stdout
+    assert f"{len(ESTIMATORS) + len(OF_HOLES)} passed" in ended.stdout, ended.stdout
     assert "skipped" not in ended.stdout

@@ -52,6 +52,9 @@ _OF_WEIGHTS = ("log_evidence", "log_evidence_se", "ess", "khat", "doubt", "top_s
 #: Seeds of the two kinds of draws of x, beside those of the particles.
 _RESAMPLED, _AT_PARTICLES = -1, -2
 
+#: Particles times cells that are drawn at once: a constant, as draws must not depend on memory.
+_AT_ONCE = 2**17
+
 #: Numbers, particles times cells, that are sorted at once.
 _SORTED = 2**20
 
@@ -240,7 +243,8 @@ def _each(
     columns = Columns(program, guide, x, structure, how)
     ordinals = occurrences(x)
     # A program that does not broadcast is run for one particle at a time.
-    block = BLOCK if how.vectorize_particles else 1
+    size = x["x"][0].numel()
+    block = max(BLOCK, _AT_ONCE // max(size, 1)) if how.vectorize_particles else 1
     judged = judges(program, guide, x, num_particles, how, start=0)
     particles = stream_draws(program, guide, x, num_particles, how)
     for row, (drawn, judge) in enumerate(zip(particles, judged, strict=True)):
