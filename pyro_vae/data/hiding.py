@@ -47,10 +47,15 @@ def _lower_half(x: Tensor, train: Tensor, generator: torch.Generator) -> Tensor:
     return (torch.arange(x.shape[-2]).unsqueeze(1) >= rows).expand(x.shape)
 
 
-def _left_half(x: Tensor, train: Tensor, generator: torch.Generator) -> Tensor:
-    """The left half of each image."""
-    _, columns = _middle(x)
-    return (torch.arange(x.shape[-1]) < columns).expand(x.shape)
+def _half(x: Tensor, train: Tensor, generator: torch.Generator) -> Tensor:
+    """The upper, lower, left or right half of each image, at random."""
+    rows, columns = _middle(x)
+    low = (torch.arange(x.shape[-2]).unsqueeze(1) >= rows).expand(x.shape[-2:])
+    right = (torch.arange(x.shape[-1]) >= columns).expand(x.shape[-2:])
+    halves = torch.stack([~low, low, ~right, right])
+    which = torch.randint(4, (len(x),), generator=generator)
+    between = (1,) * (x.dim() - 3)
+    return halves[which].reshape(len(x), *between, *x.shape[-2:]).expand(x.shape)
 
 
 def _above_mean(
@@ -77,8 +82,8 @@ def _above_mean(
 PATTERNS: dict[str, Callable[..., Tensor]] = {
     "cells": _cells,
     "quadrant": _quadrant,
+    "half": _half,
     "lower-half": _lower_half,
-    "left-half": _left_half,
     "above-mean": _above_mean,
 }
 
@@ -93,10 +98,10 @@ def hide(data: Dataset, pattern: str, *, splits: Sequence[str] = SPLITS, seed: i
         Data that are not standardised yet, no table: ``load`` and ``read`` have an argument
         ``hide`` for those, as the scale must not know of what is hidden.
     pattern
-        ``cells``, each with probability ``share`` (``"cells(share=0.5)"``); ``quadrant``, one
-        quarter of each image at random; ``lower-half`` or ``left-half`` of each; ``above-mean``,
-        what is above its training mean in the first half of the columns, or in
-        ``"above-mean(columns=[0, 2])"``: not missing at random.
+        ``cells``, each with probability ``share`` (``"cells(share=0.5)"``); ``quadrant`` or
+        ``half``, a quarter or a half of each image at random; ``lower-half`` of each, for test
+        data; ``above-mean``, what is above its training mean in the first half of the columns, or
+        in ``"above-mean(columns=[0, 2])"``: not missing at random.
     splits
         In which splits.
     seed
@@ -105,7 +110,8 @@ def hide(data: Dataset, pattern: str, *, splits: Sequence[str] = SPLITS, seed: i
     Raises
     ------
     DataError
-        If the data are standardised, or no images where the pattern is of such.
+        If the data are standardised, or no images where the pattern is of such, or if no training
+        cell of a feature would be left.
     SettingError
         If the pattern cannot be read.
 
@@ -182,6 +188,14 @@ def cells_to_hide(
         if split in splits and len(x):
             generator = stream(seed, "hide", split)
             found[split] |= function(x, given["train"], generator, **settings)
+    known = ~given["train"].isnan()
+    lost = (known.any(0) & ~(known & ~found["train"]).any(0)).sum()
+    if bool(lost):
+        raise DataError(
+            f"hide got {pattern!r}, which leaves no training cell of {int(lost)} of the "
+            f"{known[0].numel()} features, so that nothing could be learned of them: hide less, "
+            "or in the test data alone, as in hide(data, ..., splits=['test'])"
+        )
     return found
 
 

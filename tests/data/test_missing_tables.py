@@ -185,21 +185,23 @@ def test_what_is_hidden_is_kept_aside():
 
 
 def test_parts_of_images_are_hidden():
-    for pattern, which in (
-        ("lower-half", np.s_[4:, :]),
-        ("left-half", np.s_[:, :4]),
-    ):
-        mask = np.zeros((8, 8), bool)
-        mask[which] = True
-        found = data.load("digits", hide=pattern)
-        assert (found.observed["train"].numpy() == ~mask).all()
-    found = data.hide(data.load("digits"), "quadrant", splits=["test"])
-    assert found.observed["train"].all()
-    masks = ~found.observed["test"].numpy()
-    assert (masks.sum((1, 2)) == 16).all()
-    kinds = {mask.tobytes() for mask in masks}
-    assert len(kinds) == 4
-    assert all(m[:4, :4].all() or m[:4, 4:].all() or m[4:].any() for m in masks)
+    digits = data.load("digits")
+    lower = data.hide(digits, "lower-half", splits=["test"])
+    mask = np.zeros((8, 8), bool)
+    mask[4:] = True
+    assert (lower.observed["test"].numpy() == ~mask).all()
+    assert lower.observed["train"].all()
+    with pytest.raises(DataError, match=r"leaves no training cell of 32 of the 64 features"):
+        data.load("digits", hide="lower-half")
+    for pattern, size in (("quadrant", 16), ("half", 32)):
+        masks = ~data.load("digits", hide=pattern).observed["test"].numpy()
+        assert (masks.sum((1, 2)) == size).all()
+        kinds = np.unique(masks, axis=0)
+        assert len(kinds) == 4
+        # Each is a rectangle: as many pixels as its rows times its columns.
+        for kind in kinds:
+            assert kind.any(0).sum() * kind.any(1).sum() == size
+        assert kinds.sum(0).min() == kinds.sum(0).max() == 4 * size // 64
 
 
 def test_what_is_hidden_never_enters():
