@@ -30,6 +30,7 @@ from pyro_vae.stored.imputed import (
     completed_frame,
     hidden_errors,
     impute_run,
+    khats_unknown,
     share_not_trusted,
 )
 
@@ -73,6 +74,10 @@ def impute(
         raise SettingError(f"--draws got {draws}: it must be 0 or more")
     if not 0 < level < 1:
         raise SettingError(f"--level got {level:g}: it must be between 0 and 1, such as 0.9")
+    if out is not None and not out.parent.is_dir():
+        raise SettingError(
+            f"--out got {out}, and there is no folder {out.parent}: make it, or give another path"
+        )
     with measuring("imputing", show=False if as_json else None) as progress:
         found = impute_run(
             opened,
@@ -110,6 +115,8 @@ def impute(
         _print_columns(found)
     worth = ", whose imputations are not to be relied on" if untrusted else ""
     lines = [f"{holed} rows with missing cells; k-hat is above 0.7 for {untrusted} of them{worth}"]
+    if unknown := khats_unknown(found.results):
+        lines += [f"k-hat is not known for {unknown} of them: more --particles would tell"]
     lines += _hidden_lines(errors, level)
     lines += [f"wrote {path}" for path in written]
     Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)

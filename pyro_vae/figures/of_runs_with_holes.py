@@ -68,7 +68,7 @@ def _imputations(fitted: Fitted) -> Figure:
 def imputation_figure(
     results: xr.Dataset, data: Dataset, rows: np.ndarray | None = None
 ) -> Figure | None:
-    """Imputations of test data: columns of a table, or images. None where they are neither.
+    """Imputations of test data: columns of a table, or images. None where nothing can be shown.
 
     Parameters
     ----------
@@ -91,7 +91,10 @@ def imputation_figure(
     levels = {column.name: column.levels for column in data.schema.data if column.levels}
     numbers = {c: draws[0][c].dtype for c in imputed if c not in levels}
     imputed = imputed.astype({c: "float64" if t.kind in "if" else t for c, t in numbers.items()})
-    return plots.imputed_marginals(observed.where(there), imputed, levels)
+    seen = observed.where(there)
+    if not (seen.notna().any() & imputed.notna().any()).any():  # as of one row
+        return None
+    return plots.imputed_marginals(seen, imputed, levels)
 
 
 def _some_images(results: xr.Dataset, data: Dataset, rows: np.ndarray) -> dict[str, Any]:

@@ -33,6 +33,7 @@ __all__ = [
     "completed_frame",
     "hidden_errors",
     "impute_run",
+    "khats_unknown",
 ]
 
 #: Names of the columns that say which complete table a row is of, and which row: those of the long
@@ -237,6 +238,12 @@ def share_not_trusted(results: xr.Dataset) -> tuple[int, int]:
     """How many data with missing cells have a k-hat above the limit, and of how many."""
     holed = ~results["observed"].values.all(1)
     return int((results["khat"].values[holed] > KHAT_LIMIT).sum()), int(holed.sum())
+
+
+def khats_unknown(results: xr.Dataset) -> int:
+    """How many data with missing cells have no k-hat, as where particles are too few."""
+    holed = ~results["observed"].values.all(1)
+    return int(np.isnan(results["khat"].values[holed]).sum())
 
 
 def _whole(found: Imputed, modelled: pd.DataFrame) -> pd.DataFrame:

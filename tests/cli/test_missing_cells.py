@@ -8,6 +8,7 @@ import pytest
 
 from pyro_vae import evaluate, load_data, load_model
 from pyro_vae.disk.runs import Run
+from pyro_vae.errors import DataError
 from tests.cli.test_commands import run
 from tests.cli.test_impute import COLUMNS, FIT, holed
 from tests.data.tables import mixed
@@ -120,3 +121,35 @@ def test_a_model_of_whole_data_is_not_given_holes(folder, tmp_path):
     masked = ("--missing", "mask", "--run", tmp_path / "masked")
     run("fit", *masked, "--data", tmp_path / "whole.csv", "--columns", COLUMNS, *FIT)
     run("evaluate", tmp_path / "masked", "--on", folder / "new.csv", "--particles", 20)
+
+
+def test_a_file_may_have_a_column_without_a_value_and_few_particles_have_no_khat(folder, tmp_path):
+    rows = holed(15, seed=1).head(4)
+    for name in rows.columns[rows.columns != "patient"]:
+        rows.assign(**{name: None}).to_csv(tmp_path / "empty.csv", index=False)
+        load_data(folder / "vae", on=tmp_path / "empty.csv")
+    how = ("--particles", 20, "--draws", 2, "--out", tmp_path / "o.csv")
+    said = run("impute", folder / "vae", tmp_path / "empty.csv", *how).stdout
+    assert "k-hat is not known for 4 of them: more --particles would tell" in said
+
+
+def test_errors_of_another_file_name_it(folder, tmp_path):
+    file = tmp_path / "less.csv"
+    holed(15, seed=1).drop(columns=load_data(folder / "vae").columns[0]).to_csv(file, index=False)
+    with pytest.raises(DataError, match=r"less\.csv has no column"):
+        load_data(folder / "vae", on=file)
+
+
+def test_imputations_are_not_made_for_a_folder_that_is_not_there(folder, tmp_path):
+    out = tmp_path / "no" / "o.csv"
+    failed = run("impute", folder / "vae", folder / "new.csv", "--out", out, status=2)
+    assert "there is no folder" in failed.stderr
+
+
+def test_one_row_is_imputed_without_a_figure(folder, tmp_path):
+    rows = holed(15, seed=1)
+    rows.assign(age=None).head(1).to_csv(tmp_path / "one.csv", index=False)
+    how = ("--particles", 20, "--draws", 2, "--out", tmp_path / "o.csv")
+    assert (
+        "imputations.png" not in run("impute", folder / "vae", tmp_path / "one.csv", *how).stdout
+    )

@@ -255,11 +255,16 @@ def read_again(
         other = (
             read_content(Path(on), resize=origin.resize) if is_file else _content_of(on, "test")
         )
-    return _read_like(contents, origin, form, other)
+    called = str(on) if isinstance(on, str | os.PathLike) else "on"
+    return _read_like(contents, origin, form, other, called)
 
 
 def _read_like(
-    contents: Mapping[str, Content], origin: Origin, form: Form, test: Content | None
+    contents: Mapping[str, Content],
+    origin: Origin,
+    form: Form,
+    test: Content | None,
+    called: str = "on",
 ) -> Dataset:
     """A data set as its origin describes it; with other test data, if such are given.
 
@@ -273,7 +278,7 @@ def _read_like(
     if origin.columns is None:
         return _dataset_of_arrays(contents, origin, form, test)
     schema = Schema.from_config(origin.columns)
-    return _dataset_of_table(contents, schema, origin, form, test)
+    return _dataset_of_table(contents, schema, origin, form, test, called)
 
 
 def kept_rows(origin: Origin, on: Path) -> np.ndarray:
@@ -313,6 +318,7 @@ def _dataset_of_table(
     origin: Origin,
     form: Form,
     test: Content | None = None,
+    called: str = "on",
 ) -> Dataset:
     """A data set of tables with one schema."""
     if form.binarisation != "none" or form.values is not None or form.total_exposure:
@@ -327,7 +333,7 @@ def _dataset_of_table(
     }
     other = None
     if test is not None:
-        other = _filled(schema, _table(test, "on"), "on", origin.drop_empty)
+        other = _filled(schema, _table(test, called), called, origin.drop_empty)
     parts = _parts(tables, schema, origin) if tables or other is None else {}
     hidden: dict[str, Tensor] = {}
     if form.hide is not None and parts:
@@ -336,7 +342,10 @@ def _dataset_of_table(
         parts = {**dict.fromkeys(SPLITS, other), **parts, "test": other}
     if origin.columns is None:
         schema = schema.standardised_by(parts["train"], names["all"])
-    encoded = {split: schema.encode(table, origin.name) for split, table in parts.items()}
+    encoded = {
+        split: schema.encode(table, called if table is other else origin.name)
+        for split, table in parts.items()
+    }
     affine = schema.affine()
     originals = {split: convert(part.x, split).values for split, part in encoded.items()}
     observed = {split: ~x.isnan() for split, x in originals.items()}

@@ -107,8 +107,10 @@ class Column(Settings):
         DataError
             If the cells are of another type, or hold a level, or a count, that cannot be.
         """
+        if cells.empty.all():  # whose type no value tells
+            return np.full(len(cells.empty), np.nan)
         if cells.type != self.type:
-            row = int(np.flatnonzero(~cells.empty)[0]) if not cells.empty.all() else 0
+            row = int(np.flatnonzero(~cells.empty)[0])
             raise DataError(
                 f"{name}: column {self.name!r} has {cells.values[row]!r} in row {row}, a "
                 f"{cells.type}, and is a column of {self.type}s in the schema: give a table of "
