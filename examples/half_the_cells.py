@@ -9,6 +9,7 @@ weights are those of the epoch with the best bound on a tenth of the rows, which
 
 import argparse
 import itertools
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn import datasets
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
@@ -83,7 +85,10 @@ def imputations(
     shape, (latent_dim, components) = (x.shape[1],), TABLES[name]
     yield "mean", SimpleImputer().fit_transform(holed)
     yield "KNNImputer", KNNImputer().fit_transform(holed)
-    yield "IterativeImputer", IterativeImputer(max_iter=30, random_state=seed).fit_transform(holed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regressions = IterativeImputer(max_iter=30, random_state=seed).fit_transform(holed)
+    yield "IterativeImputer", regressions
     mixture = MixtureModel(components, MultivariateNormal(), shape, missing="marginal")
     how: dict[str, Any] = {"epochs": 100, "learning_rate": 1e-2, "seed": seed}
     yield "mixture of full normals", by_model(mixture, x, observed, options, **how)

@@ -33,6 +33,7 @@ from pyro_vae.stored.imputed import (
     khats_unknown,
     share_not_trusted,
 )
+from pyro_vae.stored.loading import load_model
 
 __all__ = ["impute"]
 
@@ -74,6 +75,11 @@ def impute(
         raise SettingError(f"--draws got {draws}: it must be 0 or more")
     if not 0 < level < 1:
         raise SettingError(f"--level got {level:g}: it must be between 0 and 1, such as 0.9")
+    shape: Any = load_model(opened).event_shape
+    is_table = len(shape) == 1
+    suffix = ".csv" if is_table else ".npz"
+    if out is not None and out.suffix != suffix:
+        raise SettingError(f"--out got {out}, and this is written as {suffix}: name it so")
     if out is not None and not out.parent.is_dir():
         raise SettingError(
             f"--out got {out}, and there is no folder {out.parent}: make it, or give another path"
@@ -90,8 +96,7 @@ def impute(
             seed=seed,
             progress=progress,
         )
-    is_table = len(found.data.event_shape) == 1
-    target = out or opened.path / ("imputed.csv" if is_table else "imputed.npz")
+    target = out or opened.path / f"imputed{suffix}"
     contents = _contents(found, target, is_table=is_table, long=draws > 0)
     pictured = imputation_figure(found.results, found.data) if draws else None
     written = list(contents)

@@ -87,15 +87,17 @@ def score(
         print_json({"run": str(run), "lowest": rows, "written": list(map(str, written))})
         return
     _print_lowest(found.rows, lowest.index.to_numpy(), given)
-    note = _note_on_holes(found.rows)
+    note = _note_on_holes(found.rows, given)
     lines = "\n".join([*note, *(f"wrote {path}" for path in written)])
     Console(highlight=False, soft_wrap=True).print(lines, markup=False)
 
 
-def _note_on_holes(rows: xr.Dataset) -> list[str]:
+def _note_on_holes(rows: xr.Dataset, given: str) -> list[str]:
     """What the scores of rows with missing cells are of."""
-    if "contribution" not in rows or not bool(rows["contribution"].isnull().any()):
+    if not rows.attrs["missing_cells"]:
         return []
+    if given:
+        return ["log p is that of the cells that are there, given those of the others that are"]
     return [
         "log p(x) is that of the cells that are there: a row with fewer of them has a higher one, "
         "and stands higher among the training rows"

@@ -113,6 +113,11 @@ class Fitted:
         """What a conditional model is given beside these rows of x."""
         return {name: part[rows] for name, part in self.test.items() if name != "x"}
 
+    @property
+    def holed(self) -> Tensor:
+        """Numbers of the first test rows with missing cells, ``HOLED_ROWS`` at most."""
+        return (~self.test["observed"]).flatten(1).any(1).nonzero()[:HOLED_ROWS, 0]
+
     @cached_property
     def codes(self) -> Tensor:
         """Codes of the test data, ``(n, L)``."""
@@ -141,6 +146,9 @@ class Fitted:
         assert self.data.covariates is not None
         return dict(zip(SPRITE_FACTORS, self.data.covariates["train"].T, strict=True))
 
+
+#: Rows with missing cells that are imputed for a figure, at most.
+HOLED_ROWS = 200
 
 _HOLED = "its data have missing cells"
 
@@ -232,6 +240,17 @@ def _no_codes(fitted: Fitted) -> str | None:
     return None
 
 
+def _no_cells(fitted: Fitted) -> str | None:
+    if len(fitted.data.event_shape) == 2:
+        return None
+    if fitted.data.schema is None:
+        return f"{fitted.data.name} is neither"
+    there = fitted.test["observed"][fitted.holed]
+    if not bool((there.any(0) & ~there.all(0)).any()):
+        return "no column of its test data has both cells that are missing and others"
+    return None
+
+
 def _no_factors(fitted: Fitted) -> str | None:
     if fitted.data.name != Sprites.name:
         return f"those of {fitted.data.name} are not known; fit --data sprites"
@@ -271,10 +290,7 @@ TABLE = _need(
         else f"{f.data.name} has no columns of kinds of their own"
     ),
 )
-CELLS = _need(
-    "a table or images",
-    lambda f: None if TABLE.refusal(f) is None or IMAGES.refusal(f) is None else "it has neither",
-)
+CELLS = _need("images, or a table with cells to be filled in", _no_cells)
 CODES = _need("codes of test data", _no_codes)
 PLANE = _need(
     "codes of length 2",

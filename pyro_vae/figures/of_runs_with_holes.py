@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["imputation_figure"]
 
-#: Rows with missing cells that are imputed for a figure, draws of each, and particles.
-_ROWS, _DRAWS, _PARTICLES = 200, 5, 500
+#: Draws of each row, and particles.
+_DRAWS, _PARTICLES = 5, 500
 
 #: Images in a figure, and draws of each that are shown.
 _IMAGES, _SHOWN = 10, 4
@@ -51,12 +51,13 @@ def _missing_cells(fitted: Fitted) -> Figure:
     in_report=True,
 )
 def _imputations(fitted: Fitted) -> Figure:
-    x = dict(fitted.test)
-    if fitted.data.observed is None:
+    x, rows = dict(fitted.test), fitted.holed
+    if not len(rows):
         x["observed"] = x["observed"].clone()
         x["observed"][:, x["observed"].shape[1] // 2 :] = False
-    images = len(fitted.data.event_shape) == 2
-    rows = (~x["observed"]).flatten(1).any(1).nonzero()[:, 0][: _IMAGES if images else _ROWS]
+        rows = torch.arange(len(x["x"]))
+    if len(fitted.data.event_shape) == 2:
+        rows = rows[:_IMAGES]
     part = {name: values[rows] for name, values in x.items()}
     model = fitted.model.evidence_model
     results = inference.impute(model, part, _PARTICLES, draws=_DRAWS, seed=fitted.seed)

@@ -12,7 +12,7 @@ import torch
 from pyro_vae import inference
 from pyro_vae.data.reading.formats import read_content
 from pyro_vae.data.schema.column import LEVELLED
-from pyro_vae.errors import ProgramError, SettingError
+from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT
 from pyro_vae.stored.loading import load_data, load_model
 
@@ -90,7 +90,7 @@ def impute_run(
     ------
     ProgramError
         If the model has no prior, or is one of whole data.
-    SettingError
+    DataError
         If nothing is missing.
     """
     model = load_model(run)
@@ -109,7 +109,7 @@ def impute_run(
     x: Any = {name: part[:limit] for name, part in data.inputs("test", model.inputs).items()}
     if bool(x["observed"].all()):
         where = f"{on}" if on is not None else f"the test split of {data.name}"
-        raise SettingError(f"{where} has no missing cell: give a file that has")
+        raise DataError(f"{where} has no missing cell: give a file that has")
     results = inference.impute(
         model, x, num_particles, draws=draws, level=level, seed=seed, progress=progress
     )

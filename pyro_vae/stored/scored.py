@@ -109,6 +109,9 @@ def score_run(
         )
         found = _in_own_units(found, _shifts(data, "test"))
         known = _in_own_units(known, _shifts(data, "train")[of_known])
+    found.attrs["missing_cells"] = (
+        0 if data.observed is None else int((~data.observed["test"]).sum())
+    )
     return Scores(found.assign_coords(row=("datum", rows)), known)
 
 

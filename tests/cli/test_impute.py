@@ -18,9 +18,9 @@ COLUMNS = (
 FIT = ("--latent-dim", 1, "--hidden", 4, "--epochs", 2, "--batch-size", 28)
 
 
-def fails(*arguments):
+def fails(*arguments, status=2):
     """What is said of a command that cannot be carried out."""
-    made = run(*arguments, status=2)
+    made = run(*arguments, status=status)
     return " ".join(made.stderr.split())
 
 
@@ -158,7 +158,11 @@ def test_what_cannot_be_imputed_is_refused(folder, tmp_path):
     assert "a model of whole data" in fails("impute", tmp_path / "run")
     full = mixed(15).drop(columns=[])
     full.to_csv(tmp_path / "full.csv", index=False)
-    assert "has no missing cell" in fails("impute", folder / "run", tmp_path / "full.csv")
+    assert "has no missing cell" in fails(
+        "impute", folder / "run", tmp_path / "full.csv", status=1
+    )
+    where = ("--out", tmp_path / "x.parquet")
+    assert "this is written as .csv" in fails("impute", folder / "run", *where)
     assert "--level got 2" in fails("impute", folder / "run", "--level", 2)
     assert "--draws got -1" in fails("impute", folder / "run", "--draws", -1)
     said = fails(

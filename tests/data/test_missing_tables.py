@@ -137,6 +137,8 @@ def test_a_run_finds_its_holes_again_and_takes_rows_with_others(frame, tmp_path)
         places = [frame.columns.get_loc(c) for c in found.columns]
         assert np.array_equal(~measured.observed["test"].numpy(), holes[:, places])
         assert torch.equal(measured.train, found.train)
+        assert bool(measured.hidden["test"].isnan().all())
+        assert measured.hidden["test"].shape == measured.test.shape
     path.unlink()
     with pytest.warns(UserWarning, match="Without them the rows"):
         alone = read_again(origin, form, on=tmp_path / "other.csv")

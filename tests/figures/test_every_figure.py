@@ -26,6 +26,7 @@ from pyro_vae.figures import (
     of_toy,
     report_figures,
 )
+from pyro_vae.figures import fitted as fitted_runs
 from pyro_vae.models import VAE, VQVAE, Autoencoder, MixtureModel
 from pyro_vae.models.condition import Labels
 from pyro_vae.models.guides import MixtureOfNormals
@@ -115,7 +116,7 @@ def short(monkeypatch):
     monkeypatch.setattr(of_runs, "_E_STEPS", 20)
     monkeypatch.setattr(of_runs, "_SIMULATIONS", 100)
     monkeypatch.setattr(of_runs_with_holes, "_PARTICLES", 20)
-    monkeypatch.setattr(of_runs_with_holes, "_ROWS", 10)
+    monkeypatch.setattr(fitted_runs, "HOLED_ROWS", 10)
     monkeypatch.setattr(of_toy, "_STEPS", 20)
     monkeypatch.setattr(of_toy, "_PHASE", 10)
     monkeypatch.setattr(of_toy, "_RANGE", {"num_particles": (1, 4), "repeats": 20})
@@ -468,3 +469,17 @@ def test_a_run_of_whole_data_is_shown_with_its_lower_half_hidden(fitted):
         FIGURES["imputations"].draw(fitted["vae"])
     with pytest.raises(ProgramError, match="missing cells: every cell of digits is there"):
         FIGURES["missing-cells"].draw(fitted["vae"])
+
+
+def test_whole_rows_of_a_table_have_no_imputations(fitted):
+    """Whatever the training data lack: the report goes on without the figure."""
+    run = fitted["holed"]
+    masks = {split: torch.ones_like(mask) for split, mask in run.data.observed.items()}
+    masks["train"] = run.data.observed["train"]
+    whole = replace(run, data=replace(run.data, observed=masks))
+    with pytest.raises(ProgramError, match="no column of its test data has both"):
+        FIGURES["imputations"].draw(whole)
+    masks["test"] = torch.zeros_like(masks["test"])
+    with pytest.raises(ProgramError, match="no column of its test data has both"):
+        FIGURES["imputations"].draw(replace(run, data=replace(run.data, observed=masks)))
+    assert "imputations" not in report_figures(whole)

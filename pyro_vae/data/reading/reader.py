@@ -326,22 +326,12 @@ def _dataset_of_table(
             f"{origin.name} is a table, and binarisation, values and total_exposure are for "
             "images and counts: leave them out"
         )
-    names = {part: _called(part, origin) for part in contents}
-    tables = {
-        part: _filled(schema, _table(content, names[part]), names[part], origin.drop_empty)
-        for part, content in contents.items()
-    }
     other = None
     if test is not None:
         other = _filled(schema, _table(test, called), called, origin.drop_empty)
-    parts = _parts(tables, schema, origin) if tables or other is None else {}
-    hidden: dict[str, Tensor] = {}
-    if form.hide is not None and parts:
-        parts, hidden = _hidden(parts, schema, origin, form)
-    if other is not None:
-        parts = {**dict.fromkeys(SPLITS, other), **parts, "test": other}
+    parts, hidden = _rows_by_split(contents, schema, origin, form, other)
     if origin.columns is None:
-        schema = schema.standardised_by(parts["train"], names["all"])
+        schema = schema.standardised_by(parts["train"], _called("all", origin))
     encoded = {
         split: schema.encode(table, called if table is other else origin.name)
         for split, table in parts.items()
@@ -383,6 +373,29 @@ def _dataset_of_table(
         origin=origin.model_copy(update={"columns": schema.to_config()}),
         **side,
     )
+
+
+def _rows_by_split(
+    contents: Mapping[str, Content],
+    schema: Schema,
+    origin: Origin,
+    form: Form,
+    other: dict[str, Cells] | None,
+) -> tuple[dict[str, dict[str, Cells]], dict[str, Tensor]]:
+    """Cells of each split, and what was hidden there; other rows are the test rows as they are."""
+    names = {part: _called(part, origin) for part in contents}
+    tables = {
+        part: _filled(schema, _table(content, names[part]), names[part], origin.drop_empty)
+        for part, content in contents.items()
+    }
+    parts = _parts(tables, schema, origin) if tables or other is None else {}
+    hidden: dict[str, Tensor] = {}
+    if form.hide is not None and parts:
+        parts, hidden = _hidden(parts, schema, origin, form)
+    if other is not None:
+        parts = {**dict.fromkeys(SPLITS, other), **parts, "test": other}
+        hidden.pop("test", None)
+    return parts, hidden
 
 
 def _hidden(
