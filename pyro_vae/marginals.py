@@ -5,9 +5,10 @@ Where the cells are independent given z it is the sum of the terms of those cell
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+from pyro.distributions import TorchDistribution
 from torch.distributions import Independent
 
 from pyro_vae.errors import ProgramError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "OfWhole",
     "column_log_prob",
     "completed_cells",
     "marginal_log_prob",
@@ -34,6 +36,23 @@ __all__ = [
 
 #: What a measure has behind it where the masks of some columns are data too.
 _MASKS = " with masks of columns "
+
+
+class OfWhole(TorchDistribution):
+    """A distribution that scores, or draws, a part of the data of another, ``whole``."""
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+    whole: Any
+
+    @property
+    def support(self) -> Any:
+        """Support of one whole datum."""
+        return self.whole.support
+
+    @property
+    def has_rsample(self) -> bool:
+        """Whether draws have gradients."""
+        return bool(self.whole.has_rsample)
 
 
 def column_log_prob(fn: Any, value: Tensor) -> Tensor | None:

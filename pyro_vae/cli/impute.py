@@ -30,8 +30,7 @@ from pyro_vae.stored.imputed import (
     completed_frame,
     hidden_errors,
     impute_run,
-    khats_unknown,
-    share_not_trusted,
+    weights_of,
 )
 from pyro_vae.stored.loading import load_model
 
@@ -71,19 +70,10 @@ def impute(
     imputations are not to be relied on.
     """
     opened = Run.open(run)
-    if draws < 0:
-        raise SettingError(f"--draws got {draws}: it must be 0 or more")
-    if not 0 < level < 1:
-        raise SettingError(f"--level got {level:g}: it must be between 0 and 1, such as 0.9")
     shape: Any = load_model(opened).event_shape
     is_table = len(shape) == 1
     suffix = ".csv" if is_table else ".npz"
-    if out is not None and out.suffix != suffix:
-        raise SettingError(f"--out got {out}, and this is written as {suffix}: name it so")
-    if out is not None and not out.parent.is_dir():
-        raise SettingError(
-            f"--out got {out}, and there is no folder {out.parent}: make it, or give another path"
-        )
+    _check_settings(draws, level, out, suffix)
     with measuring("imputing", show=False if as_json else None) as progress:
         found = impute_run(
             opened,
@@ -106,10 +96,14 @@ def impute(
         if pictured is not None:
             written.append(opened.path / "figures" / "imputations.png")
             save_figure(pictured, written[-1])
-    untrusted, holed = share_not_trusted(found.results)
+    weights = weights_of(found.results)
     errors = hidden_errors(found)
     if as_json:
-        document: dict[str, Any] = {"run": str(run), "rows": holed, "rows_not_trusted": untrusted}
+        document: dict[str, Any] = {
+            "run": str(run),
+            "rows": weights.rows,
+            "rows_not_trusted": weights.heavy,
+        }
         if is_table and draws:
             lines = columns_frame(found).astype(object)
             times = lines.map(lambda cell: str(cell) if isinstance(cell, pd.Timestamp) else cell)
@@ -118,13 +112,30 @@ def impute(
         return
     if is_table and draws:
         _print_columns(found)
-    worth = ", whose imputations are not to be relied on" if untrusted else ""
-    lines = [f"{holed} rows with missing cells; k-hat is above 0.7 for {untrusted} of them{worth}"]
-    if unknown := khats_unknown(found.results):
-        lines += [f"k-hat is not known for {unknown} of them: more --particles would tell"]
+    worth = ", whose imputations are not to be relied on" if weights.heavy else ""
+    lines = [
+        f"{weights.rows} rows with missing cells; k-hat is above 0.7 for {weights.heavy} of "
+        f"them{worth}"
+    ]
+    if weights.unknown:
+        lines += [f"k-hat is not known for {weights.unknown} of them: more --particles would tell"]
     lines += _hidden_lines(errors, level)
     lines += [f"wrote {path}" for path in written]
     Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
+
+
+def _check_settings(draws: int, level: float, out: Path | None, suffix: str) -> None:
+    """Refuse what cannot be done, or not be written, before any work."""
+    if draws < 0:
+        raise SettingError(f"--draws got {draws}: it must be 0 or more")
+    if not 0 < level < 1:
+        raise SettingError(f"--level got {level:g}: it must be between 0 and 1, such as 0.9")
+    if out is not None and out.suffix != suffix:
+        raise SettingError(f"--out got {out}, and this is written as {suffix}: name it so")
+    if out is not None and not out.parent.is_dir():
+        raise SettingError(
+            f"--out got {out}, and there is no folder {out.parent}: make it, or give another path"
+        )
 
 
 def _hidden_lines(errors: dict[str, float] | None, level: float) -> list[str]:

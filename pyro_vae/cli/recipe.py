@@ -238,14 +238,13 @@ class Recipe:
         """Refuse data with missing cells for a model that cannot have such."""
         if data.observed is None:
             return
-        count = sum(int((~mask).sum()) for mask in data.observed.values())
         others = [name for name, parts in FAMILIES.items() if "missing" in parts]
         if family not in others or self.missing == "none":
             said = "--missing none" if family in others else f"--model {family}"
             remedy = "leave --missing out" if family in others else f"take {', '.join(others)}"
             raise SettingError(
-                f"{said} is for whole data, and {data.name} has {count} missing cells: {remedy}, "
-                "or leave out rows with such cells by --drop-empty"
+                f"{said} is for whole data, and {data.name} has {data.num_missing} missing cells: "
+                f"{remedy}, or leave out rows with such cells by --drop-empty"
             )
 
     def _missing(self, data: Dataset, default: Any) -> Any:

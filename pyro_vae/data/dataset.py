@@ -357,6 +357,17 @@ class Dataset:
         return math.prod(self.event_shape)
 
     @property
+    def feature_names(self) -> list[str]:
+        """Names of the values of one datum: those of the columns, or their numbers."""
+        return [str(name) for name in (self.columns or range(self.num_features))]
+
+    @property
+    def num_missing(self) -> int:
+        """Number of cells that are missing, in all splits."""
+        masks = () if self.observed is None else self.observed.values()
+        return sum(int((~mask).sum()) for mask in masks)
+
+    @property
     def log_jacobian(self) -> float:
         """Sum of log dy_d/dx_d, in nats per datum: log p(x) = log p(y) + log_jacobian.
 
@@ -551,10 +562,9 @@ class Dataset:
             If there are missing cells, and ``"observed"`` is none of the names.
         """
         if self.observed is not None and "observed" not in names:
-            missing = sum(int((~mask).sum()) for mask in self.observed.values())
             raise DataError(
-                f"{self.name} has {missing} missing cells, and the model is one of whole data: "
-                "make a model for them, as VAE(..., missing='mask') or "
+                f"{self.name} has {self.num_missing} missing cells, and the model is one of whole "
+                "data: make a model for them, as VAE(..., missing='mask') or "
                 "MixtureModel(..., missing='marginal'), or impute them"
             )
 

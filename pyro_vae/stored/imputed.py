@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Imputed",
+    "Weights",
     "cells_frame",
     "columns_frame",
     "completed_frame",
     "hidden_errors",
     "impute_run",
-    "khats_unknown",
 ]
 
 #: Names of the columns that say which complete table a row is of, and which row: those of the long
@@ -147,7 +147,7 @@ def cells_frame(found: Imputed) -> pd.DataFrame:
     categories, whose levels have no order, as ``sd`` is for all levels. ``khat`` above 0.7 says
     that a row's imputations are not to be relied on.
     """
-    results, names = found.results, _names(found.data)
+    results, names = found.results, found.data.feature_names
     rows, columns = np.nonzero(~results["observed"].values)
     value = _in_units(found, _point(found))
     lower, upper = (_in_units(found, results[name].values) for name in ("lower", "upper"))
@@ -184,7 +184,7 @@ def columns_frame(found: Imputed) -> pd.DataFrame:
     )
     draws = [_in_units(found, draw) for draw in results["draws"].values]
     kinds, lines = _kinds(found.data), {}
-    for d, name in enumerate(_names(found.data)):
+    for d, name in enumerate(found.data.feature_names):
         missing = ~there[:, d]
         if not missing.any():
             continue
@@ -234,16 +234,33 @@ def hidden_errors(found: Imputed) -> dict[str, float] | None:
     return errors
 
 
-def share_not_trusted(results: xr.Dataset) -> tuple[int, int]:
-    """How many data with missing cells have a k-hat above the limit, and of how many."""
-    holed = ~results["observed"].values.all(1)
-    return int((results["khat"].values[holed] > KHAT_LIMIT).sum()), int(holed.sum())
+class Weights(NamedTuple):
+    """What the weights behind the imputations are worth: numbers of rows.
+
+    Attributes
+    ----------
+    rows
+        With missing cells.
+    heavy
+        Of these, with a k-hat above the limit: not to be relied on.
+    unknown
+        Without a k-hat, as where particles are too few; where z is summed out none is needed.
+    """
+
+    rows: int
+    heavy: int
+    unknown: int
 
 
-def khats_unknown(results: xr.Dataset) -> int:
-    """How many data with missing cells have no k-hat, as where particles are too few."""
+def weights_of(results: xr.Dataset) -> Weights:
+    """Judge the weights of what ``inference.impute`` gave."""
     holed = ~results["observed"].values.all(1)
-    return int(np.isnan(results["khat"].values[holed]).sum())
+    khat, weighted = results["khat"].values[holed], ~np.isnan(results["ess"].values[holed])
+    return Weights(
+        int(holed.sum()),
+        int((khat > KHAT_LIMIT).sum()),
+        int((np.isnan(khat) & weighted).sum()),
+    )
 
 
 def _whole(found: Imputed, modelled: pd.DataFrame) -> pd.DataFrame:
@@ -295,10 +312,6 @@ def _scales(data: Dataset) -> np.ndarray:
     if data.affine is None or not data.standardise:
         return np.ones(data.num_features)
     return data.affine.scale.flatten().numpy()
-
-
-def _names(data: Dataset) -> list[str]:
-    return [str(name) for name in (data.columns or range(data.num_features))]
 
 
 def _kinds(data: Dataset) -> list[str]:

@@ -105,7 +105,7 @@ def score_run(
         ].numpy()
         known = _reference(model, data, of_known, **how)
         found = inference.score(
-            model, x, reference=known, columns=_names(data), progress=progress, **how
+            model, x, reference=known, columns=data.feature_names, progress=progress, **how
         )
         found = _in_own_units(found, _shifts(data, "test"))
         known = _in_own_units(known, _shifts(data, "train")[of_known])
@@ -145,18 +145,12 @@ def _reference(
     """Scores of some training rows."""
     x: Any = data.inputs("train", model.inputs) if model.inputs else data.train
     x = take(x, torch.from_numpy(rows))
-    return inference.score(model, x, num_particles, columns=_names(data), seed=seed)
-
-
-def _names(data: Dataset) -> list[str]:
-    if data.columns is not None:
-        return list(data.columns)
-    return [str(d) for d in range(data.num_features)]
+    return inference.score(model, x, num_particles, columns=data.feature_names, seed=seed)
 
 
 def _others(data: Dataset, given: Sequence[str]) -> list[int]:
     """Places of the columns that are not given."""
-    names = _names(data)
+    names = data.feature_names
     unknown = [name for name in given if name not in names]
     if unknown or set(given) == set(names):
         what = f"{unknown[0]!r}" if unknown else "every column"

@@ -4,7 +4,19 @@ from pyro_vae.models.guides import FullCovarianceNormal
 from pyro_vae.models.likelihoods import StudentT
 from pyro_vae.models.priors import MixtureOfNormals
 from pyro_vae.networks import Dense
-from pyro_vae.sklearn import MixtureEstimator, ModelImputer, PPCAEstimator, VAEEstimator
+from pyro_vae.sklearn import MixtureEstimator, ModelImputer, PPCAEstimator, VAEEstimator, base
+
+
+def spied_fit(monkeypatch):
+    """Data sets that estimators are trained on from now on, as a list that grows."""
+    seen, whole_fit = [], base.fit
+
+    def fit(model, data, *rest, **settings):
+        seen.append(data)
+        return whole_fit(model, data, *rest, **settings)
+
+    monkeypatch.setattr(base, "fit", fit)
+    return seen
 
 
 def small_vae(**settings):

@@ -12,8 +12,8 @@ from sklearn.model_selection import cross_val_score
 
 from pyro_vae.inference import log_evidence
 from pyro_vae.models.likelihoods import Normal
-from pyro_vae.sklearn import PPCAEstimator, base
-from tests.sklearn.cases import small_mixture, small_vae
+from pyro_vae.sklearn import PPCAEstimator
+from tests.sklearn.cases import small_mixture, small_vae, spied_fit
 from tests.tolerances import STANDARD_ERRORS
 
 RNG = np.random.default_rng(0)
@@ -184,14 +184,7 @@ def test_pca_takes_no_missing_cells():
 
 
 def test_training_is_told_of_every_hole_in_both_splits(monkeypatch):
-    seen = []
-
-    def fit(model, data, *rest, **settings):
-        seen.append(data)
-        return whole_fit(model, data, *rest, **settings)
-
-    whole_fit = base.fit
-    monkeypatch.setattr(base, "fit", fit)
+    seen = spied_fit(monkeypatch)
     small_vae(epochs=1, validation_fraction=0.25).fit(HOLED)
     observed = torch.cat([seen[0].observed[split] for split in ("train", "validation")])
     assert int(observed.sum()) == int((~HOLES).sum())

@@ -18,8 +18,8 @@ from pyro_vae.inference.training.objectives import BetaELBO
 from pyro_vae.models.likelihoods import Laplace, Normal, PerColumn, StudentT
 from pyro_vae.models.priors import MixtureOfNormals
 from pyro_vae.networks import Dense
-from pyro_vae.sklearn import VAEEstimator, base
-from tests.sklearn.cases import ESTIMATORS, OF_OBJECTS, small_mixture, small_vae
+from pyro_vae.sklearn import VAEEstimator
+from tests.sklearn.cases import ESTIMATORS, OF_OBJECTS, small_mixture, small_vae, spied_fit
 
 IRIS = load_iris(as_frame=True)
 FRAME = IRIS.data.iloc[::6]
@@ -77,14 +77,7 @@ def test_rows_that_are_held_out_say_when_to_stop():
 
 
 def test_rows_are_trained_on_or_held_out(monkeypatch):
-    seen = []
-
-    def fit(model, data, *rest, **settings):
-        seen.append(data)
-        return whole_fit(model, data, *rest, **settings)
-
-    whole_fit = base.fit
-    monkeypatch.setattr(base, "fit", fit)
+    seen = spied_fit(monkeypatch)
     rows = np.arange(24.0)[:, None]
     small_vae(validation_fraction=0.26, standardise=False).fit(rows)
     train, validation = (set(getattr(seen[0], s).flatten().tolist()) for s in SPLITS[:2])

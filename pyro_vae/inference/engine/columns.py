@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pyro import poutine
-from pyro.distributions import TorchDistribution
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
@@ -25,12 +24,13 @@ from pyro_vae.inference.engine.traces import (
 )
 from pyro_vae.inference.engine.weights import bytes_per_particle
 from pyro_vae.isolation import isolated
-from pyro_vae.marginals import column_log_prob
+from pyro_vae.marginals import OfWhole, column_log_prob
 from pyro_vae.protocols import CompletesCells, Scored, offers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from pyro.distributions import TorchDistribution
     from pyro.poutine import Trace
     from torch import Tensor
 
@@ -108,22 +108,12 @@ class _ScoreColumns(Messenger):
                 msg["fn"] = _Chosen(msg["fn"], self.columns)
 
 
-class _Chosen(TorchDistribution):
+class _Chosen(OfWhole):
     """A distribution of independent columns that scores some of them."""
-
-    arg_constraints: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, whole: Any, columns: Sequence[int]) -> None:
         self.whole, self.columns = whole, columns
         super().__init__(whole.batch_shape, whole.event_shape, validate_args=False)
-
-    @property
-    def support(self) -> Any:
-        return self.whole.support
-
-    @property
-    def has_rsample(self) -> bool:
-        return bool(self.whole.has_rsample)
 
     def expand(self, batch_shape: torch.Size, _instance: Any = None) -> TorchDistribution:
         return _Chosen(self.whole.expand(batch_shape), self.columns)

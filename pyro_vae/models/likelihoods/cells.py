@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pyro.distributions import TorchDistribution
 
-from pyro_vae.marginals import column_log_prob
+from pyro_vae.marginals import OfWhole, column_log_prob
 from pyro_vae.models.likelihoods.observed import Observed
 from pyro_vae.models.likelihoods.per_column import ColumnsOfTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pyro.distributions import TorchDistribution
     from torch import Tensor
 
 __all__ = ["Cells", "WithDrawnCells", "cells_of"]
@@ -36,7 +36,7 @@ def cells_of(whole: TorchDistribution, columns: Sequence[int]) -> TorchDistribut
     return Cells(whole, columns)
 
 
-class Cells(TorchDistribution):
+class Cells(OfWhole):
     """Some columns of a distribution whose columns are independent, and have one support.
 
     Parameters
@@ -47,8 +47,6 @@ class Cells(TorchDistribution):
         Numbers of the columns.
     """
 
-    arg_constraints: ClassVar[dict[str, Any]] = {}
-
     def __init__(
         self,
         whole: TorchDistribution,
@@ -58,16 +56,6 @@ class Cells(TorchDistribution):
         self.whole, self.columns = whole, list(columns)
         shape = torch.Size([len(self.columns)])
         super().__init__(whole.batch_shape, shape, validate_args=False)
-
-    @property
-    def support(self) -> Any:
-        """Support of one datum."""
-        return self.whole.support
-
-    @property
-    def has_rsample(self) -> bool:
-        """Whether draws have gradients."""
-        return bool(self.whole.has_rsample)
 
     def expand(self, batch_shape: torch.Size, _instance: Any = None) -> TorchDistribution:
         """The same with another batch shape."""

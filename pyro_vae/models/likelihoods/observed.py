@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pyro.distributions import TorchDistribution
 
-from pyro_vae.marginals import column_log_prob, completed_cells, marginal_log_prob
+from pyro_vae.marginals import OfWhole, column_log_prob, completed_cells, marginal_log_prob
 
 if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
     from torch import Tensor
 
 __all__ = ["Observed"]
 
 
-class Observed(TorchDistribution):
+class Observed(OfWhole):
     """A distribution of whole data that scores the observed cells and draws all of them.
 
     Missing cells are integrated out, as if missing at random (Rubin, 1976).
@@ -28,8 +28,6 @@ class Observed(TorchDistribution):
         Which cells are there, ``(..., *event_shape)``, bool.
     """
 
-    arg_constraints: ClassVar[dict[str, Any]] = {}
-
     def __init__(
         self, whole: TorchDistribution, observed: Tensor, validate_args: bool | None = None
     ) -> None:
@@ -37,16 +35,6 @@ class Observed(TorchDistribution):
         beside = observed.shape[: observed.dim() - len(whole.event_shape)]
         batch = torch.broadcast_shapes(whole.batch_shape, beside)
         super().__init__(batch, whole.event_shape, validate_args=False)
-
-    @property
-    def support(self) -> Any:
-        """Support of one whole datum."""
-        return self.whole.support
-
-    @property
-    def has_rsample(self) -> bool:
-        """Whether draws have gradients."""
-        return bool(self.whole.has_rsample)
 
     def expand(self, batch_shape: torch.Size, _instance: Any = None) -> TorchDistribution:
         """The same with another batch shape."""
