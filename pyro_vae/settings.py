@@ -151,7 +151,7 @@ RULES: dict[str, Callable[[str, Any], Any]] = {
         ),
         _at_least(1),
     ),
-    **dict.fromkeys(("datum", "warmup_steps"), _at_least(0)),
+    **dict.fromkeys(("datum", "num_validation", "warmup_steps"), _at_least(0)),
     **dict.fromkeys(
         (
             "clip_norm",

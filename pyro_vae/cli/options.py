@@ -149,6 +149,13 @@ class DataOptions:
     values: Values = None
     standardise: Standardise = False
     hide: Hide = None
+    num_validation: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Validation data of a set with a name: the last of those that are no test data.",
+        ),
+    ] = None
     columns: Columns = None
     test: Annotated[
         Path | None, typer.Option(help="File with the test rows, rather than a share of --data.")
@@ -195,7 +202,14 @@ class DataOptions:
         }
         if not self._is_file():
             self._refuse_reading(condition)
-            return datasets.load(self.data, data_root=data_root, **form)
+            return datasets.load(
+                self.data, data_root=data_root, num_validation=self.num_validation, **form
+            )
+        if self.num_validation is not None:
+            raise SettingError(
+                f"--num-validation got {self.num_validation} for a file, {self.data}: --shares "
+                "and --validation say which of its rows are for validation"
+            )
         return datasets.read(
             Path(self.data),
             columns=self.columns,

@@ -104,6 +104,7 @@ def load(
     standardise: bool = False,
     total_exposure: bool = False,
     hide: str | None = None,
+    num_validation: int | None = None,
     seed: int = 0,
     data_root: str | Path | None = None,
     download: bool = False,
@@ -132,6 +133,9 @@ def load(
         Give every row of counts its total, over the mean total, as exposure.
     hide
         Pattern of cells that are made missing, as in ``"cells(share=0.5)"``; see ``hide``.
+    num_validation
+        Number of validation data, the last of those that are no test data; the set's own split
+        unless given.
     seed
         Seed of the binarisation, the dequantisation, of simulated data and of what is hidden.
     data_root
@@ -175,6 +179,8 @@ def load(
     else:
         require_files(source, root, named)
     raw = source.read(root, seed, download)
+    if num_validation is not None:
+        raw = raw.cut(name, num_validation)
     largest = source.largest_level
     if largest is None:
         form = Preprocessed(raw.splits, source.kind, None, "as given", None)
@@ -201,6 +207,7 @@ def load(
         seed=seed,
         base_measure=form.base_measure,
         affine=form.affine,
+        num_validation=num_validation,
     )
     if hide is not None:
         data = hide_cells(data, hide, seed=seed)

@@ -108,6 +108,8 @@ class Dataset:
     hidden
         What stood in them, by split, in the units of ``base_measure``, float64
         ``(n, *event_shape)``; NaN elsewhere. No model is given it.
+    num_validation
+        Number of validation data that was asked for; None for the set's own split.
 
     Raises
     ------
@@ -142,6 +144,7 @@ class Dataset:
     observed: Mapping[str, Tensor] | None = None
     hide: str | None = None
     hidden: Mapping[str, Tensor] | None = None
+    num_validation: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):

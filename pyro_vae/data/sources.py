@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 import torch
 
-from pyro_vae.errors import MissingDataError
+from pyro_vae.errors import DataError, MissingDataError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +41,32 @@ class RawData:
     splits: dict[str, Tensor]
     labels: dict[str, Tensor] | None
     covariates: dict[str, Tensor] | None = None
+
+    def cut(self, name: str, num_validation: int) -> RawData:
+        """With the last so many of what is no test data for validation.
+
+        Raises
+        ------
+        DataError
+            If that would leave nothing to train on.
+        """
+        size = len(self.splits["train"]) + len(self.splits["validation"])
+        if num_validation >= size:
+            raise DataError(
+                f"num_validation got {num_validation} for {name}, which has {size} data beside "
+                "the test data: leave some to train on"
+            )
+
+        def again(parts: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
+            if parts is None:
+                return None
+            whole = torch.cat([parts["train"], parts["validation"]])
+            train, validation = whole.split([size - num_validation, num_validation])
+            return {**parts, "train": train, "validation": validation}
+
+        splits = again(self.splits)
+        assert splits is not None
+        return RawData(splits, again(self.labels), again(self.covariates))
 
 
 class Source(ABC):

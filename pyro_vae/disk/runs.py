@@ -73,6 +73,7 @@ class _Data(Settings):
     standardise: bool
     total_exposure: bool
     hide: str | None = None
+    num_validation: _Index | None = None
     seed: _Seed
     origin: dict[str, Any] | None = None
 

@@ -253,7 +253,8 @@ def _own_data(
     """Data that were read from a file, found again; or other rows of their schema."""
     origin = origin_of(run)
     assert origin is not None
-    form = Form(**{key: value for key, value in about.items() if key != "name"})
+    of_names = ("name", "num_validation")
+    form = Form(**{key: value for key, value in about.items() if key not in of_names})
     folders = [Path(), run.path, run.path.resolve().parent]
     folders += [] if data_root is None else [Path(data_root)]
     try:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from pyro_vae import load_data
 from pyro_vae.cli import main
 from pyro_vae.disk.runs import Run
 
@@ -44,6 +45,17 @@ def fitted(tmp_path_factory):
     assert "Binomial(16" in out.stdout
     assert "validation" in out.stdout
     return folder
+
+
+def test_the_number_of_validation_data_is_part_of_a_run(tmp_path):
+    fit = ("fit", "--latent-dim", 2, "--hidden", 8, "--epochs", 1)
+    run(*fit, "--run", tmp_path / "run", "--num-validation", 37)
+    assert Run.open(tmp_path / "run").config()["data"]["num_validation"] == 37
+    assert len(load_data(tmp_path / "run").validation) == 37
+    (tmp_path / "own.csv").write_text("a,b\n" + "1.5,2.5\n2.5,1.5\n" * 20)
+    fit = (*fit, "--run", tmp_path / "own", "--data", tmp_path / "own.csv")
+    refused = run(*fit, "--num-validation", 5, status=2)
+    assert "--num-validation got 5 for a file" in refused.stderr
 
 
 def test_evaluate_then_report_then_sample(fitted):

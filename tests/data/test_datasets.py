@@ -38,6 +38,20 @@ def test_the_split_does_not_depend_on_the_seed():
     assert torch.equal(load("digits", seed=1).test, load("digits", seed=2).test)
 
 
+def test_the_number_of_validation_data_is_as_asked_for():
+    """The last of those that are no test data, with their labels; test data are as they were."""
+    own, ours = load("digits"), load("digits", num_validation=37)
+    assert [len(ours.train), len(ours.validation), len(ours.test)] == [1400, 37, 360]
+    assert torch.equal(ours.test, own.test)
+    for of in (lambda data: vars(data), lambda data: data.labels):
+        whole = torch.cat([of(own)["train"], of(own)["validation"]])
+        assert torch.equal(whole[:1400], of(ours)["train"])
+        assert torch.equal(whole[1400:], of(ours)["validation"])
+    assert len(load("digits", num_validation=0).validation) == 0
+    with pytest.raises(DataError, match="num_validation got 1437 for digits, which has 1437"):
+        load("digits", num_validation=1437)
+
+
 def test_stochastic_binarisation_is_drawn_once_with_the_seed():
     one, two, other = (load("digits", binarisation="stochastic", seed=s) for s in (1, 1, 2))
     assert one.kind == "binary"

@@ -180,6 +180,7 @@ def config_of(model: nn.Module, data: Dataset, settings: dict[str, Any]) -> dict
         "standardise",
         "total_exposure",
         "hide",
+        "num_validation",
         "seed",
     )
     return {
