@@ -75,6 +75,10 @@ COMMANDS = {
         "pyro_vae.cli.grid",
         "Fit every combination of parts, and rank them by held-out log p(x).",
     ),
+    "reproduce": _Listed(
+        "pyro_vae.cli.reproduce",
+        "Do a published experiment again: its table beside ours, with errors, on a card to check.",
+    ),
     "sample": _Listed(
         "pyro_vae.cli.sample",
         "Draw z from the prior and x from p(x | z); write them, and a picture of images.",

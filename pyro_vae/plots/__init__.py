@@ -34,6 +34,7 @@ with without_trace():
     from pyro_vae.plots.missing import completions, imputed_marginals, missing_cells
     from pyro_vae.plots.objectives import snr_against_k
     from pyro_vae.plots.outliers import outliers
+    from pyro_vae.plots.published import learning_curves, published_and_ours
     from pyro_vae.plots.tables import column_marginals, column_pairs
     from pyro_vae.plots.training import training_curves
 
@@ -57,6 +58,7 @@ __all__ = [
     "interpolation",
     "iwae_against_k",
     "latent_scatter",
+    "learning_curves",
     "log_weight_histogram",
     "manifold_grid",
     "missing_cells",
@@ -67,6 +69,7 @@ __all__ = [
     "path_comparison",
     "posterior_predictive_checks",
     "prior_samples",
+    "published_and_ours",
     "reconstructions",
     "sbc_histograms",
     "snr_against_k",

@@ -1,0 +1,92 @@
+"""Published numbers beside ours, and how the models behind ours were trained."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pyro_vae.plots.style import BLUE, VERMILION, plain_ticks, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+__all__ = ["learning_curves", "published_and_ours"]
+
+#: Share of the epochs of a curve whose low bounds are left out of sight.
+_STEEP = 0.25
+
+
+@styled
+def published_and_ours(
+    labels: Sequence[str],
+    published: Sequence[float],
+    ours: Sequence[float],
+    errors: Sequence[float],
+) -> Figure:
+    """Each published number, and ours with two standard errors, on a scale of its own.
+
+    Parameters
+    ----------
+    labels
+        What each number is, with its unit where it is not in nats.
+    published
+        Published numbers; NaN where there is none.
+    ours, errors
+        Our numbers, and their standard errors.
+    """
+    size = len(labels)
+    figure = Figure(figsize=(7.2, 0.7 + 0.62 * size))
+    axes = figure.subplots(size, 1, squeeze=False)[:, 0]
+    for ax, label, theirs, value, error in zip(axes, labels, published, ours, errors, strict=True):
+        ax.errorbar([value], [0.25], xerr=[2 * error], fmt="o", color=BLUE, label="ours")
+        if np.isfinite(theirs):
+            ax.plot([theirs], [-0.25], "D", color=VERMILION, label="published", zorder=3)
+        ax.set_yticks([0.0], [textwrap.fill(label, 30)])
+        ax.set_ylim(-0.8, 0.8)
+        ax.margins(x=0.25)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.tick_params(axis="y", length=0)
+    first = next((ax for ax, t in zip(axes, published, strict=True) if np.isfinite(t)), axes[0])
+    figure.legend(*first.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    axes[-1].set_xlabel("nats per datum, unless the label says otherwise (bars: two s.e.)")
+    return figure
+
+
+@styled
+def learning_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
+    """The training bound of several models against the epoch, on a logarithmic scale.
+
+    Parameters
+    ----------
+    curves
+        By the model's name, a frame with columns ``epoch`` and ``train_elbo`` (nats per datum).
+    """
+    figure = Figure(figsize=(6.4, 3.6))
+    ax = figure.subplots()
+    seen = []
+    for (name, frame), style in zip(curves.items(), _styles(len(curves)), strict=True):
+        ax.plot(frame["epoch"], frame["train_elbo"], label=name, linestyle=style)
+        seen.append(frame["train_elbo"].to_numpy(dtype=float))
+    low = min(float(np.nanquantile(values, _STEEP)) for values in seen)
+    high = max(float(np.nanmax(values)) for values in seen)
+    margin = max(0.05 * (high - low), 1e-3)
+    ax.set(
+        xscale="log",
+        xlabel="epoch",
+        ylabel="training bound (nats per datum)",
+        ylim=(low - margin, high + margin),
+    )
+    plain_ticks(ax.xaxis)
+    ax.legend()
+    return figure
+
+
+def _styles(count: int) -> list[str]:
+    styles = ["-", "--", "-.", ":"]
+    return [styles[index % len(styles)] for index in range(count)]

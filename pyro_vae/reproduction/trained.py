@@ -1,0 +1,329 @@
+"""A part that is one run: a model trained on a schedule, and its log p(x) measured."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyro_vae import data as datasets
+from pyro_vae import inference
+from pyro_vae.disk.runs import Run
+from pyro_vae.inference.evidence.trust import withheld_note
+from pyro_vae.inference.training.sweep import fit_in
+from pyro_vae.reproduction.card import Found, Number, listed
+from pyro_vae.reproduction.experiment import Part, Place, Plan, load_form
+from pyro_vae.stored.loading import load_model
+from pyro_vae.stored.measured import certify_run, measure_summary, results_of_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import pandas as pd
+    import xarray as xr
+
+    from pyro_vae.data import Dataset
+    from pyro_vae.models import LatentVariableModel
+
+__all__ = [
+    "IWAE_SCHEDULES",
+    "TrainedPart",
+    "Training",
+    "found_of_results",
+    "iwae_stages",
+    "warmed_cosine",
+]
+
+#: Points of a learning curve that a card keeps, at most.
+_CURVE = 200
+
+#: Epochs, each of as many batches, by which the length of an epoch is foreseen.
+_PILOT_EPOCHS, _PILOT_BATCHES = 3, 60
+
+
+@dataclass(frozen=True)
+class Training:
+    """A schedule of training.
+
+    Attributes
+    ----------
+    epochs, batch_size, learning_rate
+        As for ``inference.fit``.
+    schedule
+        What gives, for so many epochs, a multiplier of the learning rate by the share done.
+    note
+        Where it comes from.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: Callable[[int], Callable[[float], float]]
+    note: str
+
+
+def iwae_stages(epochs: int) -> Callable[[float], float]:
+    """Multipliers of Burda et al. (2016): 10^(-i/7) for 3^i epochs of 3,280, i = 0..7.
+
+    Parameters
+    ----------
+    epochs
+        Epochs in all; stages keep their shares.
+    """
+    ends = [end / 3280 for end in itertools.accumulate(3**i for i in range(8))]
+    # One decimal, as the authors' code has them.
+    rates = [round(10 ** (1 - i / 7), 1) / 10 for i in range(8)]
+
+    def multiplier(share: float) -> float:
+        # The epoch's number is exact where its share, a quotient, is rounded.
+        done = round(share * epochs) / epochs
+        return next(rate for end, rate in zip(ends, rates, strict=True) if done < end)
+
+    return multiplier
+
+
+def warmed_cosine(warmup: int) -> Callable[[int], Callable[[float], float]]:
+    """A cosine to zero, after so many epochs in which the rate grows in equal steps.
+
+    Loshchilov & Hutter (2017), arXiv 1608.03983, without restarts.
+    """
+
+    def of(epochs: int) -> Callable[[float], float]:
+        def multiplier(share: float) -> float:
+            grown = min(1.0, (round(share * epochs) + 1) / (warmup + 1))
+            return grown * 0.5 * (1.0 + math.cos(math.pi * share))
+
+        return multiplier
+
+    return of
+
+
+#: Schedules for the networks of Burda et al. (2016); the second was chosen on validation data.
+IWAE_SCHEDULES: dict[str, Training] = {
+    "paper": Training(
+        3280,
+        20,
+        1e-3,
+        iwae_stages,
+        "the authors' stages: 0.001 to 0.0001 over 3,280 epochs, in batches of 20",
+    ),
+    "sooner": Training(
+        1000,
+        100,
+        4e-3,
+        warmed_cosine(2),
+        "a cosine to zero from 0.004 after two epochs of warm-up, in batches of 100: chosen by "
+        "the bound of 10,000 training images that were held out, after 40 epochs",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class TrainedPart(Part):
+    """A model of the package, trained in a run of its own.
+
+    Attributes
+    ----------
+    name, title
+        Folder of the run, and heading.
+    model
+        Makes the model, for a data set and a seed.
+    objective
+        Name of its objective; the model's own where None.
+    form
+        How ``data.load`` is asked for the data.
+    own_data
+        Name of the experiment's own data set.
+    schedules
+        Schedules of training by name.
+    split
+        What is measured: ``"test"``, or ``"train"`` where the paper's numbers are of that.
+    """
+
+    name: str
+    title: str
+    model: Callable[[Dataset, int], LatentVariableModel]
+    objective: str | None
+    form: Mapping[str, Any]
+    own_data: str
+    schedules: Mapping[str, Training] = field(default_factory=lambda: IWAE_SCHEDULES)
+    split: str = "test"
+
+    def train(self, plan: Plan, place: Place) -> None:
+        """Fit the model in its folder, go on, or find it done."""
+        data = load_form(self.form, plan, place.data_root, own=plan.data == self.own_data)
+        training = self.schedules[plan.schedule]
+        epochs = self._epochs(training, plan, data, place)
+        fit_in(
+            place.folder,
+            self.model(data, plan.seed),
+            data,
+            self.objective,
+            overwrite=place.overwrite,
+            progress=place.show,
+            epochs=epochs,
+            batch_size=training.batch_size,
+            learning_rate=training.learning_rate,
+            schedule=training.schedule(epochs),
+            seed=plan.seed,
+        )
+
+    def measure(self, plan: Plan, place: Place) -> Found:
+        """Log p(x) by importance sampling, and by annealing on some of the data."""
+        run = Run.open(place.folder)
+        results = results_of_run(
+            run,
+            data_root=place.data_root,
+            split=self.split,
+            limit=plan.limit,
+            num_particles=plan.num_particles,
+            seed=plan.seed,
+            progress=place.progress,
+        )
+        found = found_of_results(self.name, self.title, results)
+        return found.model_copy(
+            update={
+                "model": load_model(run).description(),
+                "protocol": self.protocol(plan),
+                "training": self._trained(run, plan),
+                "curve": _curve(run.metrics()),
+                "weights": run.weights_seal(),
+                "certificate": self._certificate(run, plan, place),
+            }
+        )
+
+    def protocol(self, plan: Plan) -> dict[str, Any]:
+        """Particles, how many test data, how many of them annealed, and the seed."""
+        return {
+            "particles": plan.num_particles,
+            "limit": plan.limit,
+            "annealed": plan.num_annealed,
+            "seed": plan.seed,
+        }
+
+    def weights(self, folder: Path) -> str | None:
+        """Checksum of the run's weights."""
+        has = (folder / "weights.safetensors").is_file()
+        return Run.open(folder).weights_seal() if has else None
+
+    def _epochs(self, training: Training, plan: Plan, data: Dataset, place: Place) -> int:
+        """Epochs of a run that was begun; else those of the plan."""
+        if (place.folder / "config.json").is_file() and not place.overwrite:
+            begun: int = Run.open(place.folder).config()["fit"]["epochs"]
+            return begun
+        epochs = plan.epochs or training.epochs
+        if plan.minutes is None:
+            return epochs
+        seconds = self._seconds_of_epoch(training, plan, data)
+        return max(1, min(epochs, int(60 * plan.minutes / seconds)))
+
+    def _seconds_of_epoch(self, training: Training, plan: Plan, data: Dataset) -> float:
+        """What an epoch takes on this machine, by a short training that is thrown away."""
+        size = len(data.train)
+        few = min(size, _PILOT_BATCHES * training.batch_size)
+        fewer = datasets.Dataset.from_tensors(data.epoch_train(0)[:few], kind=data.kind)
+        began, spent = 0.0, []
+
+        def clock(share: float) -> float:
+            nonlocal began
+            now = time.perf_counter()
+            spent.append(now - began)
+            began = now
+            return 1.0
+
+        inference.fit(
+            self.model(data, plan.seed),
+            fewer,
+            self.objective,
+            epochs=_PILOT_EPOCHS,
+            batch_size=training.batch_size,
+            schedule=clock,
+            compile="graph",
+            progress=False,
+        )
+        # A whole epoch also draws its binary images, which is as fast as anything.
+        began = time.perf_counter()
+        data.epoch_train(0)
+        return spent[-1] * size / few + time.perf_counter() - began
+
+    def _trained(self, run: Run, plan: Plan) -> dict[str, Any]:
+        fit, metrics = run.config()["fit"], run.metrics()
+        return {
+            **fit,
+            "note": self.schedules[plan.schedule].note,
+            "epochs_done": len(metrics),
+            "best_epoch": int(run.notes("weights.safetensors")["epoch"]),
+            "seconds": round(float(metrics["seconds"].iloc[-1]), 1),
+        }
+
+    def _certificate(self, run: Run, plan: Plan, place: Place) -> str:
+        """What importance sampling and annealing say of the first so many data."""
+        if plan.num_annealed < 2:
+            return ""
+        limit = min(plan.num_annealed, plan.limit or plan.num_annealed)
+        return str(
+            certify_run(
+                run,
+                ["importance", "ais"],
+                data_root=place.data_root,
+                split=self.split,
+                limit=limit,
+                num_particles=plan.num_particles,
+                seed=plan.seed,
+                progress=place.progress,
+            )
+        )
+
+
+def found_of_results(name: str, title: str, results: xr.Dataset) -> Found:
+    """What ``evaluate`` gave, as a card has it.
+
+    Parameters
+    ----------
+    name, title
+        Of the part.
+    results
+        What ``stored.measured.results_of_run`` gave.
+    """
+    numbers = {
+        str(quantity): Number(
+            value=row["mean"],
+            sampling_error=_known(row["sampling_se"]),
+            monte_carlo_error=_known(row["mc_se"]),
+        )
+        for quantity, row in measure_summary(results).iterrows()
+        if math.isfinite(row["mean"])
+    }
+    if "active_units" in results.attrs:
+        numbers["active_units"] = Number(value=float(results.attrs["active_units"]))
+    kept = ("log_evidence", "log_evidence_se", "elbo", "khat")
+    per_datum = {key: listed(results[key].values) for key in kept if key in results}
+    note = withheld_note(results)
+    return Found(
+        name=name,
+        title=title,
+        numbers=numbers,
+        per_datum=per_datum,
+        notes=[note] if note else [],
+    )
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _curve(metrics: pd.DataFrame) -> dict[str, list[float | None]]:
+    """Epochs and bounds of a training, evenly thinned on the logarithm of the epoch."""
+    last = len(metrics)
+    kept = np.unique(np.geomspace(1, last, min(last, _CURVE)).round().astype(int)) - 1
+    rows = metrics.iloc[kept]
+    return {
+        "epoch": listed(rows["epoch"]),
+        "train_elbo": listed(rows["train_elbo"]),
+        "validation_elbo": listed(rows["validation_elbo"]),
+    }
