@@ -158,6 +158,7 @@ RULES: dict[str, Callable[[str, Any], Any]] = {
             "factor",
             "learning_rate",
             "memory_limit",
+            "minutes",
             "scale",
             "step_size",
             "target",

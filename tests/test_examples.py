@@ -17,6 +17,9 @@ from pyro_vae.models.priors import Prior
 ROOT = Path(__file__).parent.parent
 #: Settings that make a long example short.
 ARGUMENTS = {
+    "choose_a_schedule": [
+        *("--data", "digits", "--epochs", "1", "--pairs", "50:0.001,100:0.002", "--limit", "8"),
+    ],
     "half_the_cells": [
         *("--tables", "iris", "--seeds", "1", "--epochs", "1", "--num-particles", "20"),
     ],
@@ -29,6 +32,7 @@ ARGUMENTS = {
 }
 #: What an example is about, and prints.
 SUBJECTS = {
+    "choose_a_schedule": "batch 100, rate 0.002: bound",
     "half_the_cells": "mean squared error of the missing cells",
     "make_patients": "wrote 400 rows",
     "moon_phases": "VAE: mid-points",

@@ -14,7 +14,7 @@ from rich.text import Text
 from pyro_vae.cli.options import DataRoot, Json, Limit, Particles, Seed, overwrite_of
 from pyro_vae.cli.output import print_json
 from pyro_vae.errors import SettingError
-from pyro_vae.reproduction import EXPERIMENTS, card_table
+from pyro_vae.reproduction import EXPERIMENTS, card_table, sources
 from pyro_vae.reproduction import check as check_card
 from pyro_vae.reproduction import reproduce as do_again
 from pyro_vae.spelling import split_list
@@ -91,6 +91,8 @@ def reproduce(
         if not all(each.holds for each in found):
             sys.exit(1)
         return
+    if train:
+        raise SettingError("--train is for --check, and no card was given: leave it out")
     if name is None:
         _print_list(as_json)
         return
@@ -129,6 +131,8 @@ def _print_card(card: Card, out: Path, as_json: bool) -> None:
     for label, row in table.iterrows():
         shown.add_row(str(label), *map(str, row))
     console.print(shown)
+    for number, source in enumerate(sources(card), start=1):
+        console.print(f"({number}) {source}", markup=False)
     for sentence in card.differs:
         console.print(sentence, markup=False)
     console.print(f"card: {path}, {path.with_suffix('.html')}", markup=False)

@@ -83,7 +83,7 @@ def learning_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
         ylim=(low - margin, high + margin),
     )
     plain_ticks(ax.xaxis)
-    ax.legend()
+    figure.legend(loc="outside upper center", ncols=2)
     return figure
 
 

@@ -9,7 +9,7 @@ from pyro_vae.reproduction.card import Card, Found, Number, Row, read_card
 from pyro_vae.reproduction.check import Checked, check
 from pyro_vae.reproduction.experiment import Difference, Experiment, Level, Part, Place, Plan
 from pyro_vae.reproduction.experiments import EXPERIMENTS
-from pyro_vae.reproduction.page import card_table, markdown
+from pyro_vae.reproduction.page import card_table, markdown, sources
 from pyro_vae.reproduction.reproduce import reproduce
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "markdown",
     "read_card",
     "reproduce",
+    "sources",
 ]

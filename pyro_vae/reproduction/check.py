@@ -117,17 +117,13 @@ def check(
         _require_weights(path, held, part, train=train)
     root = None if data_root is None else Path(data_root)
     _require_same_data(experiment, plan, held, root)
-    asked = replace(
-        plan,
-        limit=_least(plan.limit, limit),
-        num_annealed=_least(plan.num_annealed, limit) or 0,
-    )
     checked = []
     for part in parts:
         if tell is not None:
             tell(f"measuring {part.title} again")
         said = held.part(part.name)
         assert said is not None
+        asked = _as_measured(path, plan, said, limit)
         found = _measured_again(path, part, said, asked, root, progress)
         checked.append(_compared(said, found))
     return checked
@@ -138,6 +134,20 @@ def _plan_of(path: Path, card: Card) -> Plan:
         return Plan(**arguments_of(Plan, card.plan))
     except SettingError as error:
         raise RunError(f"{path}: plan: {error}") from error
+
+
+def _as_measured(path: Path, plan: Plan, said: Found, limit: int | None) -> Plan:
+    """The plan by which a part was measured, on so many data at most."""
+    known = {name: said.protocol[name] for name in plan.of_measuring() if name in said.protocol}
+    try:
+        plan = Plan(**arguments_of(Plan, {**vars(plan), **known}))
+    except SettingError as error:
+        raise RunError(f"{path}: {said.name}: protocol: {error}") from error
+    return replace(
+        plan,
+        limit=_least(plan.limit, limit),
+        num_annealed=_least(plan.num_annealed, limit) or 0,
+    )
 
 
 def _least(first: int | None, second: int | None) -> int | None:
@@ -181,7 +191,7 @@ def _measured_again(
 ) -> Found:
     """A part measured from a copy of its weights, or from weights that are trained for it."""
     with tempfile.TemporaryDirectory() as scratch:
-        place = Place(Path(scratch) / part.name, data_root, show=show)
+        place = Place(Path(scratch) / part.name, data_root, show=show, certify=False)
         if said.weights is not None and part.weights(path.parent / part.name) == said.weights:
             shutil.copytree(path.parent / part.name, place.folder, ignore=_KEPT)
         else:

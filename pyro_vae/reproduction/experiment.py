@@ -69,6 +69,11 @@ class Plan:
         names = ("data", "schedule", "epochs", "minutes", "seed")
         return {name: getattr(self, name) for name in names}
 
+    def of_measuring(self) -> dict[str, Any]:
+        """Those settings that decide what is measured of the weights."""
+        names = ("num_particles", "limit", "num_annealed", "seed")
+        return {name: getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True)
 class Place:
@@ -84,6 +89,8 @@ class Place:
         Whether to begin again.
     show
         Whether to show bars; None for where somebody can see them.
+    certify
+        Whether other estimates are held against the numbers, too.
     progress
         Called with the number of data measured and their total.
     """
@@ -92,6 +99,7 @@ class Place:
     data_root: Path | None = None
     overwrite: bool = False
     show: bool | None = None
+    certify: bool = True
     progress: Callable[[int, int], None] | None = None
 
     def telling(self, progress: Callable[[int, int], None]) -> Place:
@@ -119,9 +127,9 @@ class Part(ABC):
     def measure(self, plan: Plan, place: Place) -> Found:
         """Measure what was trained."""
 
-    @abstractmethod
     def protocol(self, plan: Plan) -> dict[str, Any]:
-        """What decides the numbers of ``measure`` beside the weights."""
+        """What decides the numbers of ``measure`` beside the weights, as the plan names it."""
+        return plan.of_measuring()
 
     def weights(self, folder: Path) -> str | None:
         """Checksum of the weights in a folder; None where a part has none."""
@@ -172,6 +180,8 @@ class Level:
         published = self.published
         if isinstance(published, str):
             published = None if part is None else self.sign * part.numbers[published].value
+            # Both are of the same data, which are no source of a difference.
+            ours = ours and ours.model_copy(update={"sampling_error": None})
         return Row(
             label=self.label,
             published=published,

@@ -11,6 +11,7 @@ from pyro_vae import plots
 from pyro_vae.pages.report import Section, write_report
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from matplotlib.figure import Figure
@@ -18,23 +19,26 @@ if TYPE_CHECKING:
     from pyro_vae.reproduction.card import Card, Found, Number, Row
     from pyro_vae.reproduction.experiment import Experiment
 
-__all__ = ["card_table", "markdown", "write_page"]
+__all__ = ["card_table", "markdown", "sources", "write_page"]
 
 _INTRODUCTION = (
-    "{source}. Published numbers beside ours. In brackets: the standard error over the test data; "
-    "that of the draws is given where it is more than a tenth of it. {differs}"
+    "{source}. Published numbers beside ours, whose standard error over the data is in brackets; "
+    "that of the draws is given where it is more than a tenth of it. {read_in} {differs}"
 )
 
 
 def card_table(card: Card) -> pd.DataFrame:
-    """Published numbers, ours with their standard errors, and the differences, as text."""
+    """Published numbers, ours with their standard errors, and the differences, as text.
+
+    A number in brackets behind a published one says where it was read: see ``sources``.
+    """
+    marks = {source: number for number, source in enumerate(sources(card), start=1)}
     rows = {
         row.label: {
-            "published": "" if row.published is None else f"{row.published:g}",
+            "published": _published(row, marks),
             "ours": "not run" if row.ours is None else _with_errors(row.ours),
-            "ours - published": _apart(row),
-            "read in": row.source,
-            "differs": row.differs,
+            "difference": _apart(row),
+            "what differs": row.differs,
         }
         for row in card.rows
     }
@@ -42,12 +46,19 @@ def card_table(card: Card) -> pd.DataFrame:
     return table.loc[:, [name for name in table if (table[name] != "").any()]]
 
 
+def sources(card: Card) -> list[str]:
+    """Where the published numbers of a card were read, in the order of its table."""
+    return list(dict.fromkeys(row.source for row in card.rows if row.source))
+
+
 def markdown(card: Card) -> str:
-    """The table of a card in Markdown, as the documentation has it."""
+    """The table of a card in Markdown, and where the published numbers were read."""
     table = card_table(card)
     lines = [["", *table.columns], ["---"] * (1 + len(table.columns))]
     lines += [[str(label), *row] for label, row in zip(table.index, table.values, strict=True)]
-    return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
+    text = "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
+    read_in = [f"({number}) {source}." for number, source in enumerate(sources(card), start=1)]
+    return f"{text}\n\n{' '.join(read_in)}".rstrip()
 
 
 def write_page(path: Path, card: Card, experiment: Experiment) -> None:
@@ -64,7 +75,13 @@ def write_page(path: Path, card: Card, experiment: Experiment) -> None:
     write_report(
         path,
         title=card.title,
-        introduction=_INTRODUCTION.format(source=card.source, differs=" ".join(card.differs)),
+        introduction=_INTRODUCTION.format(
+            source=card.source,
+            read_in=" ".join(
+                f"({number}): {source}." for number, source in enumerate(sources(card), start=1)
+            ),
+            differs=" ".join(card.differs),
+        ),
         table=card_table(card),
         sections=[
             Section("Side by side", figures=_side_by_side(card)),
@@ -124,18 +141,27 @@ def _text(part: Found) -> str:
     return "\n".join(lines)
 
 
+def _published(row: Row, marks: Mapping[str, int]) -> str:
+    if row.published is None:
+        return ""
+    text = f"{row.published:.6g}"
+    return f"{text} ({marks[row.source]})" if row.source else text
+
+
 def _with_errors(number: Number) -> str:
-    digits = 2 if abs(number.value) >= 10 else 3
-    text = f"{number.value:.{digits}f}"
+    """A number with its sampling error in brackets, and that of its draws where it matters."""
+    if number.sampling_error is None and number.value == int(number.value):
+        return f"{number.value:.0f}"
+    text = f"{number.value:.3f}"
     sampling, drawn = number.sampling_error, number.monte_carlo_error
     if sampling:
-        text += f" ({sampling:.{digits}f})"
+        text += f" ({sampling:.3f})"
     if drawn and drawn > 0.1 * (sampling or 0.0):
-        text += f" draws {drawn:.{digits}f}"
+        text += f", draws {drawn:.3f}"
     return text
 
 
 def _apart(row: Row) -> str:
     if row.ours is None or row.published is None:
         return ""
-    return f"{row.ours.value - row.published:+.2f}"
+    return f"{row.ours.value - row.published:+.3f}"

@@ -119,7 +119,8 @@ def reproduce(
     holds = f"another experiment than {name}, or one with other settings"
     settings = {"experiment": name, **plan.of_training()}
     with claimed_folder(folder / _PLAN, settings, holds=holds, overwrite=overwrite):
-        pass
+        if overwrite:
+            (folder / f"{name}.json").unlink(missing_ok=True)
     for number, part in enumerate(chosen, start=1):
         if tell is not None:
             tell(f"{number} of {len(chosen)}: {part.title}")

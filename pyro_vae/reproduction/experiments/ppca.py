@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sklearn.decomposition import PCA
+import numpy as np
+from scipy.stats import multivariate_normal
 
 from pyro_vae.models import LinearVAE
 from pyro_vae.reproduction.card import Found, Number
@@ -23,7 +24,7 @@ __all__ = ["PPCA"]
 
 _FORM = {"standardise": True, "num_validation": 0}
 _DIMENSIONS = (1, 2, 3)
-_CLOSED = "closed form, by scikit-learn"
+_CLOSED = "closed form: Tipping and Bishop (1999), equations 7 and 8"
 
 #: There is no schedule in the paper, whose solution is an eigendecomposition.
 _TRAINING = Training(
@@ -42,10 +43,23 @@ class _LinearPart(TrainedPart):
         found = super().measure(plan, place)
         x = load_form(self.form, plan, place.data_root, own=plan.data == self.own_data).train
         rows = x.double().numpy()
-        best = PCA(self.latent_dim).fit(rows).score(rows[: plan.limit])
+        best = _best_of(rows, self.latent_dim)[: plan.limit].mean()
         return found.model_copy(
             update={"numbers": {**found.numbers, "closed_form": Number(value=float(best))}}
         )
+
+
+def _best_of(rows: np.ndarray, latent_dim: int) -> np.ndarray:
+    """Log p(x) of every row under the probabilistic PCA that fits them best.
+
+    Tipping & Bishop (1999), equations 7 and 8: of the covariance S of the rows, the largest q
+    eigenvalues stay as they are, and the others take their mean.
+    """
+    values, vectors = np.linalg.eigh(np.cov(rows.T, bias=True))
+    values[:-latent_dim] = values[:-latent_dim].mean()
+    covariance = (vectors * values) @ vectors.T
+    found: np.ndarray = multivariate_normal(rows.mean(0), covariance).logpdf(rows)
+    return found
 
 
 def _part(latent_dim: int) -> _LinearPart:
