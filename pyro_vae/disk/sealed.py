@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -40,6 +41,8 @@ __all__ = [
 ]
 
 _BLANK = "0" * 64
+#: A list of numbers over several lines: no string has a line break that is not escaped.
+_NUMBERS = re.compile(r"\[\n((?:\s+(?:-?[\d.]+(?:e[-+]?\d+)?|null),?\n)+)\s*\]")
 _TRAILER = b"\npyro_vae checksum "
 
 
@@ -54,9 +57,14 @@ def checksum(*parts: bytes | str) -> str:
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write an object as JSON, with its checksum as the last key."""
+    """Write an object as JSON, with its checksum as the last key; a list of numbers is a line."""
     sealed = {**document, "checksum": _of_json(path, document)}
-    write_whole(path, json.dumps(sealed, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(sealed, indent=2, allow_nan=False)
+    write_whole(path, _NUMBERS.sub(_on_one_line, text) + "\n")
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    return f"[{' '.join(found[1].split())}]"
 
 
 def read_json(path: Path, *, remedy: str) -> tuple[dict[str, Any], bool]:

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Card", "Found", "Number", "Row", "listed", "read_card", "write_card"]
 
-#: Decimals that a card keeps of what it has for every datum.
-_DECIMALS = 4
-
 
 class Number(Settings):
     """A number with its errors.
@@ -158,9 +155,9 @@ class Card(Settings):
         return next((part for part in self.parts if part.name == name), None)
 
 
-def listed(values: Iterable[float]) -> list[float | None]:
-    """Values as a card keeps them: to four decimals, and None for NaN or infinity."""
-    return [round(v, _DECIMALS) if math.isfinite(v) else None for v in map(float, values)]
+def listed(values: Iterable[float], decimals: int = 3) -> list[float | None]:
+    """Values as a card keeps them: to so many decimals, and None for NaN or infinity."""
+    return [round(v, decimals) if math.isfinite(v) else None for v in map(float, values)]
 
 
 def write_card(path: Path, card: Card) -> None:

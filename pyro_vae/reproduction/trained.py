@@ -284,8 +284,8 @@ def found_of_results(name: str, title: str, results: xr.Dataset) -> Found:
     }
     if "active_units" in results.attrs:
         numbers["active_units"] = Number(value=float(results.attrs["active_units"]))
-    kept = ("log_evidence", "log_evidence_se", "elbo", "khat")
-    per_datum = {key: listed(results[key].values) for key in kept if key in results}
+    kept = {"log_evidence": 3, "log_evidence_se": 3, "khat": 2}
+    per_datum = {key: listed(results[key].values, n) for key, n in kept.items() if key in results}
     note = withheld_note(results)
     return Found(
         name=name,

@@ -61,7 +61,7 @@ def test_a_card_says_what_is_measured_directly(small):
         assert isinstance(model, VAE)
         data = EXPERIMENTS["iwae"].load(Plan(**card.plan), None)
         found = inference.evaluate(model, data.test[:12], 60, seed=0)
-        assert part.per_datum["log_evidence"] == found["log_evidence"].values.round(4).tolist()
+        assert part.per_datum["log_evidence"] == found["log_evidence"].values.round(3).tolist()
         number = part.numbers["log_evidence"]
         assert number.value == pytest.approx(float(found["log_evidence"].mean()), abs=1e-9)
         spread = float(found["log_evidence"].values.std(ddof=1)) / math.sqrt(12)
