@@ -2,9 +2,10 @@
 
 from pyro_vae.reproduction.experiment import Experiment
 from pyro_vae.reproduction.experiments.iwae import IWAE
+from pyro_vae.reproduction.experiments.miwae import MIWAE
 from pyro_vae.reproduction.experiments.ppca import PPCA
 
 __all__ = ["EXPERIMENTS"]
 
 #: Every experiment by name.
-EXPERIMENTS: dict[str, Experiment] = {each.name: each for each in (IWAE, PPCA)}
+EXPERIMENTS: dict[str, Experiment] = {each.name: each for each in (IWAE, MIWAE, PPCA)}
