@@ -13,6 +13,7 @@ from pyro_vae.networks import (
     Convolutional,
     ConvolutionalGrid,
     Dense,
+    SigmoidMean,
     Unamortised,
 )
 from pyro_vae.networks.layers import Residual
@@ -26,6 +27,7 @@ CASES = {
     "convolutional": Convolutional(channels=(3, 5), hidden=(8,)),
     "convolutional-residual": Convolutional((4, 4, 5), hidden=(6, 6), residual=True),
     "one-convolution": Convolutional(channels=(2,), hidden=(), activation="elu"),
+    "sigmoid-mean": SigmoidMean(hidden=(7, 5)),
 }
 SHAPES = [(28, 20), (7, 5), (1, 9), (1, 1), (3, 8, 8), (2, 5, 7)]
 BUILDS = [

@@ -233,7 +233,9 @@ _VAE_SCHEDULES = {
         "400 epochs at 0.001, the weights with the best bound on a tenth of the rows: not tuned",
     ),
 }
-_MIXTURE = Training(100, 32, 1e-2, _constant, "100 epochs at 0.01: not tuned, and not in the paper")
+_MIXTURE = Training(
+    100, 32, 1e-2, _constant, "100 epochs at 0.01: not tuned, and not in the paper"
+)
 
 MIWAE = Experiment(
     name="miwae",
