@@ -47,10 +47,15 @@ def gap_against_elbo(families: Mapping[str, pd.DataFrame]) -> Figure:
             ax.annotate(f"{beta:g}", (x, y), fontsize=9, **place)
     ax.set(
         xlabel="ELBO (nats per datum)",
-        ylabel="mutual information gap (share of the entropy)",
+        ylabel="mutual information gap (share of entropy)",
     )
     ax.margins(0.1)
-    ax.legend(title="beta beside the points; bars: two s.e. over runs")
+    figure.legend(
+        *ax.get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=len(families),
+        title="beta beside the points; bars: two s.e. over runs",
+    )
     return figure
 
 

@@ -93,7 +93,9 @@ def test_settings_come_back_from_json(name):
 def test_output_starts_at_eta(name):
     decoder = CASES[name].decoder(2, (6, 5), 60)
     assert offers(decoder, SettableOutput)
-    eta = torch.linspace(-4, 4, 60)
+    # Means are between 0 and 1, where the first half of the parameters are means.
+    ends = (0.02, 1.9) if name == "sigmoid-mean" else (-4, 4)
+    eta = torch.linspace(*ends, 60)
     decoder.set_output(eta)
     # At the start all other biases are zero, and every activation but softplus takes 0 to 0.
     torch.testing.assert_close(decoder(torch.zeros(3, 2)), eta.expand(3, 60))

@@ -152,7 +152,7 @@ def _information(gaps: Sequence[xr.Dataset]) -> dict[str, list[float | None]]:
         },
         "entropy": listed(first["entropy"].values),
         "gap": listed(first["gap"].values),
-        "mig_se_of_run": listed(float(g["mig_se"]) for g in gaps),
+        "mig_of_run_se": listed(float(g["mig_se"]) for g in gaps),
     }
 
 
@@ -220,7 +220,7 @@ def _matrix(part: Found) -> xr.Dataset:
             "entropy": ("factor", np.array(per["entropy"], dtype=float)),
             "gap": ("factor", np.array(per["gap"], dtype=float)),
             "mig": per["mig_of_run"][0],
-            "mig_se": per["mig_se_of_run"][0],
+            "mig_se": per["mig_of_run_se"][0],
         },
         coords={
             "latent": [f"z[{row}]" for row in range(len(values))],
