@@ -43,8 +43,14 @@ def gap_against_elbo(families: Mapping[str, pd.DataFrame]) -> Figure:
             label=name,
         )
         for beta, x, y in frame[["beta", "elbo", "mig"]].itertuples(index=False):
-            place = {"textcoords": "offset points", "xytext": (5, above), "color": colour}
-            ax.annotate(f"{beta:g}", (x, y), fontsize=9, **place)
+            ax.annotate(
+                f"{beta:g}",
+                (x, y),
+                xytext=(5, above),
+                textcoords="offset points",
+                color=colour,
+                fontsize=9,
+            )
     ax.set(
         xlabel="ELBO (nats per datum)",
         ylabel="mutual information gap (share of entropy)",
