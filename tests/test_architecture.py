@@ -151,6 +151,7 @@ MAY_IMPORT = {
         "errors",
         "inference",
         "models",
+        "networks",
         "pages",
         "plots",
         "progress",

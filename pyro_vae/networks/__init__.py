@@ -16,6 +16,7 @@ with without_trace():
     )
     from pyro_vae.networks.mlp import MLP
     from pyro_vae.networks.probe import check_network
+    from pyro_vae.networks.sigmoid_mean import SigmoidMean, SigmoidMeanDecoder
     from pyro_vae.networks.table import FreeParameters
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "FreeParameters",
     "GridDecoder",
     "GridEncoder",
+    "SigmoidMean",
+    "SigmoidMeanDecoder",
     "Unamortised",
     "check_network",
 ]

@@ -13,7 +13,7 @@ with without_trace():
         evidence_over_training,
         guide_phase,
     )
-    from pyro_vae.plots.disentanglement import mutual_information_matrix
+    from pyro_vae.plots.disentanglement import gap_against_elbo, mutual_information_matrix
     from pyro_vae.plots.gap import gap_per_datum
     from pyro_vae.plots.holes import hole_scores
     from pyro_vae.plots.identity import bound_over_means, densities_over_z, log_weight_histogram
@@ -34,11 +34,12 @@ with without_trace():
     from pyro_vae.plots.missing import completions, imputed_marginals, missing_cells
     from pyro_vae.plots.objectives import snr_against_k
     from pyro_vae.plots.outliers import outliers
-    from pyro_vae.plots.published import learning_curves, published_and_ours
+    from pyro_vae.plots.published import bound_against_samples, learning_curves, published_and_ours
     from pyro_vae.plots.tables import column_marginals, column_pairs
     from pyro_vae.plots.training import training_curves
 
 __all__ = [
+    "bound_against_samples",
     "bound_ladder",
     "bound_over_means",
     "code_usage",
@@ -49,6 +50,7 @@ __all__ = [
     "em_phases",
     "evidence_bars",
     "evidence_over_training",
+    "gap_against_elbo",
     "gap_per_datum",
     "guide_phase",
     "hole_scores",

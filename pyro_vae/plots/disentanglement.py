@@ -7,12 +7,62 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from pyro_vae.plots.style import coordinate, styled
+from pyro_vae.plots.style import BLUE, GREEN, VERMILION, coordinate, styled
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
     import xarray as xr
 
-__all__ = ["mutual_information_matrix"]
+__all__ = ["gap_against_elbo", "mutual_information_matrix"]
+
+
+@styled
+def gap_against_elbo(families: Mapping[str, pd.DataFrame]) -> Figure:
+    """Mutual information gap against the ELBO, a line for each family of objectives.
+
+    Parameters
+    ----------
+    families
+        By name, a frame with a row for each weight: columns ``beta``; ``elbo`` and ``mig``, means
+        over runs, and ``elbo_se`` and ``mig_se``, their standard errors.
+    """
+    figure = Figure(figsize=(6.4, 4.0))
+    ax = figure.subplots()
+    looks = (("o", "-", BLUE, 8), ("s", "--", VERMILION, -14), ("^", "-.", GREEN, 8))
+    for (name, frame), (marker, line, colour, above) in zip(families.items(), looks, strict=False):
+        ax.errorbar(
+            frame["elbo"],
+            frame["mig"],
+            xerr=2 * frame["elbo_se"],
+            yerr=2 * frame["mig_se"],
+            marker=marker,
+            linestyle=line,
+            color=colour,
+            label=name,
+        )
+        for beta, x, y in frame[["beta", "elbo", "mig"]].itertuples(index=False):
+            ax.annotate(
+                f"{beta:g}",
+                (x, y),
+                xytext=(5, above),
+                textcoords="offset points",
+                color=colour,
+                fontsize=9,
+            )
+    ax.set(
+        xlabel="ELBO (nats per datum)",
+        ylabel="mutual information gap (share of entropy)",
+    )
+    ax.margins(0.1)
+    figure.legend(
+        *ax.get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=len(families),
+        title="beta beside the points; bars: two s.e. over runs",
+    )
+    return figure
 
 
 @styled

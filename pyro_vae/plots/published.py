@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["learning_curves", "published_and_ours"]
+__all__ = ["bound_against_samples", "learning_curves", "published_and_ours"]
 
 #: Share of the epochs of a curve whose low bounds are left out of sight.
 _STEEP = 0.25
@@ -84,6 +84,43 @@ def learning_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
     )
     plain_ticks(ax.xaxis)
     figure.legend(loc="outside upper center", ncols=2)
+    return figure
+
+
+@styled
+def bound_against_samples(curves: Mapping[str, pd.DataFrame]) -> Figure:
+    """Training and held-out bound of several models against the samples seen, logarithmic.
+
+    Parameters
+    ----------
+    curves
+        By the model's name, a frame with columns ``samples``, ``train_elbo`` and
+        ``validation_elbo`` (nats per datum).
+    """
+    figure = Figure(figsize=(7.2, 4.2))
+    ax = figure.subplots()
+    seen = []
+    for name, frame in curves.items():
+        (line,) = ax.plot(frame["samples"], frame["train_elbo"], label=f"{name}, training")
+        ax.plot(
+            frame["samples"],
+            frame["validation_elbo"],
+            linestyle="--",
+            color=line.get_color(),
+            label=f"{name}, held out",
+        )
+        seen += [frame[key].to_numpy(dtype=float) for key in ("train_elbo", "validation_elbo")]
+    known = [values[np.isfinite(values)] for values in seen if np.isfinite(values).any()]
+    low = min(float(np.quantile(values, _STEEP)) for values in known)
+    high = max(float(values.max()) for values in known)
+    margin = max(0.05 * (high - low), 1e-3)
+    ax.set(
+        xscale="log",
+        xlabel="training samples seen",
+        ylabel="bound (nats per datum)",
+        ylim=(low - margin, high + margin),
+    )
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside right center", fontsize=8)
     return figure
 
 

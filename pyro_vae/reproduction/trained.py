@@ -156,7 +156,14 @@ class TrainedPart(Part):
 
     def train(self, plan: Plan, place: Place) -> None:
         """Fit the model in its folder, go on, or find it done."""
-        data = load_form(self.form, plan, place.data_root, own=plan.data == self.own_data)
+        self.train_run(self.load(plan, place), plan, place)
+
+    def load(self, plan: Plan, place: Place) -> Dataset:
+        """The data in the form of the part."""
+        return load_form(self.form, plan, place.data_root, own=plan.data == self.own_data)
+
+    def train_run(self, data: Dataset, plan: Plan, place: Place) -> None:
+        """Fit one run on these data in the folder of the place, go on, or find it done."""
         training = self.schedules[plan.schedule]
         epochs = self._epochs(training, plan, data, place)
         fit_in(

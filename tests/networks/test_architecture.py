@@ -13,6 +13,7 @@ from pyro_vae.networks import (
     Convolutional,
     ConvolutionalGrid,
     Dense,
+    SigmoidMean,
     Unamortised,
 )
 from pyro_vae.networks.layers import Residual
@@ -26,6 +27,7 @@ CASES = {
     "convolutional": Convolutional(channels=(3, 5), hidden=(8,)),
     "convolutional-residual": Convolutional((4, 4, 5), hidden=(6, 6), residual=True),
     "one-convolution": Convolutional(channels=(2,), hidden=(), activation="elu"),
+    "sigmoid-mean": SigmoidMean(hidden=(7, 5)),
 }
 SHAPES = [(28, 20), (7, 5), (1, 9), (1, 1), (3, 8, 8), (2, 5, 7)]
 BUILDS = [
@@ -91,7 +93,9 @@ def test_settings_come_back_from_json(name):
 def test_output_starts_at_eta(name):
     decoder = CASES[name].decoder(2, (6, 5), 60)
     assert offers(decoder, SettableOutput)
-    eta = torch.linspace(-4, 4, 60)
+    # Means are between 0 and 1, where the first half of the parameters are means.
+    ends = (0.02, 1.9) if name == "sigmoid-mean" else (-4, 4)
+    eta = torch.linspace(*ends, 60)
     decoder.set_output(eta)
     # At the start all other biases are zero, and every activation but softplus takes 0 to 0.
     torch.testing.assert_close(decoder(torch.zeros(3, 2)), eta.expand(3, 60))
