@@ -14,7 +14,7 @@ import numpy as np
 from pyro_vae.disk.schema import arguments_of
 from pyro_vae.errors import DataError, RunError, SettingError
 from pyro_vae.progress import measuring
-from pyro_vae.reproduction.card import Card, Found, Number, read_card
+from pyro_vae.reproduction.card import Card, Found, read_card
 from pyro_vae.reproduction.experiment import Place, Plan
 from pyro_vae.reproduction.reproduce import about_data, experiment_of
 from pyro_vae.spelling import command_line
@@ -29,6 +29,9 @@ __all__ = ["Checked", "check"]
 
 #: What rounding on another machine may move of one datum, in nats or in a number's own unit.
 _ROUNDING = 0.01
+
+#: What rounding may move of a mean over data, relative to it.
+_ROUNDING_OF_MEANS = 1e-4
 
 #: Standard errors of the draws within which two means are the same.
 _STANDARD_ERRORS = 4.0
@@ -202,55 +205,71 @@ def _measured_again(
 
 
 def _compared(said: Found, found: Found) -> Checked:
-    """Whether what was found is what was said, datum by datum or, without data, by numbers."""
-    values = {
-        name: (_array(said.per_datum[name]), _array(again))
-        for name, again in found.per_datum.items()
-        if name in said.per_datum
-    }
-    if not values:
-        return _numbers_compared(said, found)
-    largest, count = 0.0, 0
-    for before, again in values.values():
+    """Whether what was found is what was said: first datum by datum, then the numbers."""
+    drawn_anew, count, largest, unexplained = False, 0, 0.0, ""
+    for name, values in found.per_datum.items():
+        if name not in said.per_datum or name.endswith("_se"):
+            continue
+        before, again = _array(said.per_datum[name]), _array(values)
         count = min(len(before), len(again))
         apart = np.abs(before[:count] - again[:count])
-        largest = max(largest, float(np.nanmax(apart, initial=0.0)))
-    if largest <= _ROUNDING:
-        return Checked(said.name, "equal", largest, f"{', '.join(values)} of {count} data")
-    name = next(iter(values))
-    (before, again), errors = values[name], f"{name}_se"
-    gap = abs(float(np.nanmean(before[:count]) - np.nanmean(again[:count])))
-    drawn = [_array(part.per_datum.get(errors, []))[:count] for part in (said, found)]
-    error = math.sqrt(sum(float(np.nansum(part**2)) for part in drawn)) / count
-    within = gap <= _STANDARD_ERRORS * error
-    reason = (
-        f"the mean of {name} over {count} data moved by {gap:.4f}, with a Monte Carlo standard "
-        f"error of {error:.4f}"
-    )
-    return Checked(said.name, "within error" if within else "differs", largest, reason)
-
-
-def _numbers_compared(said: Found, found: Found) -> Checked:
-    """Whether the numbers are the same, to rounding or within the error of their draws."""
-    verdict: Literal["equal", "within error", "differs"] = "equal"
-    largest, worst = 0.0, ""
-    for name, before in said.numbers.items():
-        again = found.numbers[name]
-        gap = abs(before.value - again.value)
-        if gap >= largest:
-            largest, worst = gap, name
-        if gap <= 1e-6 * (1 + abs(before.value)):
+        moved = float(np.nanmax(apart, initial=0.0))
+        largest = max(largest, moved)
+        if moved <= _ROUNDING:
             continue
-        within = gap <= _STANDARD_ERRORS * math.hypot(_error(before), _error(again))
-        if not within:
+        error = _error_of_mean(name, count, said, found)
+        if error is None:
+            unexplained = f"{name} moved by {moved:.3g}, and has no error"
+            continue
+        drawn_anew = True
+        gap = abs(float(np.nanmean(before[:count] - again[:count])))
+        if gap > _STANDARD_ERRORS * error:
+            reason = (
+                f"the mean of {name} over {count} data moved by {gap:.4f}, and the Monte Carlo "
+                f"standard error of that is {error:.4f}"
+            )
+            return Checked(said.name, "differs", largest, reason)
+    # What has no error of its own, as k-hat, is as good as the draws that it is made of.
+    if unexplained and not drawn_anew:
+        return Checked(said.name, "differs", largest, unexplained)
+    whole = all(
+        len(values) == len(found.per_datum.get(name, ()))
+        for name, values in said.per_datum.items()
+    )
+    if whole:
+        return _numbers_compared(said, found, largest, drawn_anew=drawn_anew)
+    verdict: Literal["equal", "within error"] = "within error" if drawn_anew else "equal"
+    return Checked(said.name, verdict, largest, f"{count} data, and no mean over all of them")
+
+
+def _error_of_mean(name: str, count: int, said: Found, found: Found) -> float | None:
+    """Monte Carlo error of the difference of two means; None where there is none."""
+    if f"{name}_se" not in said.per_datum or f"{name}_se" not in found.per_datum:
+        return None
+    drawn = [_array(part.per_datum[f"{name}_se"])[:count] for part in (said, found)]
+    return math.sqrt(sum(float(np.nansum(part**2)) for part in drawn)) / count
+
+
+def _numbers_compared(said: Found, found: Found, largest: float, *, drawn_anew: bool) -> Checked:
+    """Whether the numbers are the same: to rounding or, drawn anew, within their errors."""
+    for name, before in said.numbers.items():
+        again = found.numbers.get(name)
+        if again is None:
+            return Checked(said.name, "differs", math.inf, f"{name} was not found again")
+        gap = abs(before.value - again.value)
+        if gap <= _ROUNDING_OF_MEANS * (1 + abs(before.value)):
+            continue
+        errors = [number.monte_carlo_error for number in (before, again)]
+        known = [error for error in errors if error is not None]
+        if known and gap <= _STANDARD_ERRORS * math.hypot(*known):
+            drawn_anew = True
+        elif known or not drawn_anew:
             return Checked(said.name, "differs", gap, f"{name} moved by {gap:.3g}")
-        verdict = "within error"
-    reason = f"{len(said.numbers)} numbers; {worst} moved most" if worst else "no number"
-    return Checked(said.name, verdict, largest, reason)
-
-
-def _error(number: Number) -> float:
-    return number.monte_carlo_error or 0.0
+        largest = max(largest, gap)
+    verdict: Literal["equal", "within error"] = "within error" if drawn_anew else "equal"
+    data = max((len(values) for values in said.per_datum.values()), default=0)
+    what = f"{data} data and " if data else ""
+    return Checked(said.name, verdict, largest, f"{what}{len(said.numbers)} numbers")
 
 
 def _array(values: list[float | None]) -> np.ndarray:

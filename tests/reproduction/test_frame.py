@@ -274,6 +274,21 @@ class TestCheck:
         first, second = check(copy / "iwae.json", progress=False)
         assert (first.verdict, second.verdict) == (verdict, "equal")
 
+    def test_a_wrong_mean_is_found_where_the_data_are_right(self, small, tmp_path):
+        copy = again(small[0], tmp_path)
+        card = read_card(copy / "iwae.json")
+        part = card.parts[0]
+        for name in ("active_units", "log_evidence", "kl_to_prior"):
+            number = part.numbers[name].model_copy(update={"value": part.numbers[name].value + 2})
+            wrong = part.model_copy(update={"numbers": part.numbers | {name: number}})
+            parts = [wrong, *card.parts[1:]]
+            write_card(copy / "iwae.json", card.model_copy(update={"parts": parts}))
+            first, second = check(copy / "iwae.json", progress=False)
+            assert (first.verdict, second.verdict) == ("differs", "equal")
+            assert name in first.reason
+            # Of fewer data no mean over all of them is known.
+            assert check(copy / "iwae.json", limit=5, progress=False)[0].verdict == "equal"
+
     def test_noise_of_the_draws_is_no_difference(self, small, tmp_path):
         """Another seed draws otherwise: to the card that is as another machine would."""
         copy = again(small[0], tmp_path)

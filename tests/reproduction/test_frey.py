@@ -62,7 +62,7 @@ def test_curve_is_by_the_samples_seen(done):
     out, card = done
     curve, metrics = card.part("vae-2").curve, Run.open(out / "vae-2").metrics()
     assert curve["samples"] == [1257, 2 * 1257, 3 * 1257]
-    np.testing.assert_allclose(curve["validation_elbo"], metrics["validation_elbo"], atol=1e-4)
+    np.testing.assert_allclose(curve["validation_elbo"], metrics["validation_elbo"], atol=6e-4)
     _, figure = FREY.figures({"vae-2": card.part("vae-2")})["The bound while it learns"]
     training, held_out = figure.axes[0].get_lines()
     assert training.get_xdata().tolist() == curve["samples"]

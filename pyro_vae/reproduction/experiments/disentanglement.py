@@ -132,13 +132,13 @@ def _gap(gaps: Sequence[xr.Dataset]) -> Number:
 
 
 def _mean_data(each: Sequence[Found]) -> dict[str, list[float | None]]:
-    """Log p(x) and the ELBO of every picture, means over runs."""
-    found = {}
-    for name in ("log_evidence", "elbo"):
-        values = np.array([part.per_datum[name] for part in each], dtype=float)
-        found[name] = listed(values.mean(0))
+    """Log p(x) of every picture, the mean over runs."""
+    values = np.array([part.per_datum["log_evidence"] for part in each], dtype=float)
     errors = np.array([part.per_datum["log_evidence_se"] for part in each], dtype=float)
-    return found | {"log_evidence_se": listed(np.sqrt((errors**2).sum(0)) / len(each))}
+    return {
+        "log_evidence": listed(values.mean(0)),
+        "log_evidence_se": listed(np.sqrt((errors**2).sum(0)) / len(each)),
+    }
 
 
 def _information(gaps: Sequence[xr.Dataset]) -> dict[str, list[float | None]]:

@@ -146,7 +146,7 @@ class _ByModel(RepeatedPart):
 
     def protocol(self, plan: Plan) -> dict[str, Any]:
         """Particles, masks, how many rows, and the seed of the first mask."""
-        return {"particles": plan.num_particles, **_protocol(plan)}
+        return {"num_particles": plan.num_particles, **_protocol(plan)}
 
 
 def _protocol(plan: Plan) -> dict[str, Any]:
