@@ -152,16 +152,23 @@ def _with_errors(number: Number) -> str:
     """A number with its sampling error in brackets, and that of its draws where it matters."""
     if number.sampling_error is None and number.value == int(number.value):
         return f"{number.value:.0f}"
-    text = f"{number.value:.3f}"
     sampling, drawn = number.sampling_error, number.monte_carlo_error
+    digits = _digits(sampling or drawn)
+    text = f"{number.value:.{digits}f}"
     if sampling:
-        text += f" ({sampling:.3f})"
+        text += f" ({sampling:.{digits}f})"
     if drawn and drawn > 0.1 * (sampling or 0.0):
-        text += f", draws {drawn:.3f}"
+        text += f", draws {drawn:.{_digits(drawn)}f}"
     return text
+
+
+def _digits(error: float | None) -> int:
+    """Decimals of a number with this error: two of the error's own, at least two and at most 6."""
+    return min(6, max(2, 1 - math.floor(math.log10(error)))) if error else 3
 
 
 def _apart(row: Row) -> str:
     if row.ours is None or row.published is None:
         return ""
-    return f"{row.ours.value - row.published:+.3f}"
+    apart = row.ours.value - row.published
+    return f"{apart:+.{_digits(row.ours.sampling_error or abs(apart))}f}"

@@ -38,7 +38,7 @@ def test_a_card_and_its_page(folder):
     )
     page = (folder / "iwae.html").read_text()
     value = -card.part("vae").numbers["log_evidence"].value
-    assert f"{value:.3f}" in page
+    assert f"{value:.2f}" in page
     assert page.count("<img") == 1
     again = json.loads(
         run("reproduce", "iwae", "--parts", "vae", *SMALL, "--out", folder, "--json").stdout

@@ -99,7 +99,7 @@ PPCA = Experiment(
             for q in _DIMENSIONS
         ),
         *(
-            Level(f"gap, q = {q}", f"linear-vae-{q}", "gap", 0.0, "Lucas et al., Section 4")
+            Level(f"gap, q = {q}", f"linear-vae-{q}", "gap", 0.0, "Lucas et al. (2019)")
             for q in _DIMENSIONS
         ),
     ),
