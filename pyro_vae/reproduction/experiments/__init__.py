@@ -1,10 +1,11 @@
 """Published experiments, one in each file."""
 
 from pyro_vae.reproduction.experiment import Experiment
+from pyro_vae.reproduction.experiments.dreg import DREG
 from pyro_vae.reproduction.experiments.iwae import IWAE
 from pyro_vae.reproduction.experiments.ppca import PPCA
 
 __all__ = ["EXPERIMENTS"]
 
 #: Every experiment by name.
-EXPERIMENTS: dict[str, Experiment] = {each.name: each for each in (IWAE, PPCA)}
+EXPERIMENTS: dict[str, Experiment] = {each.name: each for each in (DREG, IWAE, PPCA)}
