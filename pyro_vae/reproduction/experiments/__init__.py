@@ -4,8 +4,9 @@ from pyro_vae.reproduction.experiment import Experiment
 from pyro_vae.reproduction.experiments.dreg import DREG
 from pyro_vae.reproduction.experiments.iwae import IWAE
 from pyro_vae.reproduction.experiments.ppca import PPCA
+from pyro_vae.reproduction.experiments.vamp_prior import VAMP_PRIOR
 
 __all__ = ["EXPERIMENTS"]
 
 #: Every experiment by name.
-EXPERIMENTS: dict[str, Experiment] = {each.name: each for each in (DREG, IWAE, PPCA)}
+EXPERIMENTS: dict[str, Experiment] = {each.name: each for each in (DREG, IWAE, PPCA, VAMP_PRIOR)}
