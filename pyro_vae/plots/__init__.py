@@ -31,6 +31,7 @@ with without_trace():
     )
     from pyro_vae.plots.ladder import bound_ladder
     from pyro_vae.plots.latent import latent_scatter
+    from pyro_vae.plots.missed import missed_by_datum
     from pyro_vae.plots.missing import completions, imputed_marginals, missing_cells
     from pyro_vae.plots.objectives import snr_against_k
     from pyro_vae.plots.outliers import outliers
@@ -61,6 +62,7 @@ __all__ = [
     "learning_curves",
     "log_weight_histogram",
     "manifold_grid",
+    "missed_by_datum",
     "missing_cells",
     "model_comparison",
     "morph_strip",

@@ -1,6 +1,7 @@
 """Published experiments, one in each file."""
 
 from pyro_vae.reproduction.experiment import Experiment
+from pyro_vae.reproduction.experiments.ais import AIS
 from pyro_vae.reproduction.experiments.dreg import DREG
 from pyro_vae.reproduction.experiments.iwae import IWAE
 from pyro_vae.reproduction.experiments.ppca import PPCA
@@ -9,4 +10,6 @@ from pyro_vae.reproduction.experiments.vamp_prior import VAMP_PRIOR
 __all__ = ["EXPERIMENTS"]
 
 #: Every experiment by name.
-EXPERIMENTS: dict[str, Experiment] = {each.name: each for each in (DREG, IWAE, PPCA, VAMP_PRIOR)}
+EXPERIMENTS: dict[str, Experiment] = {
+    each.name: each for each in (AIS, DREG, IWAE, PPCA, VAMP_PRIOR)
+}
