@@ -14,7 +14,7 @@ with without_trace():
         guide_phase,
     )
     from pyro_vae.plots.disentanglement import mutual_information_matrix
-    from pyro_vae.plots.gap import gap_per_datum
+    from pyro_vae.plots.gap import gap_in_parts, gap_per_datum
     from pyro_vae.plots.holes import hole_scores
     from pyro_vae.plots.identity import bound_over_means, densities_over_z, log_weight_histogram
     from pyro_vae.plots.images import (
@@ -50,6 +50,7 @@ __all__ = [
     "em_phases",
     "evidence_bars",
     "evidence_over_training",
+    "gap_in_parts",
     "gap_per_datum",
     "guide_phase",
     "hole_scores",

@@ -3,6 +3,7 @@
 from pyro_vae.reproduction.experiment import Experiment
 from pyro_vae.reproduction.experiments.ais import AIS
 from pyro_vae.reproduction.experiments.dreg import DREG
+from pyro_vae.reproduction.experiments.gap import GAP
 from pyro_vae.reproduction.experiments.iwae import IWAE
 from pyro_vae.reproduction.experiments.ppca import PPCA
 from pyro_vae.reproduction.experiments.vamp_prior import VAMP_PRIOR
@@ -11,5 +12,5 @@ __all__ = ["EXPERIMENTS"]
 
 #: Every experiment by name.
 EXPERIMENTS: dict[str, Experiment] = {
-    each.name: each for each in (AIS, DREG, IWAE, PPCA, VAMP_PRIOR)
+    each.name: each for each in (AIS, DREG, GAP, IWAE, PPCA, VAMP_PRIOR)
 }

@@ -40,7 +40,7 @@ _PARTICLES = (10_000, 100_000)
 _CHAINS = 16
 
 #: Data that are annealed together, and that are weighed before the file is written.
-_ANNEALED, _WEIGHED = 50, 5
+_ANNEALED, _WEIGHED = 50, 2
 
 _TABLE = "Table 1, read in the paper"
 _OTHER = "the same estimator of another model, on images that are binarised once"
