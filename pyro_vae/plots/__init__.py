@@ -14,7 +14,7 @@ with without_trace():
         guide_phase,
     )
     from pyro_vae.plots.disentanglement import gap_against_elbo, mutual_information_matrix
-    from pyro_vae.plots.gap import gap_per_datum
+    from pyro_vae.plots.gap import gap_in_parts, gap_per_datum
     from pyro_vae.plots.holes import hole_scores
     from pyro_vae.plots.identity import bound_over_means, densities_over_z, log_weight_histogram
     from pyro_vae.plots.images import (
@@ -31,6 +31,7 @@ with without_trace():
     )
     from pyro_vae.plots.ladder import bound_ladder
     from pyro_vae.plots.latent import latent_scatter
+    from pyro_vae.plots.missed import missed_by_datum
     from pyro_vae.plots.missing import completions, imputed_marginals, missing_cells
     from pyro_vae.plots.objectives import snr_against_k
     from pyro_vae.plots.outliers import outliers
@@ -51,6 +52,7 @@ __all__ = [
     "evidence_bars",
     "evidence_over_training",
     "gap_against_elbo",
+    "gap_in_parts",
     "gap_per_datum",
     "guide_phase",
     "hole_scores",
@@ -63,6 +65,7 @@ __all__ = [
     "learning_curves",
     "log_weight_histogram",
     "manifold_grid",
+    "missed_by_datum",
     "missing_cells",
     "model_comparison",
     "morph_strip",

@@ -1,4 +1,4 @@
-"""The gap log p(x) - ELBO, datum by datum."""
+"""The gap log p(x) - ELBO, datum by datum, and in its parts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from matplotlib.figure import Figure
 from pyro_vae.plots.style import BLUE, VERMILION, styled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import xarray as xr
 
-__all__ = ["gap_per_datum"]
+__all__ = ["gap_in_parts", "gap_per_datum"]
 
 
 @styled
@@ -45,4 +47,45 @@ def gap_per_datum(results: xr.Dataset) -> Figure:
     # No bound is above log p(x): this corner is free.
     right.legend(loc="upper left", fontsize=9)
     right.set(xlabel="log p(x) (nats)", ylabel="ELBO (nats)")
+    return figure
+
+
+@styled
+def gap_in_parts(
+    labels: Sequence[str],
+    approximation: Sequence[float],
+    amortisation: Sequence[float],
+    errors: Sequence[float],
+) -> Figure:
+    """Mean gap of several guides, as what the family leaves and what the encoder does.
+
+    Parameters
+    ----------
+    labels
+        Names of the guides.
+    approximation, amortisation
+        The parts of the gap, in nats per datum.
+    errors
+        Standard errors of their sums.
+    """
+    figure = Figure(figsize=(6.4, 1.4 + 0.6 * len(labels)))
+    ax = figure.subplots()
+    places = np.arange(len(labels))[::-1]
+    left, right = np.asarray(approximation, dtype=float), np.asarray(amortisation, dtype=float)
+    ax.barh(places, left, 0.6, color=BLUE, label="approximation gap (the family)")
+    ax.barh(
+        places,
+        right,
+        0.6,
+        left=left,
+        color=VERMILION,
+        hatch="//",
+        edgecolor="white",
+        label="amortisation gap (the encoder)",
+        xerr=2 * np.asarray(errors, dtype=float),
+        capsize=3,
+    )
+    ax.set_yticks(places, labels)
+    ax.set_xlabel("gap = log p(x) \N{MINUS SIGN} ELBO (nats per datum)")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pydantic
 
 from pyro_vae.disk.schema import Settings, checked
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["Card", "Found", "Number", "Row", "listed", "read_card", "write_card"]
+__all__ = ["Card", "Found", "Number", "Row", "listed", "over_data", "read_card", "write_card"]
 
 
 class Number(Settings):
@@ -37,6 +38,23 @@ class Number(Settings):
     value: float
     sampling_error: float | None = None
     monte_carlo_error: float | None = None
+
+
+def over_data(values: np.ndarray, errors: np.ndarray) -> Number:
+    """The mean of what there is for every datum, with both its errors.
+
+    Parameters
+    ----------
+    values, errors
+        Numbers ``(n,)``, and their Monte Carlo standard errors, independent of each other.
+    """
+    size = len(values)
+    drawn = float(np.sqrt((errors**2).sum())) / size
+    return Number(
+        value=float(values.mean()),
+        sampling_error=float(values.std(ddof=1)) / math.sqrt(size),
+        monte_carlo_error=drawn if math.isfinite(drawn) else None,
+    )
 
 
 class Found(Settings):

@@ -11,7 +11,7 @@ import numpy as np
 
 from pyro_vae import data as datasets
 from pyro_vae.errors import UnknownNameError
-from pyro_vae.reproduction.card import Found, Number, Row
+from pyro_vae.reproduction.card import Found, Row, over_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -227,15 +227,10 @@ class Difference:
             a, b = (_numbers(found[name], self.values) for name in (self.first, self.second))
             size = min(len(a), len(b))
             apart = a[:size] - b[:size]
-            noise = [
+            noise = (
                 _numbers(found[name], self.errors)[:size] for name in (self.first, self.second)
-            ]
-            drawn = float(np.sqrt(sum((part**2).sum() for part in noise))) / size
-            ours = Number(
-                value=float(apart.mean()),
-                sampling_error=float(apart.std(ddof=1)) / math.sqrt(size),
-                monte_carlo_error=drawn if math.isfinite(drawn) else None,
             )
+            ours = over_data(apart, np.hypot(*noise))
         return Row(
             label=self.label,
             published=self.published,

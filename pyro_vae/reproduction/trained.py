@@ -34,6 +34,7 @@ __all__ = [
     "IWAE_SCHEDULES",
     "TrainedPart",
     "Training",
+    "constant",
     "found_of_results",
     "iwae_stages",
     "warmed_cosine",
@@ -85,6 +86,11 @@ def iwae_stages(epochs: int) -> Callable[[float], float]:
         return next(rate for end, rate in zip(ends, rates, strict=True) if done < end)
 
     return multiplier
+
+
+def constant(epochs: int) -> Callable[[float], float]:
+    """The same rate at every epoch."""
+    return lambda share: 1.0
 
 
 def warmed_cosine(warmup: int) -> Callable[[int], Callable[[float], float]]:

@@ -19,12 +19,12 @@ from pyro_vae.networks import Dense
 from pyro_vae.reproduction.card import Found, Number, listed
 from pyro_vae.reproduction.experiment import Experiment, Level
 from pyro_vae.reproduction.repeated import RepeatedPart, over_repeats
-from pyro_vae.reproduction.trained import Training, found_of_results
+from pyro_vae.reproduction.trained import Training, constant, found_of_results
 from pyro_vae.stored.loading import load_model
 from pyro_vae.stored.measured import results_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.figure import Figure
     from torch import Tensor
@@ -44,20 +44,16 @@ _DRAWS = 4
 _INFORMATION = "information of "
 
 
-def _constant(epochs: int) -> Callable[[float], float]:
-    return lambda share: 1.0
-
-
 _SCHEDULES = {
     "paper": Training(
         1800,
         96,
         1e-3,
-        _constant,
+        constant,
         "as many updates as the authors' code (commit 06e763d), 18,000 at 0.001; its batches are "
         "of 2,048",
     ),
-    "sooner": Training(300, 96, 1e-3, _constant, "3,000 updates at 0.001: not tuned"),
+    "sooner": Training(300, 96, 1e-3, constant, "3,000 updates at 0.001: not tuned"),
 }
 
 

@@ -12,10 +12,10 @@ from pyro_vae.models import VAE
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.networks import Dense, SigmoidMean
 from pyro_vae.reproduction.experiment import Experiment, Level
-from pyro_vae.reproduction.trained import TrainedPart, Training
+from pyro_vae.reproduction.trained import TrainedPart, Training, constant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from matplotlib.figure import Figure
 
@@ -30,16 +30,12 @@ _FORM = {"values": "unit-interval"}
 _DIMENSIONS = (2, 5, 10, 20)
 
 
-def _constant(epochs: int) -> Callable[[float], float]:
-    return lambda share: 1.0
-
-
 _SCHEDULES = {
     "paper": Training(
-        6400, 100, 1e-3, _constant, "10 million samples of 1,565 images, at 0.001: not tuned"
+        6400, 100, 1e-3, constant, "10 million samples of 1,565 images, at 0.001: not tuned"
     ),
     "sooner": Training(
-        640, 100, 1e-3, _constant, "1 million samples of 1,565 images, at 0.001: not tuned"
+        640, 100, 1e-3, constant, "1 million samples of 1,565 images, at 0.001: not tuned"
     ),
 }
 

@@ -21,7 +21,7 @@ from pyro_vae.models.likelihoods import MultivariateNormal, StudentT
 from pyro_vae.reproduction.card import Found, listed
 from pyro_vae.reproduction.experiment import Experiment, Level, Part, Place, Plan, load_form
 from pyro_vae.reproduction.repeated import RepeatedPart, over_repeats
-from pyro_vae.reproduction.trained import Training
+from pyro_vae.reproduction.trained import Training, constant
 from pyro_vae.stored.loading import load_model
 
 if TYPE_CHECKING:
@@ -221,23 +221,19 @@ def _mixture(data: Dataset, seed: int) -> MixtureModel:
     return MixtureModel(_COMPONENTS, MultivariateNormal(), data.event_shape, missing="marginal")
 
 
-def _constant(epochs: int) -> Callable[[float], float]:
-    return lambda share: 1.0
-
-
 _VAE_SCHEDULES = {
     "paper": Training(
-        1001, 32, 2e-4, _constant, "the notebook's: 1,001 epochs at 0.0002, all rows trained on"
+        1001, 32, 2e-4, constant, "the notebook's: 1,001 epochs at 0.0002, all rows trained on"
     ),
     "sooner": Training(
         400,
         32,
         1e-3,
-        _constant,
+        constant,
         "400 epochs at 0.001, the weights with the best bound on a tenth of the rows: not tuned",
     ),
 }
-_MIXTURE = Training(100, 32, 1e-2, _constant, "100 epochs at 0.01: not tuned; not in the paper")
+_MIXTURE = Training(100, 32, 1e-2, constant, "100 epochs at 0.01: not tuned; not in the paper")
 
 MIWAE = Experiment(
     name="miwae",
