@@ -94,6 +94,7 @@ def test_other_data_have_their_labels_for_a_factor():
     assert factors["label"].unique().tolist() == list(range(10))
 
 
+@pytest.mark.slow
 def test_a_card_holds_until_it_is_changed(done):
     out, card = done
     path = out / "disentanglement.json"

@@ -143,6 +143,7 @@ def test_the_figure_has_the_numbers_of_the_card(done):
     assert GAP.figures({}) == {}
 
 
+@pytest.mark.slow
 def test_the_card_holds_until_a_number_is_changed(done, monkeypatch):
     out, _ = done
     path = out / "gap.json"
