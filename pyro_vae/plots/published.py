@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["bound_against_samples", "learning_curves", "published_and_ours"]
 
+#: Half the width of an axis, at least, relative to its numbers.
+_NARROWEST = 2e-3
+
 #: Share of the epochs of a curve whose low bounds are left out of sight.
 _STEEP = 0.25
 
@@ -49,13 +52,23 @@ def published_and_ours(
             ax.plot([theirs], [-0.25], "D", color=VERMILION, label="published", zorder=3)
         ax.set_yticks([0.0], [textwrap.fill(label, 30)])
         ax.set_ylim(-0.8, 0.8)
-        ax.margins(x=0.25)
-        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.set_xlim(*_limits(theirs, value, error))
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.ticklabel_format(axis="x", useOffset=False, style="plain")
         ax.tick_params(axis="y", length=0)
     first = next((ax for ax, t in zip(axes, published, strict=True) if np.isfinite(t)), axes[0])
     figure.legend(*first.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     axes[-1].set_xlabel("nats per datum, unless the label says otherwise (bars: two s.e.)")
     return figure
+
+
+def _limits(theirs: float, ours: float, error: float) -> tuple[float, float]:
+    """Both numbers and the bar; numbers that agree to rounding lie on each other."""
+    ends = [ours - 2 * error, ours + 2 * error]
+    ends += [theirs] if np.isfinite(theirs) else []
+    low, high = min(ends), max(ends)
+    room = max(0.25 * (high - low), _NARROWEST * max(abs(low), abs(high)), 1e-6)
+    return low - room, high + room
 
 
 @styled

@@ -28,6 +28,16 @@ def test_every_number_has_a_scale_of_its_own():
     assert [text.get_text() for text in legend.get_texts()] == ["published", "ours"]
 
 
+def test_numbers_that_agree_to_rounding_lie_on_each_other():
+    (ax,) = plots.published_and_ours(["a"], [-17.029], [-17.0291], [0.0]).axes
+    low, high = ax.get_xlim()
+    assert low < -17.05
+    assert high > -17.0
+    figure = ax.figure
+    figure.canvas.draw()
+    assert ax.xaxis.get_offset_text().get_text() == ""
+
+
 def test_nothing_published_is_no_error():
     figure = plots.published_and_ours(["a"], [np.nan], [1.0], [0.5])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours"]
