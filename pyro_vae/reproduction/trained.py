@@ -242,7 +242,7 @@ class TrainedPart(Part):
         )
         # The first epochs record what a step computes, and compare.
         seconds = float(tried.metrics["seconds"].diff().iloc[-1])
-        # A whole epoch also draws its binary images, which is as fast as anything.
+        # An epoch also draws its binary images.
         began = time.perf_counter()
         data.epoch_train(0)
         return seconds * size / few + time.perf_counter() - began
