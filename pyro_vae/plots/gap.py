@@ -73,7 +73,6 @@ def gap_in_parts(
     places = np.arange(len(labels))[::-1]
     left, right = np.asarray(approximation, dtype=float), np.asarray(amortisation, dtype=float)
     ax.barh(places, left, 0.6, color=BLUE, label="approximation gap (the family)")
-    bars = {"xerr": 2 * np.asarray(errors, dtype=float), "capsize": 3}
     ax.barh(
         places,
         right,
@@ -83,7 +82,8 @@ def gap_in_parts(
         hatch="//",
         edgecolor="white",
         label="amortisation gap (the encoder)",
-        **bars,
+        xerr=2 * np.asarray(errors, dtype=float),
+        capsize=3,
     )
     ax.set_yticks(places, labels)
     ax.set_xlabel("gap = log p(x) \N{MINUS SIGN} ELBO (nats per datum)")
