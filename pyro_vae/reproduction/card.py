@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["Card", "Found", "Number", "Row", "listed", "over_data", "read_card", "write_card"]
+__all__ = [
+    "Card",
+    "Found",
+    "Number",
+    "Row",
+    "error_over_data",
+    "listed",
+    "over_data",
+    "read_card",
+    "write_card",
+]
 
 
 class Number(Settings):
@@ -40,21 +50,26 @@ class Number(Settings):
     monte_carlo_error: float | None = None
 
 
-def over_data(values: np.ndarray, errors: np.ndarray) -> Number:
+def over_data(values: np.ndarray, drawn: float) -> Number:
     """The mean of what there is for every datum, with both its errors.
 
     Parameters
     ----------
-    values, errors
-        Numbers ``(n,)``, and their Monte Carlo standard errors, independent of each other.
+    values
+        Numbers ``(n,)``.
+    drawn
+        Monte Carlo standard error of their mean; NaN where it is withheld.
     """
-    size = len(values)
-    drawn = float(np.sqrt((errors**2).sum())) / size
     return Number(
         value=float(values.mean()),
-        sampling_error=float(values.std(ddof=1)) / math.sqrt(size),
+        sampling_error=float(values.std(ddof=1)) / math.sqrt(len(values)),
         monte_carlo_error=drawn if math.isfinite(drawn) else None,
     )
+
+
+def error_over_data(errors: np.ndarray) -> float:
+    """Monte Carlo standard error of a mean, from those of every datum, which are independent."""
+    return float(np.sqrt((errors**2).sum())) / len(errors)
 
 
 class Found(Settings):

@@ -11,7 +11,7 @@ import numpy as np
 
 from pyro_vae import data as datasets
 from pyro_vae.errors import UnknownNameError
-from pyro_vae.reproduction.card import Found, Row, over_data
+from pyro_vae.reproduction.card import Found, Row, error_over_data, over_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -230,7 +230,7 @@ class Difference:
             noise = (
                 _numbers(found[name], self.errors)[:size] for name in (self.first, self.second)
             )
-            ours = over_data(apart, np.hypot(*noise))
+            ours = over_data(apart, error_over_data(np.hypot(*noise)))
         return Row(
             label=self.label,
             published=self.published,

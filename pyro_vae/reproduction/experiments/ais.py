@@ -7,18 +7,21 @@ data that are simulated from it, annealing in both directions says how far that 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import xarray as xr
 
 from pyro_vae import inference, plots
 from pyro_vae.disk.runs import Run
 from pyro_vae.disk.sealed import checksum_of_arrays
 from pyro_vae.inference.evidence import ais, bdmc
+from pyro_vae.inference.evidence.trust import error_of_mean
 from pyro_vae.reproduction.blocks import in_whole_blocks
-from pyro_vae.reproduction.card import Found, Number, listed, over_data
+from pyro_vae.reproduction.card import Found, Number, error_over_data, listed, over_data
 from pyro_vae.reproduction.experiment import Experiment, Level, Place, Plan, load_form
 from pyro_vae.reproduction.experiments.iwae import IWAE_AUTHORS_DIFFER, IWAE_FORM, iwae_part
 from pyro_vae.reproduction.trained import TrainedPart
@@ -27,7 +30,6 @@ from pyro_vae.stored.loading import load_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import xarray as xr
     from matplotlib.figure import Figure
 
     from pyro_vae.models import LatentVariableModel
@@ -36,7 +38,11 @@ __all__ = ["AIS"]
 
 #: Particles of importance sampling, as in the paper's table.
 _PARTICLES = (10_000, 100_000)
+_NAMES = tuple(f"importance-{k}" for k in _PARTICLES)
 _CHAINS = 16
+
+#: What says whether the errors of importance sampling can be trusted; see ``trust``.
+_JUDGED = ("doubt", "top_share")
 
 #: Data that are annealed together, and that are weighed before the file is written.
 _ANNEALED, _WEIGHED = 50, 2
@@ -60,7 +66,11 @@ class _AnnealedPart(TrainedPart):
             update={
                 "numbers": {**found.numbers, **_numbers(columns)},
                 "per_datum": {
-                    **{name: listed(values) for name, values in columns.items()},
+                    **{
+                        name: listed(values)
+                        for name, values in columns.items()
+                        if not name.endswith(_JUDGED)
+                    },
                     **found.per_datum,
                 },
                 "protocol": self.protocol(plan),
@@ -121,7 +131,9 @@ def _columns(
             results = inference.log_evidence(
                 model.model, model.guide, x[rows], particles, seed=plan.seed
             )
-            return _with_errors(results, {f"importance-{particles}": "log_evidence"})
+            name = f"importance-{particles}"
+            judged = {f"{name}_{key}": results[key].values for key in _JUDGED}
+            return _with_errors(results, {name: "log_evidence"}) | judged
 
         return measure
 
@@ -173,13 +185,18 @@ def _with_errors(results: xr.Dataset, names: Mapping[str, str]) -> dict[str, np.
 
 def _numbers(columns: Mapping[str, np.ndarray]) -> dict[str, Number]:
     """Means of the estimates, what importance sampling misses, and the sandwich."""
-    plain = ["ais", *(f"importance-{k}" for k in _PARTICLES), "lower", "upper"]
-    apart = {f"missed-{k}": ("ais", f"importance-{k}") for k in _PARTICLES}
+    drawn = {name: error_over_data(columns[f"{name}_se"]) for name in ("ais", "lower", "upper")}
+    for name in _NAMES:
+        judged = {key: columns[f"{name}_{key}"] for key in _JUDGED}
+        judged |= {"log_evidence_se": columns[f"{name}_se"]}
+        results = xr.Dataset({key: ("datum", values) for key, values in judged.items()})
+        drawn[name] = error_of_mean(results)
+    found = {name: over_data(columns[name], error) for name, error in drawn.items()}
+    apart = {f"missed-{k}": ("ais", name) for k, name in zip(_PARTICLES, _NAMES, strict=True)}
     apart["sandwich"] = ("upper", "lower")
-    found = {name: over_data(columns[name], columns[f"{name}_se"]) for name in plain}
     for name, (first, second) in apart.items():
-        errors = np.hypot(columns[f"{first}_se"], columns[f"{second}_se"])
-        found[name] = over_data(columns[first] - columns[second], errors)
+        error = math.hypot(drawn[first], drawn[second])
+        found[name] = over_data(columns[first] - columns[second], error)
     return found
 
 
@@ -199,9 +216,6 @@ def _figures(found: Mapping[str, Found]) -> dict[str, tuple[str, Figure]]:
         title = f"What importance sampling misses: {part.title}"
         shown[title] = (caption, plots.missed_by_datum(missed))
     return shown
-
-
-_NAMES = tuple(f"importance-{k}" for k in _PARTICLES)
 
 
 def _annealed_part(part: TrainedPart) -> _AnnealedPart:
