@@ -327,6 +327,7 @@ NOT_MODELS = {
     ("data/dataset.py", "given"),
     ("cli/derive.py", "data"),
     ("stored/measured.py", "data"),
+    ("reproduction/experiments/gap.py", "data"),
     ("data/torchvision_images.py", "_torchvision_datasets()"),
     ("data/tables.py", "library('sklearn.datasets')"),
     ("on_demand.py", "importlib.import_module(self._where[name])"),

@@ -67,12 +67,12 @@ class Plan:
     def of_training(self) -> dict[str, Any]:
         """Those settings that decide the weights."""
         names = ("data", "schedule", "epochs", "minutes", "seed")
-        return {name: getattr(self, name) for name in names}
+        return {name: vars(self)[name] for name in names}
 
     def of_measuring(self) -> dict[str, Any]:
         """Those settings that decide what is measured of the weights."""
         names = ("num_particles", "limit", "num_annealed", "seed")
-        return {name: getattr(self, name) for name in names}
+        return {name: vars(self)[name] for name in names}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -220,7 +220,7 @@ def _figures(found: Mapping[str, Found]) -> dict[str, tuple[str, Figure]]:
 
 def _annealed_part(part: TrainedPart) -> _AnnealedPart:
     """The same run, with other measurements."""
-    return _AnnealedPart(**{field.name: getattr(part, field.name) for field in fields(part)})
+    return _AnnealedPart(**vars(part))
 
 
 AIS = Experiment(
