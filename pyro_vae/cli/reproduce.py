@@ -152,10 +152,15 @@ def _print_list(as_json: bool) -> None:
         }
         print_json({"experiments": listed})
         return
-    table = Table("name", "of", "data", "parts")
+    table = Table()
+    for column in ("name", "of", "data", "parts"):
+        table.add_column(column, overflow="fold")
     for each in EXPERIMENTS.values():
         parts = ", ".join(
             f"({part.name})" if part.name in each.optional else part.name for part in each.parts
         )
-        table.add_row(each.name, each.source, each.data, parts)
-    Console().print(table)
+        authors, _, _ = each.source.partition("), ")
+        table.add_row(each.name, f"{authors})", each.data, parts)
+    console = Console()
+    console.print(table)
+    console.print("Parts in brackets run only where --parts names them.", markup=False)
