@@ -28,6 +28,7 @@ __all__ = [
     "listed",
     "over_data",
     "read_card",
+    "unlisted",
     "write_card",
 ]
 
@@ -191,6 +192,11 @@ class Card(Settings):
 def listed(values: Iterable[float], decimals: int = 3) -> list[float | None]:
     """Values as a card keeps them: to so many decimals, and None for NaN or infinity."""
     return [round(v, decimals) if math.isfinite(v) else None for v in map(float, values)]
+
+
+def unlisted(values: Iterable[float | None]) -> np.ndarray:
+    """What ``listed`` gave, as an array with NaN for None."""
+    return np.array([math.nan if v is None else v for v in values], dtype=float)
 
 
 def write_card(path: Path, card: Card) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from pyro_vae.disk.schema import arguments_of
 from pyro_vae.errors import DataError, RunError, SettingError
 from pyro_vae.progress import measuring
-from pyro_vae.reproduction.card import Card, Found, read_card
+from pyro_vae.reproduction.card import Card, Found, read_card, unlisted
 from pyro_vae.reproduction.experiment import Place, Plan
 from pyro_vae.reproduction.reproduce import about_data, experiment_of
 from pyro_vae.spelling import command_line
@@ -210,7 +210,7 @@ def _compared(said: Found, found: Found) -> Checked:
     for name, values in found.per_datum.items():
         if name not in said.per_datum or name.endswith("_se"):
             continue
-        before, again = _array(said.per_datum[name]), _array(values)
+        before, again = unlisted(said.per_datum[name]), unlisted(values)
         count = min(len(before), len(again))
         apart = np.abs(before[:count] - again[:count])
         moved = float(np.nanmax(apart, initial=0.0))
@@ -246,7 +246,7 @@ def _error_of_mean(name: str, count: int, said: Found, found: Found) -> float | 
     """Monte Carlo error of the difference of two means; None where there is none."""
     if f"{name}_se" not in said.per_datum or f"{name}_se" not in found.per_datum:
         return None
-    drawn = [_array(part.per_datum[f"{name}_se"])[:count] for part in (said, found)]
+    drawn = [unlisted(part.per_datum[f"{name}_se"])[:count] for part in (said, found)]
     return math.sqrt(sum(float(np.nansum(part**2)) for part in drawn)) / count
 
 
@@ -270,7 +270,3 @@ def _numbers_compared(said: Found, found: Found, largest: float, *, drawn_anew: 
     data = max((len(values) for values in said.per_datum.values()), default=0)
     what = f"{data} data and " if data else ""
     return Checked(said.name, verdict, largest, f"{what}{len(said.numbers)} numbers")
-
-
-def _array(values: list[float | None]) -> np.ndarray:
-    return np.array([math.nan if v is None else v for v in values], dtype=float)

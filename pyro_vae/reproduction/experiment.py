@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -11,7 +10,7 @@ import numpy as np
 
 from pyro_vae import data as datasets
 from pyro_vae.errors import UnknownNameError
-from pyro_vae.reproduction.card import Found, Row, error_over_data, over_data
+from pyro_vae.reproduction.card import Found, Row, error_over_data, over_data, unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -224,11 +223,14 @@ class Difference:
         """The row with what was found, of the data that both parts have."""
         ours = None
         if self.first in found and self.second in found:
-            a, b = (_numbers(found[name], self.values) for name in (self.first, self.second))
+            a, b = (
+                unlisted(found[name].per_datum[self.values]) for name in (self.first, self.second)
+            )
             size = min(len(a), len(b))
             apart = a[:size] - b[:size]
             noise = (
-                _numbers(found[name], self.errors)[:size] for name in (self.first, self.second)
+                unlisted(found[name].per_datum[self.errors])[:size]
+                for name in (self.first, self.second)
             )
             ours = over_data(apart, error_over_data(np.hypot(*noise)))
         return Row(
@@ -238,10 +240,6 @@ class Difference:
             source=self.source,
             differs=self.differs,
         )
-
-
-def _numbers(part: Found, name: str) -> np.ndarray:
-    return np.array([math.nan if v is None else v for v in part.per_datum[name]], dtype=float)
 
 
 @dataclass(frozen=True)

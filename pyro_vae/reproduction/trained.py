@@ -189,15 +189,7 @@ class TrainedPart(Part):
     def measure(self, plan: Plan, place: Place) -> Found:
         """Log p(x) by importance sampling, and by annealing on some of the data."""
         run = Run.open(place.folder)
-        results = results_of_run(
-            run,
-            data_root=place.data_root,
-            split=self.split,
-            limit=plan.limit,
-            num_particles=plan.num_particles,
-            seed=plan.seed,
-            progress=place.progress,
-        )
+        results = self.results(run, plan, place)
         found = found_of_results(self.name, self.title, results)
         return found.model_copy(
             update={
@@ -208,6 +200,18 @@ class TrainedPart(Part):
                 "weights": run.weights_seal(),
                 "certificate": self._certificate(run, plan, place),
             }
+        )
+
+    def results(self, run: Run, plan: Plan, place: Place) -> xr.Dataset:
+        """What ``evaluate`` gives of a run, as the plan has it: those that the run has, or new."""
+        return results_of_run(
+            run,
+            data_root=place.data_root,
+            split=self.split,
+            limit=plan.limit,
+            num_particles=plan.num_particles,
+            seed=plan.seed,
+            progress=place.progress,
         )
 
     def weights(self, folder: Path) -> str | None:

@@ -21,7 +21,6 @@ from pyro_vae.reproduction.experiment import Experiment, Level
 from pyro_vae.reproduction.repeated import RepeatedPart, over_repeats
 from pyro_vae.reproduction.trained import Training, constant, found_of_results
 from pyro_vae.stored.loading import load_model
-from pyro_vae.stored.measured import results_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,14 +83,7 @@ class _FactorsPart(RepeatedPart):
         each, gaps = [], []
         for _, one, there in self.each(plan, place):
             run = Run.open(there.folder)
-            results = results_of_run(
-                run,
-                data_root=there.data_root,
-                limit=plan.limit,
-                num_particles=plan.num_particles,
-                seed=one.seed,
-                progress=there.progress,
-            )
+            results = self.results(run, one, there)
             each.append(found_of_results(self.name, self.title, results))
             model: Any = load_model(run)
             gaps.append(mutual_information_gap(model, x, factors, num_draws=_DRAWS, seed=one.seed))
