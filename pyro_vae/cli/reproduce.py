@@ -17,6 +17,7 @@ from pyro_vae.errors import SettingError
 from pyro_vae.reproduction import EXPERIMENTS, card_table, sources
 from pyro_vae.reproduction import check as check_card
 from pyro_vae.reproduction import reproduce as do_again
+from pyro_vae.reproduction.reproduce import folder_of
 from pyro_vae.spelling import split_list
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def reproduce(
         tell=tell,
         progress=show,
     )
-    _print_card(card, out or Path("runs") / f"reproduce-{name}", as_json)
+    _print_card(card, folder_of(name, out), as_json)
 
 
 def _print_card(card: Card, out: Path, as_json: bool) -> None:

@@ -85,16 +85,9 @@ def learning_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
     seen = []
     for (name, frame), style in zip(curves.items(), _styles(len(curves)), strict=True):
         ax.plot(frame["epoch"], frame["train_elbo"], label=name, linestyle=style)
-        seen.append(frame["train_elbo"].to_numpy(dtype=float))
-    low = min(float(np.nanquantile(values, _STEEP)) for values in seen)
-    high = max(float(np.nanmax(values)) for values in seen)
-    margin = max(0.05 * (high - low), 1e-3)
-    ax.set(
-        xscale="log",
-        xlabel="epoch",
-        ylabel="training bound (nats per datum)",
-        ylim=(low - margin, high + margin),
-    )
+        seen.append(frame["train_elbo"])
+    ax.set(xscale="log", xlabel="epoch", ylabel="training bound (nats per datum)")
+    ax.set_ylim(*_late(seen))
     plain_ticks(ax.xaxis)
     figure.legend(loc="outside upper center", ncols=2)
     return figure
@@ -122,19 +115,20 @@ def bound_against_samples(curves: Mapping[str, pd.DataFrame]) -> Figure:
             color=line.get_color(),
             label=f"{name}, held out",
         )
-        seen += [frame[key].to_numpy(dtype=float) for key in ("train_elbo", "validation_elbo")]
-    known = [values[np.isfinite(values)] for values in seen if np.isfinite(values).any()]
+        seen += [frame["train_elbo"], frame["validation_elbo"]]
+    ax.set(xscale="log", xlabel="training samples seen", ylabel="bound (nats per datum)")
+    ax.set_ylim(*_late(seen))
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    return figure
+
+
+def _late(curves: Sequence[pd.Series]) -> tuple[float, float]:
+    """Limits in which curves are seen but for their steep beginning."""
+    known = [curve.dropna().to_numpy(dtype=float) for curve in curves if curve.notna().any()]
     low = min(float(np.quantile(values, _STEEP)) for values in known)
     high = max(float(values.max()) for values in known)
     margin = max(0.05 * (high - low), 1e-3)
-    ax.set(
-        xscale="log",
-        xlabel="training samples seen",
-        ylabel="bound (nats per datum)",
-        ylim=(low - margin, high + margin),
-    )
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside right center", fontsize=8)
-    return figure
+    return low - margin, high + margin
 
 
 def _styles(count: int) -> list[str]:

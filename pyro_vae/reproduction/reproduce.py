@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.data import Dataset
 
-__all__ = ["about_data", "experiment_of", "reproduce"]
+__all__ = ["about_data", "experiment_of", "folder_of", "reproduce"]
 
 _PLAN = "plan.json"
 
@@ -115,7 +115,7 @@ def reproduce(
     )
     root = None if data_root is None else Path(data_root)
     dataset = experiment.load(plan, root)
-    folder = Path("runs") / f"reproduce-{name}" if out is None else Path(out)
+    folder = folder_of(name, out)
     holds = f"another experiment than {name}, or one with other settings"
     settings = {"experiment": name, **plan.of_training()}
     with claimed_folder(folder / _PLAN, settings, holds=holds, overwrite=overwrite):
@@ -127,6 +127,11 @@ def reproduce(
         place = Place(folder / part.name, root, overwrite, progress)
         card = _with_part(experiment, part, plan, place, dataset, folder)
     return card
+
+
+def folder_of(name: str, out: str | Path | None) -> Path:
+    """Where an experiment is done, unless told otherwise."""
+    return Path("runs") / f"reproduce-{name}" if out is None else Path(out)
 
 
 def experiment_of(name: str) -> Experiment:

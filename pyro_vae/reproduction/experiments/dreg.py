@@ -23,6 +23,7 @@ from pyro_vae import inference, plots
 from pyro_vae.reproduction.card import Found, Number
 from pyro_vae.reproduction.experiment import Difference, Experiment, Level, Part, Place, Plan
 from pyro_vae.reproduction.experiments.iwae import IWAE_AUTHORS_DIFFER, IWAE_FORM, iwae_part
+from pyro_vae.reproduction.repeated import over_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -151,8 +152,8 @@ def _draws(plan: Plan) -> int:
 
 def _mean(values: np.ndarray) -> Number:
     """Mean over the groups, whose draws are all the noise that it has."""
-    error = float(values.std(ddof=1)) / math.sqrt(len(values))
-    return Number(value=float(values.mean()), sampling_error=error, monte_carlo_error=error)
+    mean = over_repeats(values.tolist())
+    return mean.model_copy(update={"monte_carlo_error": mean.sampling_error})
 
 
 def _rates(ratios: np.ndarray) -> np.ndarray:
