@@ -9,6 +9,7 @@ from benchmarks import (
     likelihood_step,
     start_up,
     svi_step,
+    workers,
 )
 
 
@@ -20,6 +21,7 @@ def main() -> None:
         likelihood_step.report(),
         evidence_throughput.report(),
         evidence_scaling.report(),
+        workers.report(),
     ]
     sys.exit(0 if all(met) else 1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +20,7 @@ __all__ = [
     "SettingError",
     "SupportError",
     "UnknownNameError",
+    "WorkerError",
     "WriteError",
 ]
 
@@ -58,6 +59,11 @@ class UnknownNameError(PyroVAEError, ValueError):
         near = difflib.get_close_matches(got, names, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(f"unknown {kind} {got!r}: it must be one of {', '.join(names)}.{hint}")
+        self._given = kind, got, names
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # It comes back whole from the process of a worker.
+        return UnknownNameError, self._given
 
 
 class ComparisonError(PyroVAEError, ValueError):
@@ -82,6 +88,10 @@ class RunError(PyroVAEError, RuntimeError):
 
 class WriteError(RunError):
     """A file or folder that cannot be written: the disk is full, or the place is not to be had."""
+
+
+class WorkerError(PyroVAEError, RuntimeError):
+    """Processes that work is shared out to, and that do not do it."""
 
 
 class NonFiniteLossError(PyroVAEError, FloatingPointError):

@@ -120,8 +120,18 @@ def _real(allowed: str, inside: Callable[[float], bool]) -> Callable[[str, Any],
 
 _POSITIVE = _real("a positive number", lambda value: 0 < value < math.inf)
 
+
+def _jobs(name: str, value: Any) -> int:
+    allowed = "a whole number of processes, or -1 for one on every core"
+    number = _integer(name, value, allowed)
+    if number == 0:
+        raise ValueError(f"{name} got 0: it must be {allowed}")
+    return number
+
+
 #: What a setting of this name may be, wherever it is taken; None stands for its default.
 RULES: dict[str, Callable[[str, Any], Any]] = {
+    "n_jobs": _jobs,
     "seed": _seed,
     **dict.fromkeys(
         (

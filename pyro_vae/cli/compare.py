@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pyro_vae import plots
-from pyro_vae.cli.options import DataRoot, Json, Limit, On, Particles, Seed
+from pyro_vae.cli.options import DataRoot, Jobs, Json, Limit, On, Particles, Seed
 from pyro_vae.cli.output import print_json, with_error
 from pyro_vae.disk.runs import Run
 from pyro_vae.inference.evidence import compare_results
@@ -36,6 +36,7 @@ def compare(
     limit: Limit = None,
     seed: Seed = 0,
     on: On = None,
+    jobs: Jobs = None,
     data_root: DataRoot = None,
     as_json: Json = False,
 ) -> None:
@@ -53,6 +54,7 @@ def compare(
         "seed": seed,
         "data_root": data_root,
         "on": on,
+        "n_jobs": jobs,
     }
     results = {}
     for name, run in zip(names, opened, strict=True):

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
-from pyro_vae.cli.options import DataRoot, Json, Limit, MemoryMB, On, Particles, RunFolder, Seed
+from pyro_vae.cli.options import (
+    DataRoot,
+    Jobs,
+    Json,
+    Limit,
+    MemoryMB,
+    On,
+    Particles,
+    RunFolder,
+    Seed,
+)
 from pyro_vae.cli.output import print_json, print_summary
 from pyro_vae.disk.runs import Run
 from pyro_vae.errors import UnknownNameError
@@ -66,6 +76,7 @@ def evaluate(
     ] = False,
     on: On = None,
     memory_mb: MemoryMB = 32,
+    jobs: Jobs = None,
     data_root: DataRoot = None,
     as_json: Json = False,
 ) -> None:
@@ -88,6 +99,7 @@ def evaluate(
         "seed": seed,
         "data_root": data_root,
         "on": on,
+        "n_jobs": jobs,
     }
     certificate = parts = None
     with opened.locked():  # for all of it, so that none of it is of other weights

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -19,6 +20,7 @@ from pyro_vae.cli.options import (
     DataOptions,
     DataRoot,
     Hidden,
+    Jobs,
     Json,
     LatentDim,
     Limit,
@@ -32,14 +34,18 @@ from pyro_vae.cli.options import (
 from pyro_vae.cli.output import print_json
 from pyro_vae.cli.recipe import Recipe
 from pyro_vae.disk.files import write_whole
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import PyroVAEError, RunError, WriteError
 from pyro_vae.inference.training.sweep import claimed_folder, fit_in
 from pyro_vae.pages.report import save_figure
 from pyro_vae.progress import measuring
 from pyro_vae.spelling import split_list
 from pyro_vae.stored.measured import results_of_run
+from pyro_vae.workers import shared_out, shares_out
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import xarray as xr
 
     from pyro_vae.data import Dataset
@@ -89,6 +95,7 @@ def grid(
     particles: Particles = 1000,
     limit: Limit = None,
     seed: Seed = 0,
+    jobs: Jobs = None,
     data_root: DataRoot = None,
     overwrite: Annotated[bool, overwrite_of("the runs of an earlier grid")] = False,
     as_json: Json = False,
@@ -106,6 +113,7 @@ def grid(
         "limit": limit,
         "seed": seed,
         "data_root": data_root,
+        "n_jobs": jobs,
     }
     console = Console(highlight=False, soft_wrap=True, stderr=True)
     cells, refused = _possible(_cells(choices.lists(), networks), data, seed, console)
@@ -116,27 +124,49 @@ def grid(
         holds="a grid with other data, networks or training",
         overwrite=overwrite,
     ):
-        results: dict[str, xr.Dataset] = {}
+        # Bars of several processes would be in each other's way.
+        training["progress"] = False if as_json or shares_out(jobs) else None
+        fit = partial(_fit, out, data, seed, overwrite, training)
+        fitted = shared_out(fit, [(cell,) for cell in cells], jobs)
         for number, cell in enumerate(cells, start=1):
             console.print(f"{number} of {len(cells)}: {cell.name}", markup=False)
-            try:
-                run = fit_in(
-                    out / cell.name,
-                    cell.recipe.build(data, seed=seed),
-                    data,
-                    cell.recipe.objective,
-                    overwrite=overwrite,
-                    **training,
-                )
-            except WriteError:
-                raise  # the next would fare no better
-            except PyroVAEError as error:
-                refused[cell.name] = f"{error}"
-                console.print(f"failed {cell.name}: {error}", markup=False)
+            if (failure := next(fitted)) is not None:
+                refused[cell.name] = failure
+                console.print(f"failed {cell.name}: {failure}", markup=False)
+        results: dict[str, xr.Dataset] = {}
+        for cell in cells:
+            if cell.name in refused:
                 continue
             with measuring(f"measuring {cell.name}", show=False if as_json else None) as progress:
+                run = Run.open(out / cell.name)
                 results[cell.name] = results_of_run(run, progress=progress, **measurement)
         _conclude(out, _by_measure(results), refused, as_json)
+
+
+def _fit(
+    out: Path,
+    data: Dataset,
+    seed: int,
+    overwrite: bool,
+    training: dict[str, Any],
+    cell: _Cell,
+) -> Iterator[str | None]:
+    """Fit a combination; why it failed, in words."""
+    try:
+        fit_in(
+            out / cell.name,
+            cell.recipe.build(data, seed=seed),
+            data,
+            cell.recipe.objective,
+            overwrite=overwrite,
+            **training,
+        )
+    except WriteError:
+        raise  # the next would fare no better
+    except PyroVAEError as error:
+        yield str(error)
+    else:
+        yield None
 
 
 def _cells(parts: dict[str, list[Any]], settings: dict[str, Any]) -> list[_Cell]:

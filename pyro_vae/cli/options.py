@@ -34,6 +34,7 @@ __all__ = [
     "Epochs",
     "Hidden",
     "Hide",
+    "Jobs",
     "Json",
     "LatentDim",
     "LearningRate",
@@ -73,6 +74,13 @@ Particles = Annotated[
 ]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Use the first so many data of the split only.")
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        help="Processes that share the work, with one thread each; -1: one on every core. "
+        "Default: this one, with all its threads."
+    ),
 ]
 MemoryMB = Annotated[
     int, typer.Option(min=1, help="Memory that one chunk of particles may take, in MiB.")

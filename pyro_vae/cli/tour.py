@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +20,7 @@ from pyro_vae.cli.options import (
     DataOptions,
     DataRoot,
     Hidden,
+    Jobs,
     Json,
     LearningRate,
     Optimisation,
@@ -28,6 +31,7 @@ from pyro_vae.cli.options import (
 from pyro_vae.cli.output import print_json
 from pyro_vae.cli.report import provenance
 from pyro_vae.disk.files import write_whole
+from pyro_vae.disk.runs import Run
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.inference.training.sweep import claimed_folder
 from pyro_vae.pages.report import Section, save_figure, write_report
@@ -47,8 +51,11 @@ from pyro_vae.tour import (
     table,
     visit,
 )
+from pyro_vae.workers import shared_out, shares_out
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
 
     from pyro_vae.data import Dataset
@@ -97,6 +104,7 @@ def tour(
         int, typer.Option(min=2, help="Held-out data on which log p(x) is measured, at most.")
     ] = 500,
     seed: Seed = 0,
+    jobs: Jobs = None,
     data_root: DataRoot = None,
     overwrite: Annotated[bool, overwrite_of("the runs of an earlier tour")] = False,
     as_json: Json = False,
@@ -129,25 +137,48 @@ def tour(
         console = Console(highlight=False, soft_wrap=True, stderr=True)
         console.print("a reference density of real pictures, for the hole test")
         reference = hole_reference(dataset, seed=seed)
-        visits: list[Visit] = []
-        for number, stop in enumerate(chosen, start=1):
+        # Bars of several processes would be in each other's way.
+        show = False if as_json or shares_out(jobs) else None
+        fit = partial(_fit, dataset, plan, out, overwrite, show)
+        # What follows another stop waits for it.
+        rounds = [[s for s in chosen if (s.follows is not None) == later] for later in (0, 1)]
+        fitted = itertools.chain.from_iterable(
+            shared_out(fit, [(stop,) for stop in stops], jobs) for stops in rounds
+        )
+        for number, stop in enumerate(itertools.chain(*rounds), start=1):
             console.print(f"{number} of {len(chosen)}: {stop.title}", markup=False)
-            run = fit_stop(stop, dataset, plan, out, overwrite=overwrite)
+            next(fitted)
+        visits: list[Visit] = []
+        for stop in chosen:
             with measuring(f"measuring {stop.name}", show=False if as_json else None) as progress:
                 visits.append(
                     visit(
                         stop,
-                        run,
+                        Run.open(out / stop.name),
                         dataset,
                         reference,
                         limit=min(limit, len(dataset.test)),
                         num_particles=particles,
                         data_root=data_root,
                         seed=seed,
+                        n_jobs=jobs,
                         progress=progress,
                     )
                 )
         _conclude(out, visits, dataset, seed, time.monotonic() - started, as_json)
+
+
+def _fit(
+    data: Dataset,
+    plan: Plan,
+    out: Path,
+    overwrite: bool,
+    progress: bool | None,
+    stop: Stop,
+) -> Iterator[None]:
+    """Fit a stop in its folder."""
+    fit_stop(stop, data, plan, out, overwrite=overwrite, progress=progress)
+    yield
 
 
 def _chosen(text: str) -> list[Stop]:

@@ -128,6 +128,7 @@ def certify_run(
     on: Path | None = None,
     split: str = "test",
     limit: int | None = None,
+    n_jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     **numbers: Unpack[EstimateSettings],
 ) -> inference.evidence.Certificate:
@@ -139,6 +140,8 @@ def certify_run(
         As for ``measure_run``.
     estimators
         Names out of ``inference.evidence.certify.ESTIMATORS``.
+    n_jobs
+        Processes that the data are shared out to: see ``Sampling``.
     progress
         Called with the number of data done, over all the estimators, and their total.
     **numbers
@@ -161,7 +164,7 @@ def certify_run(
                 return estimate(name, model, part, **numbers)
 
             try:
-                found[name] = in_blocks(block, x, checkpoint, progress=tell)
+                found[name] = in_blocks(block, x, checkpoint, n_jobs=n_jobs, progress=tell)
             except ProgramError as error:
                 left_out[name] = str(error)
                 continue

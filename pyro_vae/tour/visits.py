@@ -51,8 +51,26 @@ class Visit:
     holes: xr.Dataset | None
 
 
-def fit_stop(stop: Stop, data: Dataset, plan: Plan, out: Path, *, overwrite: bool) -> Run:
-    """Fit a stop's model in its folder, go on with it, or find it done."""
+def fit_stop(
+    stop: Stop,
+    data: Dataset,
+    plan: Plan,
+    out: Path,
+    *,
+    overwrite: bool,
+    progress: bool | None = None,
+) -> Run:
+    """Fit a stop's model in its folder, go on with it, or find it done.
+
+    Parameters
+    ----------
+    stop, data, plan
+        The stop, its data and the settings that all stops share.
+    out
+        Folder of the tour.
+    overwrite, progress
+        As for ``inference.fit``.
+    """
     model = stop.build(data, plan)
     if stop.follows is not None:
         first = load_model(out / stop.follows)
@@ -66,6 +84,7 @@ def fit_stop(stop: Stop, data: Dataset, plan: Plan, out: Path, *, overwrite: boo
         data,
         stop.objective,
         overwrite=overwrite,
+        progress=progress,
         epochs=plan.epochs,
         batch_size=plan.batch_size,
         learning_rate=faster * plan.learning_rate,
@@ -84,6 +103,7 @@ def visit(
     num_particles: int,
     data_root: Path | None = None,
     seed: int = 0,
+    n_jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Visit:
     """Measure a fitted stop on held-out data.
@@ -102,6 +122,8 @@ def visit(
         Folder with the data sets.
     seed
         Seed of draws and pairs.
+    n_jobs
+        Processes that log p(x) is shared out to.
     progress
         As for ``inference.evaluate``.
     """
@@ -119,6 +141,7 @@ def visit(
             limit=limit,
             num_particles=num_particles,
             seed=seed,
+            n_jobs=n_jobs,
             progress=progress,
         )
     return Visit(stop, model, run, error, results, holes)

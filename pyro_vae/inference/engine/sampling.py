@@ -24,6 +24,7 @@ class SamplingSettings(TypedDict, total=False):
     vectorize_particles: bool
     memory_limit: int
     chunk_size: int | None
+    n_jobs: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,10 @@ class Sampling:
     memory_limit, chunk_size
         Bytes that the evaluation of one chunk of particles may take, and particles in a chunk,
         from the limit unless given: they decide what it costs, and no number.
+    n_jobs
+        Processes that the data are shared out to, as joblib has it, each with one thread and
+        such memory: -1 for all cores; None for what ``joblib.parallel_config`` says, and
+        without that for this process with all its threads.
     """
 
     seed: int = 0
@@ -57,6 +62,7 @@ class Sampling:
     vectorize_particles: bool = True
     memory_limit: int = MEMORY_LIMIT
     chunk_size: int | None = None
+    n_jobs: int | None = None
 
     def but(self, **settings: Unpack[SamplingSettings]) -> Self:
         """The same with other values of some settings."""

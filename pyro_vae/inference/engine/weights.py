@@ -10,10 +10,13 @@ log-sum-exp, and what comes out would no longer be a bound.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
+from abc import ABC, abstractmethod
 from collections import Counter
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from pyro import poutine
@@ -21,7 +24,13 @@ from torch.overrides import TorchFunctionMode
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
-from pyro_vae.inference.engine.inputs import count, named_as, take, tensors
+from pyro_vae.inference.engine.inputs import (
+    count,
+    named_as,
+    take,
+    tensors,
+    without_storage_of_others,
+)
 from pyro_vae.inference.engine.sampling import MEMORY_LIMIT, Sampling
 from pyro_vae.inference.engine.several import SeveralAtOnce
 from pyro_vae.inference.engine.traces import (
@@ -38,6 +47,7 @@ from pyro_vae.isolation import isolated
 from pyro_vae.protocols import Facts
 from pyro_vae.recording import NotRecordableError, Repeated, unrecorded
 from pyro_vae.verbs import verb
+from pyro_vae.workers import shared_out, shares_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +64,8 @@ __all__ = [
     "Draws",
     "LogWeights",
     "More",
+    "OfRows",
+    "by_rows",
     "bytes_per_particle",
     "column_drawer",
     "cross_log_guide",
@@ -64,6 +76,8 @@ __all__ = [
     "stream_log_weights",
     "stream_seed",
 ]
+
+R = TypeVar("R")
 
 #: Particles drawn from the guide in one call: a constant, so that the draws, hence the
 #: estimates, do not depend on how the model's evaluation is cut into chunks.
@@ -76,6 +90,9 @@ _PRIOR_BLOCK = 256
 
 #: Data from which several go through in one pass, and how many must fit into memory for that.
 _MANY, _SEVERAL = 200, 4
+
+#: Data that a worker is sent together where each has passes of its own.
+_SENT = 8
 
 #: Data that are run at once to see whether the programs refuse one.
 _LOOKED_AT = 512
@@ -254,8 +271,62 @@ def stream_draws(
     Every tensor has shape ``(num_particles, 1, ...)``; the first ``start`` data are passed over.
     A discrete site that is summed out has no draws.
     """
-    draw = column_drawer(model, guide, x, num_particles, sampling, more)
-    return (draw(row) for row in range(start, count(x)))
+    work = _DrawsOfRows(model, guide, x, num_particles, sampling, more)
+    return by_rows(work, start, sampling.n_jobs)
+
+
+@dataclass
+class OfRows(ABC, Generic[R]):
+    """Something of every datum, that a worker makes for some rows of all the data.
+
+    Attributes
+    ----------
+    model, guide, x, num_particles, sampling, more
+        As for ``column_drawer``.
+    """
+
+    model: Program
+    guide: Program
+    x: Inputs
+    num_particles: int
+    sampling: Sampling
+    more: More | None
+
+    @cached_property
+    def columns(self) -> _Columns:
+        """Draws of any row."""
+        return _Columns(
+            self.model, self.guide, self.x, self.num_particles, self.sampling, self.more
+        )
+
+    @abstractmethod
+    def of_row(self, row: int) -> R:
+        """What is wanted of one datum."""
+
+    def __call__(self, start: int, stop: int) -> Iterator[R]:
+        """What is wanted of these rows."""
+        return map(self.of_row, range(start, stop))
+
+
+def by_rows(work: OfRows[R], start: int, n_jobs: int | None) -> Iterator[R]:
+    """What is wanted of every datum after the first ``start``, from ``n_jobs`` processes."""
+    total = count(work.x)
+    if not shares_out(n_jobs):
+        return shared_out(work, [(start, total)], n_jobs)
+    size = work.columns.at_once
+    apart = replace(
+        work, x=without_storage_of_others(work.x), sampling=work.sampling.but(n_jobs=None)
+    )
+    # Blocks end where passes over several data do: which datum is in which decides rounding.
+    ends = [start, *range(start - start % size + size, total, size), total]
+    return shared_out(apart, list(itertools.pairwise(ends)), n_jobs)
+
+
+class _DrawsOfRows(OfRows[Draws]):
+    """Particles and their weights."""
+
+    def of_row(self, row: int) -> Draws:
+        return self.columns.draw(row)
 
 
 def column_drawer(
@@ -272,8 +343,7 @@ def column_drawer(
     until it says 0: K may then differ from one datum to the next. Later particles have seeds
     of their own, so a datum's still depend on nothing but the seed, the datum and the sizes.
     """
-    columns = _Columns(model, guide, x, num_particles, sampling, more)
-    return columns.several() or columns.one
+    return _Columns(model, guide, x, num_particles, sampling, more).draw
 
 
 class _Columns:
@@ -304,16 +374,36 @@ class _Columns:
         self._sites: dict[int, list[str]] = {}
         self._occurrences = occurrences(x)
 
+    @cached_property
+    def draw(self) -> Callable[[int], Draws]:
+        """Draws of the datum of a row, the fastest way."""
+        return self.several() or self.one
+
+    @property
+    def at_once(self) -> int:
+        """Data of which ``draw`` makes the draws in one go, or that are worth sending together."""
+        return self._at_once if self._together else _SENT
+
     def one(self, row: int) -> Draws:
         """Draws of the datum of a row."""
         return self._column(take(self.x, slice(row, row + 1)), self._occurrences[row])
 
+    @property
+    def _at_once(self) -> int:
+        """Data that one pass has memory for."""
+        return int(self.sampling.memory_limit // max(self.num_particles * self.per_particle, 1))
+
+    @property
+    def _together(self) -> bool:
+        """Whether several data go through in one pass, if they can."""
+        if not self.per_particle or self.sampling.prior_share or self.more is not None:
+            return False
+        large = self._at_once < _SEVERAL or self.num_particles > _BLOCK
+        return count(self.x) >= _MANY and not large
+
     def several(self) -> Callable[[int], Draws] | None:
         """The same by passes over several data, where they are many and each is little work."""
-        at_once = self.sampling.memory_limit // max(self.num_particles * self.per_particle, 1)
-        if not self.per_particle or self.sampling.prior_share or self.more is not None:
-            return None
-        if count(self.x) < _MANY or at_once < _SEVERAL or self.num_particles > _BLOCK:
+        if not self._together:
             return None
 
         def seed_of(row: int) -> int:
@@ -323,7 +413,7 @@ class _Columns:
         self._look_at_values()
         try:
             found = SeveralAtOnce(
-                partial(self._flat, self.num_particles), self.x, int(at_once), seed_of
+                partial(self._flat, self.num_particles), self.x, self._at_once, seed_of
             )
         except NotRecordableError:
             return None

@@ -22,12 +22,13 @@ from pyro_vae.conversion import takes_data
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.inference.engine.bounds import log_evidence_of
 from pyro_vae.inference.engine.diagnostics import effective_sample_size
-from pyro_vae.inference.engine.inputs import count, take
+from pyro_vae.inference.engine.inputs import count, take, without_storage_of_others
 from pyro_vae.inference.evidence.latent_space import LatentSpace
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.isolation import isolated
 from pyro_vae.recording import Repeated
 from pyro_vae.verbs import verb
+from pyro_vae.workers import shared_out, shares_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +65,7 @@ def ais(
     batch_size: int = 100,
     enumerate_discrete: bool = False,
     data_plate: str | None = None,
+    n_jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> xr.Dataset:
     """Log p(x) by annealed importance sampling, vectorised over data and chains.
@@ -94,6 +96,8 @@ def ais(
         Seed of the draws; those of a datum depend on its batch too.
     batch_size
         Data that go through the path together.
+    n_jobs
+        Processes that the batches are shared out to: see ``Sampling``.
     progress
         Called with the number of temperatures done, over all batches and the warm-up, and
         their total.
@@ -116,24 +120,30 @@ def ais(
     path = _Path(num_temperatures, num_leapfrog, start, schedule)
     _check_chains(num_chains)
     began = time.perf_counter()
-    columns: dict[str, list[Tensor]] = {"value": [], "error": [], "ess": [], "acceptance": []}
-    batches = range(0, count(x), batch_size)
+    apart = shares_out(n_jobs)
+    batches = _Batches(
+        model=model,
+        guide=guide,
+        x=without_storage_of_others(x) if apart else x,
+        size=batch_size,
+        path=path,
+        num_chains=num_chains,
+        step_size=step_size,
+        target_acceptance=target_acceptance,
+        seed=seed,
+        enumerate_discrete=enumerate_discrete,
+        data_plate=data_plate,
+    )
     total = 2 * num_temperatures * len(batches)
-    for number, first in enumerate(batches):
-        part = take(x, slice(first, first + batch_size))
-        tick = _ticker(progress, 2 * num_temperatures * number, total)
-        with _seeded(seed, number):
-            space = LatentSpace(
-                model, guide, part, enumerate_discrete=enumerate_discrete, data_plate=data_plate
-            )
-            _, log_weights, acceptance = _annealed(
-                _Landscape(path, space), num_chains, step_size, target_acceptance, tick
-            )
-        estimate = log_evidence_of(log_weights.double())
-        columns["value"].append(estimate.value)
-        columns["error"].append(estimate.standard_error)
-        columns["ess"].append(effective_sample_size(log_weights.double()))
-        columns["acceptance"].append(acceptance)
+    # Another process tells of whole batches alone.
+    tick = None if apart else _ticker(progress, 0, total)
+    annealed = shared_out(batches, [(number, tick) for number in range(len(batches))], n_jobs)
+    columns: dict[str, list[Tensor]] = {}
+    for done, found in enumerate(annealed, start=1):
+        for name, values in found.items():
+            columns.setdefault(name, []).append(values)
+        if progress is not None and apart:
+            progress(2 * num_temperatures * done, total)
     arrays = {name: torch.cat(parts).cpu().numpy() for name, parts in columns.items()}
     return evidence_result(
         arrays["value"],
@@ -305,6 +315,55 @@ class _Landscape:
         log_u = torch.log(torch.rand_like(change))
         accepted = torch.isfinite(change) & (log_u < change)
         return torch.where(accepted.unsqueeze(-1), v, u), accepted
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Batches of data that go through a path, each with a seed of its own."""
+
+    model: Program
+    guide: Program
+    x: Inputs
+    size: int
+    path: _Path
+    num_chains: int
+    step_size: float
+    target_acceptance: float
+    seed: int
+    enumerate_discrete: bool
+    data_plate: str | None
+
+    def __len__(self) -> int:
+        return -(-count(self.x) // self.size)
+
+    def __call__(
+        self, number: int, tick: Callable[[], None] | None
+    ) -> Iterator[dict[str, Tensor]]:
+        """What the chains of a batch say of each of its data."""
+        part = take(self.x, slice(number * self.size, (number + 1) * self.size))
+        with _seeded(self.seed, number):
+            space = LatentSpace(
+                self.model,
+                self.guide,
+                part,
+                enumerate_discrete=self.enumerate_discrete,
+                data_plate=self.data_plate,
+            )
+            _, log_weights, acceptance = _annealed(
+                _Landscape(self.path, space),
+                self.num_chains,
+                self.step_size,
+                self.target_acceptance,
+                tick or (lambda: None),
+            )
+        log_weights = log_weights.double()
+        estimate = log_evidence_of(log_weights)
+        yield {
+            "value": estimate.value,
+            "error": estimate.standard_error,
+            "ess": effective_sample_size(log_weights),
+            "acceptance": acceptance,
+        }
 
 
 def _annealed(

@@ -197,6 +197,7 @@ def certify(
     num_temperatures: int = 200,
     num_chains: int = 16,
     seed: int = 0,
+    n_jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Certificate:
     """Estimate log p(x) in every way that applies, and compare.
@@ -217,6 +218,8 @@ def certify(
         For annealed importance sampling.
     seed
         Seed of the draws.
+    n_jobs
+        Processes that the data are shared out to: see ``Sampling``.
     progress
         Called with the number of estimators done and their total.
 
@@ -235,11 +238,12 @@ def certify(
         if name not in ESTIMATORS:
             raise UnknownNameError("estimator", name, ESTIMATORS)
     found, left_out = {}, {}
-    settings = {
+    settings: dict[str, Any] = {
         "num_particles": num_particles,
         "num_temperatures": num_temperatures,
         "num_chains": num_chains,
         "seed": seed,
+        "n_jobs": n_jobs,
     }
     for done, name in enumerate(names, start=1):
         try:
@@ -262,6 +266,7 @@ def estimate(
     num_temperatures: int = 200,
     num_chains: int = 16,
     seed: int = 0,
+    n_jobs: int | None = None,
 ) -> xr.Dataset:
     """Log p(x) by one estimator, by its name: what ``certify`` does for each of its own.
 
@@ -269,7 +274,7 @@ def estimate(
     ----------
     name
         One of ``ESTIMATORS``.
-    model, x, num_particles, num_temperatures, num_chains, seed
+    model, x, num_particles, num_temperatures, num_chains, seed, n_jobs
         As for ``certify``.
 
     Raises
@@ -284,6 +289,7 @@ def estimate(
         "num_temperatures": num_temperatures,
         "num_chains": num_chains,
         "seed": seed,
+        "n_jobs": n_jobs,
     }
     if name != "exact":
         _require_site(model, x)
@@ -329,8 +335,8 @@ def _of_pair(
     return run
 
 
-_importance = partial(_of_pair, log_evidence, "num_particles")
-_ais = partial(_of_pair, ais, "num_temperatures", "num_chains")
+_importance = partial(_of_pair, log_evidence, "num_particles", "n_jobs")
+_ais = partial(_of_pair, ais, "num_temperatures", "num_chains", "n_jobs")
 
 
 #: Estimators by name: each takes a module, data, its numbers and other settings.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +15,18 @@ from pyro_vae.disk.files import make_folder
 from pyro_vae.disk.sealed import read_netcdf, write_netcdf
 from pyro_vae.errors import RunError
 from pyro_vae.inference.engine.inputs import Inputs, count, take
+from pyro_vae.workers import shared_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = ["ONLY_COST", "Checkpoint", "in_blocks", "key_of"]
 
 #: Settings that decide time, memory or place, and no number.
-ONLY_COST = frozenset({"checkpoint", "chunk_size", "data_root", "memory_limit", "progress"})
+ONLY_COST = frozenset(
+    {"checkpoint", "chunk_size", "data_root", "memory_limit", "n_jobs", "progress"}
+)
 
 
 def key_of(*functions: Callable[..., Any], **given: object) -> str:
@@ -100,6 +104,7 @@ def in_blocks(
     checkpoint: Checkpoint,
     *,
     size: int = 50,
+    n_jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> xr.Dataset:
     """Measure data a block at a time, each block kept on disk as soon as it is done.
@@ -114,6 +119,8 @@ def in_blocks(
         Where the blocks are kept; it is cleared by whoever has kept the whole.
     size
         Data per block.
+    n_jobs
+        Processes that the blocks are shared out to: see ``Sampling``.
     progress
         Called with the number of data done and their total.
 
@@ -128,8 +135,9 @@ def in_blocks(
     # What was complete when it was stopped has its last block again, for the attributes.
     first = min(done // size, (total - 1) // size) * size
     attributes: dict[str, Any] = {}
-    for start in range(first, total, size):
-        found = measure(take(x, slice(start, start + size)))
+    starts = range(first, total, size)
+    blocks = shared_out(partial(_block, measure, x, size), [(start,) for start in starts], n_jobs)
+    for start, found in zip(starts, blocks, strict=True):
         for name, part in found.data_vars.items():
             rows[str(name)] = [*rows.get(str(name), [])[:start], *part.values]
         checkpoint.save(rows, now=True)
@@ -141,3 +149,9 @@ def in_blocks(
     joined = joined.assign_coords(datum=np.arange(total))
     joined.attrs.update(attributes | {"seconds": seconds})
     return joined
+
+
+def _block(
+    measure: Callable[[Inputs], xr.Dataset], x: Inputs, size: int, start: int
+) -> Iterator[xr.Dataset]:
+    yield measure(take(x, slice(start, start + size)))

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import inspect
 import math
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,22 +26,23 @@ from pyro_vae.inference.engine.columns import BLOCK, Columns, data_site, why_dep
 from pyro_vae.inference.engine.inputs import take
 from pyro_vae.inference.engine.sampling import Sampling
 from pyro_vae.inference.engine.traces import structure_of, trace_of
-from pyro_vae.inference.engine.weights import occurrences, stream_draws, stream_seed
+from pyro_vae.inference.engine.weights import OfRows, by_rows, occurrences, stream_seed
 from pyro_vae.inference.evidence.evaluate import settle, takes_one_model
-from pyro_vae.inference.evidence.reductions import evidence_reduction, judges, reduced
+from pyro_vae.inference.evidence.reductions import evidence_reduction, judge_of, reduced
 from pyro_vae.inference.evidence.trust import khat_note
 from pyro_vae.isolation import isolated
 from pyro_vae.protocols import CompletesCells, Facts, FillsCells, offers
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from typing import Unpack
 
     from torch import Tensor
 
     from pyro_vae.inference.engine.sampling import SamplingSettings
     from pyro_vae.inference.engine.weights import Draws
+    from pyro_vae.inference.evidence.reductions import Judge
 
 __all__ = ["impute"]
 
@@ -151,7 +154,21 @@ def impute(
     if len(holed):
         of_holed = take(x, holed)
         assert not isinstance(of_holed, torch.Tensor)
-        found = _each(model, of_holed, num_particles, draws, level, how)
+        settled = settle(model, of_holed, how.seed)
+        pair = settled if isinstance(settled, tuple) else (settled.model, settled.guide)
+        discrete = _site_of(pair[0], of_holed)
+        work = _ImputedRows(
+            model=pair[0],
+            guide=pair[1],
+            x=of_holed,
+            num_particles=num_particles,
+            sampling=how,
+            more=None,
+            draws=draws,
+            level=level,
+            discrete=discrete,
+        )
+        found = by_rows(work, 0, how.n_jobs)
         for done, (row, parts) in enumerate(zip(holed.tolist(), found, strict=True), 1):
             missing = ~results["observed"].values[row]
             for name in (*_OF_CELLS, "draws"):
@@ -225,46 +242,68 @@ def _as_they_are(x: Mapping[str, Tensor], draws: int) -> xr.Dataset:
     return results.assign_coords({dim: np.arange(n) for dim, n in results.sizes.items()})
 
 
-def _each(
-    model: Any,
-    x: Mapping[str, Tensor],
-    num_particles: int,
-    draws: int,
-    level: float,
-    how: Sampling,
-) -> Iterator[dict[str, np.ndarray]]:
-    """What is found of each datum: of its missing cells in order, and of its weights."""
-    model = settle(model, x, how.seed)
-    program, guide = model if isinstance(model, tuple) else (model.model, model.guide)
-    with torch.no_grad(), isolated():
-        first = take(x, slice(1))
-        structure = structure_of(program, guide, first, how.enumerate_discrete, how.data_plate)
-    discrete = _site_of(program, x)
-    columns = Columns(program, guide, x, structure, how)
-    ordinals = occurrences(x)
-    # A program that does not broadcast is run for one particle at a time.
-    size = x["x"][0].numel()
-    block = max(BLOCK, _AT_ONCE // max(size, 1)) if how.vectorize_particles else 1
-    judged = judges(program, guide, x, num_particles, how, start=0)
-    particles = stream_draws(program, guide, x, num_particles, how)
-    for row, (drawn, judge) in enumerate(zip(particles, judged, strict=True)):
-        datum = take(x, slice(row, row + 1))
+@dataclass
+class _ImputedRows(OfRows[dict[str, np.ndarray]]):
+    """What is found of each datum: of its missing cells in order, and of its weights.
+
+    Attributes
+    ----------
+    draws, level
+        As for ``impute``.
+    discrete
+        Which cells of x are discrete, ``(D,)``.
+    """
+
+    draws: int
+    level: float
+    discrete: np.ndarray
+
+    @cached_property
+    def _cells(self) -> Columns:
+        with torch.no_grad(), isolated():
+            structure = structure_of(
+                self.model,
+                self.guide,
+                take(self.x, slice(1)),
+                self.sampling.enumerate_discrete,
+                self.sampling.data_plate,
+            )
+        return Columns(self.model, self.guide, self.x, structure, self.sampling)
+
+    @cached_property
+    def _judge(self) -> Callable[[int], Judge]:
+        return judge_of(self.model, self.guide, self.x, self.num_particles, self.sampling)
+
+    @cached_property
+    def _ordinals(self) -> list[int]:
+        return occurrences(self.x)
+
+    def of_row(self, row: int) -> dict[str, np.ndarray]:
+        datum = take(self.x, slice(row, row + 1))
         assert not isinstance(datum, torch.Tensor)
+        drawn = self.columns.draw(row)
         missing = ~datum["observed"].flatten()
         log_weights = drawn.terms.log_weights[:, 0]
-        parts = reduced([evidence_reduction], drawn.terms, judge)
+        parts = reduced([evidence_reduction], drawn.terms, self._judge(row))
         if not drawn.values:
             # Every site is summed out: all particles are alike, and the value is exact.
             parts |= {"ess": np.array([math.nan]), "doubt": np.zeros(1)}
         parts = {name: part[0] for name, part in parts.items()}
-        with isolated(stream_seed(datum, ordinals[row], how.seed, _AT_PARTICLES)):
-            cells, means = _at_particles(columns, datum, drawn, missing, block)
-        shares = log_weights.softmax(0)
-        parts |= _summaries(cells, means, shares, level, discrete[missing.cpu().numpy()])
-        if draws:
-            with isolated(stream_seed(datum, ordinals[row], how.seed, _RESAMPLED)):
-                parts["draws"] = _resampled(columns, datum, drawn, missing, draws, block)
-        yield parts
+        # A program that does not broadcast is run for one particle at a time.
+        vectorized = self.sampling.vectorize_particles
+        block = max(BLOCK, _AT_ONCE // max(len(missing), 1)) if vectorized else 1
+
+        def seed_of(kind: int) -> int:
+            return stream_seed(datum, self._ordinals[row], self.sampling.seed, kind)
+
+        with isolated(seed_of(_AT_PARTICLES)):
+            cells, means = _at_particles(self._cells, datum, drawn, missing, block)
+        discrete = self.discrete[missing.cpu().numpy()]
+        parts |= _summaries(cells, means, log_weights.softmax(0), self.level, discrete)
+        if self.draws:
+            with isolated(seed_of(_RESAMPLED)):
+                parts["draws"] = _resampled(self._cells, datum, drawn, missing, self.draws, block)
+        return parts
 
 
 def _site_of(program: Any, x: Mapping[str, Tensor]) -> np.ndarray:

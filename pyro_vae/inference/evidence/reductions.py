@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from pyro_vae.inference.engine.bounds import (
 )
 from pyro_vae.inference.engine.diagnostics import effective_sample_size, pareto_khat
 from pyro_vae.inference.engine.inputs import count
-from pyro_vae.inference.engine.weights import column_drawer, stream_draws
+from pyro_vae.inference.engine.weights import OfRows, by_rows, column_drawer
 from pyro_vae.inference.evidence.trust import (
     PROBE_SHARE,
     RESULTS,
@@ -43,7 +45,7 @@ __all__ = [
     "evidence_reduction",
     "gap_reduction",
     "iwae_reduction",
-    "judges",
+    "judge_of",
     "reduce_weights",
     "reduced",
 ]
@@ -95,12 +97,11 @@ def reduce_weights(
     reductions = list(reductions)
     rows = {} if checkpoint is None else checkpoint.load()
     before = len(next(iter(rows.values()), []))
-    draws = stream_draws(model, guide, x, num_particles, sampling, start=before, more=more)
-    judged = judges(model, guide, x, num_particles, sampling, start=before)
+    work = _ReducedRows(model, guide, x, num_particles, sampling, more, reductions)
     try:
-        for done, (drawn, judge) in enumerate(zip(draws, judged, strict=True), before + 1):
+        for done, found in enumerate(by_rows(work, before, sampling.n_jobs), before + 1):
             # A datum's numbers are added all at once, so that an interruption finds whole rows.
-            for name, part in reduced(reductions, drawn.terms, judge).items():
+            for name, part in found.items():
                 rows.setdefault(name, []).append(part)
             if checkpoint is not None:
                 checkpoint.save(rows)
@@ -132,16 +133,28 @@ def reduce_weights(
     return results
 
 
-def judges(
+@dataclass
+class _ReducedRows(OfRows[dict[str, np.ndarray]]):
+    """What the reductions make of the weights of every datum."""
+
+    reductions: Sequence[Reduction]
+
+    @cached_property
+    def _judge(self) -> Callable[[int], Judge]:
+        return judge_of(self.model, self.guide, self.x, self.num_particles, self.sampling)
+
+    def of_row(self, row: int) -> dict[str, np.ndarray]:
+        return reduced(self.reductions, self.columns.draw(row).terms, self._judge(row))
+
+
+def judge_of(
     model: Program,
     guide: Program,
     x: Inputs,
     num_particles: int,
     sampling: Sampling,
-    *,
-    start: int,
-) -> Iterator[Judge]:
-    """For each datum a function that judges the terms of its weights, with a second set."""
+) -> Callable[[int], Judge]:
+    """From the row of a datum to what judges the terms of its weights, with a second set."""
     probing = sampling.but(prior_share=PROBE_SHARE, seed=sampling.seed + _SECOND_SEED)
 
     @functools.cache
@@ -160,7 +173,7 @@ def judges(
         found = doubts(terms, probe, size, khat=float(khat[0]), prior_share=sampling.prior_share)
         return {name: np.array([float(key)]) for name, key in found.items()}
 
-    return (functools.partial(judge, row=row) for row in range(start, count(x)))
+    return lambda row: functools.partial(judge, row=row)
 
 
 def reduced(

@@ -1,0 +1,60 @@
+"""How ``evaluate`` and ``ais`` are faster with two workers than with one, and their start."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import joblib
+import torch
+
+from benchmarks.timing import interleaved
+from pyro_vae.inference import evaluate
+from pyro_vae.inference.evidence import ais
+from pyro_vae.models import VAE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["report"]
+
+_TARGET = 1.7
+_JOBS = 2
+
+
+def report() -> bool:
+    """Print throughput with two workers as a multiple of that with one; whether it is enough."""
+    torch.manual_seed(0)
+    vae = VAE((28, 28), 50, encoder=(200, 200), decoder=(200, 200))
+    x = (torch.rand(96, 28, 28) < 0.2).float()
+    began = time.perf_counter()
+    joblib.Parallel(_JOBS)(joblib.delayed(_pyro)() for _ in range(2 * _JOBS))
+    start = time.perf_counter() - began
+    works: dict[str, Callable[[int], object]] = {
+        "evaluate": lambda jobs: evaluate(vae, x, 5000, n_jobs=jobs),
+        "ais": lambda jobs: ais(
+            vae.model, vae.guide, x, num_temperatures=20, batch_size=24, n_jobs=jobs
+        ),
+    }
+    enough = True
+    for name, work in works.items():
+        median = interleaved(
+            {str(jobs): lambda jobs=jobs, work=work: work(jobs) for jobs in (1, _JOBS)},  # type: ignore[misc]
+            rounds=5,
+            warm_up=1,
+        )
+        ratio = median["1"] / median[str(_JOBS)]
+        enough = enough and ratio >= _TARGET
+        print(
+            f"{name}, 784-200-200-50, 96 data: {ratio:.2f} times the throughput with {_JOBS} "
+            f"workers (target at least {_TARGET} where there are as many cores); "
+            f"{median['1']:.1f} s with one"
+        )
+    print(f"start of {_JOBS} workers, PyTorch and Pyro imported: {start:.1f} s, once")
+    return enough
+
+
+def _pyro() -> str:
+    import pyro_vae.inference
+
+    return pyro_vae.inference.__name__
