@@ -32,6 +32,7 @@ MAY_IMPORT = {
     # What may be offered is said on the ground, where whoever asks can see it.
     "protocols": set(),
     "spelling": {"errors"},
+    "workers": {"errors", "on_demand"},
     "verbs": {"isolation", "progress", "settings"},
     # What a person holds is made into tensors at one door, by whatever is given it.
     "conversion": {"errors", "protocols"},
@@ -68,6 +69,7 @@ MAY_IMPORT = {
         "settings",
         "spelling",
         "verbs",
+        "workers",
     },
     "explaining": {
         "conversion",
@@ -181,6 +183,7 @@ MAY_IMPORT = {
         "spelling",
         "stored",
         "tour",
+        "workers",
     },
 }
 

@@ -349,6 +349,7 @@ NOT_MODELS = {
     ("disk/schema.py", "builtins"),
     ("cli/app.py", "ended.__context__"),
     ("inference/training/devices.py", "sys"),
+    ("workers.py", "backend"),
 }
 
 

@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from pyro_vae.errors import SettingError
-from pyro_vae.workers import send_by_value
+from pyro_vae.on_demand import library
 
 __all__ = ["ENTRY_POINTS", "import_entry_points", "import_parts"]
 
@@ -61,7 +61,7 @@ def import_parts(source: str) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    send_by_value(module)
+    library("pyro_vae.workers").send_by_value(module)
 
 
 def import_entry_points() -> None:
