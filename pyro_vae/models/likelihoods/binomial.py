@@ -11,7 +11,6 @@ import torch
 from pyro_vae.models.likelihoods.counts import BoundedCounts
 from pyro_vae.models.likelihoods.trials import log_mass_of_trials
 from pyro_vae.models.log_gamma import log_factorial_remainder
-from pyro_vae.recording import unrecorded
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -23,6 +22,16 @@ __all__ = ["Binomial"]
 class _Binomial(dist.Binomial):
     """Pyro's by logits, one total for all, with a log-mass that is right for a large total."""
 
+    def __init__(self, number: int, logits: Tensor) -> None:
+        self.number = number
+        super().__init__(logits.new_tensor(number), logits=logits, validate_args=False)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        """The same for more of them."""
+        new = self._get_checked_instance(_Binomial, _instance)
+        new.number = self.number
+        return super().expand(batch_shape, _instance=new)
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-mass log C(n, x) + log p^x (1 - p)^(n - x)."""
         # One total for all, which the constructor has expanded: take it back, or the
@@ -32,9 +41,7 @@ class _Binomial(dist.Binomial):
         log_choose = log_factorial_remainder(n) - sum(
             log_factorial_remainder(part) + torch.xlogy(part, part / n) for part in parts
         )
-        with unrecorded():
-            number = float(n)
-        return log_choose + log_mass_of_trials(value, self.logits, number)
+        return log_choose + log_mass_of_trials(value, self.logits, float(self.number))
 
 
 @final
@@ -77,8 +84,7 @@ class Binomial(BoundedCounts):
     def forward(self, eta: Tensor) -> TorchDistribution:
         """Distribution of x given logits ``(..., D)``."""
         (logits,) = self._split(eta, 1)
-        binomial = _Binomial(logits.new_tensor(self.top), logits=logits, validate_args=False)
-        return binomial.to_event(len(self.event_shape))
+        return _Binomial(self.top, logits).to_event(len(self.event_shape))
 
     def moment_eta(self, x: Tensor) -> Tensor:
         """Logit of the share of successes, with half a success and half a failure added."""
