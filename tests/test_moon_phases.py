@@ -60,6 +60,7 @@ def test_pairs_are_disjoint_halves_and_full_moons(example, moons):
     assert len(torch.cat([half, full]).flatten(1).unique(dim=0)) == 400
 
 
+@pytest.mark.slow
 def test_the_vae_s_midpoints_are_nearer_to_a_moon_and_yet_none(example, moons):
     """Seed 0. Paired by pair: the autoencoder's distance minus the VAE's, in standard errors."""
     half, full = example["pairs"](moons)

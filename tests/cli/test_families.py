@@ -4,11 +4,12 @@ import json
 
 import pytest
 
+from tests.cases import a_few_always
 from tests.cli.test_commands import run
 from tests.cli.test_swapping import SMALL
 
 
-@pytest.mark.parametrize(
+@a_few_always(
     "model",
     [
         "autoencoder",
@@ -31,12 +32,15 @@ def test_a_model_without_a_prior_is_fitted_and_reported_but_not_evaluated(tmp_pa
     assert "nothing to draw x from" in run("sample", folder, status=2).stderr
 
 
-@pytest.mark.parametrize(
+VQVAE = (("--model", "vq-vae(num_codes=8, code_dim=2)"), 0)
+
+
+@a_few_always(
     ("arguments", "exact"),
     [
         (("--model", "poor-mans-vae(penalty=half-squared-norm)"), 0),
         (("--model", "pca", "--values", "dequantised", "--likelihood", "normal"), 1),
-        (("--model", "vq-vae(num_codes=8, code_dim=2)"), 0),
+        VQVAE,
         (
             (
                 *("--model", "vq-vae(num_codes=8, code_dim=2)"),
@@ -45,6 +49,7 @@ def test_a_model_without_a_prior_is_fitted_and_reported_but_not_evaluated(tmp_pa
             0,
         ),
     ],
+    [VQVAE],
     ids=["poor-mans-vae", "pca", "vq-vae", "vq-vae-grid"],
 )
 def test_a_model_with_a_prior_is_evaluated_too(tmp_path, arguments, exact):

@@ -13,6 +13,7 @@ from pyro_vae.inference.latents import reconstruction_error
 from pyro_vae.inference.training import objective_named
 from pyro_vae.models import PCA, VAE, LinearVAE, MixtureModel
 from pyro_vae.models.likelihoods import Gamma, Normal, PerColumn, Poisson
+from tests.cases import a_few_always
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(60, 4, generator=GENERATOR) * torch.tensor([1.0, 2.0, 0.5, 1.0]) + 3.0
@@ -129,7 +130,7 @@ MODELS = {
 DATA = X.abs() + 0.1
 
 
-@pytest.mark.parametrize("name", MODELS)
+@a_few_always("name", MODELS, ["vae", "mixture"])
 def test_training_by_a_graph_and_through_handlers_is_the_same_to_the_bit(name):
     found = []
     for mode, value in (("off", float("nan")), ("graph", -7e7)):
@@ -212,6 +213,7 @@ def test_reconstruction_is_of_the_observed_cells():
     np.testing.assert_allclose(found["squared_error"], square.nanmean(1), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_gaps_are_taken_apart_with_masks():
     model = LinearVAE((4,), 1, missing="zeros", scale=3.0)
     model.initialise(X, observed=OBSERVED)

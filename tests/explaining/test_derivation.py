@@ -85,6 +85,7 @@ def test_every_number_of_the_toy(route):
         assert line(found, "the guide is a density").right[0].value == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_paired_errors_are_the_spread_over_seeds():
     # 120 derivations of 400 draws: the sd of z-scores has a relative error of 1 / sqrt(240).
     model = toy()

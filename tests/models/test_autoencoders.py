@@ -311,6 +311,7 @@ def test_split_is_measured_with_the_model_that_the_poor_man_approximates():
     assert np.isfinite(results["log_evidence"].values).all()
 
 
+@pytest.mark.slow
 def test_without_the_kl_the_scale_of_the_guide_goes_to_zero_and_a_vae_is_an_autoencoder():
     """beta = 0: the noise only hurts the reconstruction, so sigma shrinks; beta = 1 keeps it."""
     x, _ = correlated(500)

@@ -224,6 +224,7 @@ def correlated(size=400):
     return (pattern[which][:, None, :].expand(-1, 4, -1) != flip).float()
 
 
+@pytest.mark.slow
 def test_the_second_stage_trains_the_prior_alone_and_raises_the_bound(tmp_path):
     x = correlated()
     first = make(4, 2, 2)

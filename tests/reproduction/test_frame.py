@@ -53,6 +53,7 @@ def again(folder, tmp_path):
     return copy
 
 
+@pytest.mark.slow
 def test_a_card_says_what_is_measured_directly(small):
     folder, card = small
     assert [part.name for part in card.parts] == ["vae", "iwae-5"]
@@ -71,6 +72,7 @@ def test_a_card_says_what_is_measured_directly(small):
         assert len(part.curve["epoch"]) == 2
 
 
+@pytest.mark.slow
 def test_annealing_is_held_against_the_particles(small, tmp_path, monkeypatch):
     monkeypatch.setitem(inspect.unwrap(estimate).__kwdefaults__, "num_temperatures", 10)
     copy = again(small[0], tmp_path)
@@ -156,6 +158,7 @@ def test_what_is_there_is_not_done_again(small, monkeypatch):
         reproduce("iwae", folder, parts=["vae"], **SMALL | {"num_particles": 61})
 
 
+@pytest.mark.slow
 def test_parts_can_be_added(small, tmp_path):
     folder, card = small
     copy = again(folder, tmp_path)
@@ -206,6 +209,7 @@ def test_unknown_names_are_refused_before_anything_is_made(arguments, message, t
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_minutes_make_fewer_epochs(tmp_path):
     settings = SMALL | {"epochs": 5000, "minutes": 1 / 60}
     card = reproduce("iwae", tmp_path, parts=["vae"], **settings)
@@ -275,6 +279,7 @@ class TestCheck:
         first, second = check(copy / "iwae.json", progress=False)
         assert (first.verdict, second.verdict) == (verdict, "equal")
 
+    @pytest.mark.slow
     def test_a_wrong_mean_is_found_where_the_data_are_right(self, small, tmp_path):
         copy = again(small[0], tmp_path)
         card = read_card(copy / "iwae.json")
@@ -326,6 +331,7 @@ class TestCheck:
         with pytest.raises(DataError, match="the data digits are not those of the card"):
             check(copy / "iwae.json", progress=False)
 
+    @pytest.mark.slow
     def test_a_card_alone_is_trained_again(self, small, tmp_path):
         """From nothing but the card, on the same machine, the same numbers to the bit."""
         alone = tmp_path / "iwae.json"

@@ -136,6 +136,7 @@ def with_a_worse_guide():
     return x, compare(pairs, x, num_particles=400)
 
 
+@pytest.mark.slow
 def test_a_better_model_with_a_worse_guide_is_flagged(with_a_worse_guide):
     x, comparison = with_a_worse_guide
     (reversal,) = comparison.reversals
@@ -266,6 +267,7 @@ def test_active_units_and_directions():
     assert active_directions(means[:, :1]) == 1
 
 
+@pytest.mark.slow
 def test_measure_of_an_unamortised_guide_fits_it_first():
     oracle = LinearGaussian()
     x = oracle.draw(30).float()

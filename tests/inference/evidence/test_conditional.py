@@ -75,6 +75,7 @@ def test_a_linear_model_by_closed_forms(of, settings):
     assert len(of) == 1 or (np.abs(covariance - np.zeros_like(limit)) > limit)[:, off].any()
 
 
+@pytest.mark.slow
 def test_a_standard_error_is_the_spread_over_seeds():
     model, x = linear(), rows(1, 5, 20260602)
     found = [conditional(model, x, [2], 200, seed=seed) for seed in range(200)]

@@ -68,6 +68,7 @@ def test_what_the_logarithm_is_low_by_is_added():
     np.testing.assert_allclose((found["lower"] + found["upper"]) / 2, plain, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_intervals_through_the_engine():
     x = ORACLE.draw(60)
     exact = ORACLE.log_px(x)

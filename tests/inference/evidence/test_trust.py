@@ -121,6 +121,7 @@ class TwoSites(nn.Module):
         return theta + torch.randn(size, 4)
 
 
+@pytest.mark.slow
 def test_a_hierarchical_program_whose_guide_is_half_trained():
     """By ``evaluate``: k-hat lets errors through that are too small by far, and trust does not."""
     pair = TwoSites()

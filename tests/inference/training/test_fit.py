@@ -56,6 +56,7 @@ def same(one, two):
     return all(torch.equal(one[key], two[key]) for key in one)
 
 
+@pytest.mark.slow
 def test_it_reaches_the_optimum_of_a_linear_gaussian_model():
     """A linear VAE with a learned scale: its optimum is probabilistic PCA's likelihood."""
     from sklearn.datasets import load_iris

@@ -42,7 +42,7 @@ def best_gap(family):
     "family",
     [
         MeanFieldNormal,
-        FullCovarianceNormal,
+        pytest.param(FullCovarianceNormal, marks=pytest.mark.slow),
         pytest.param(LowRankNormal, marks=pytest.mark.slow),
     ],
 )
@@ -90,6 +90,7 @@ def test_what_did_not_converge_says_so():
     assert len(done.elbo) == 20
 
 
+@pytest.mark.slow
 def test_conditional_and_enumerated_models_too():
     from pyro_vae.models.priors import CategoricalNormal
 
