@@ -33,6 +33,7 @@ def test_a_moon_of_any_phase_is_recognised(example):
     assert found.distance.max() < 0.025
 
 
+@pytest.mark.slow
 def test_distance_is_that_of_a_search_without_a_grid(example, moons):
     """SciPy's minimiser over phase, radius, centre and brightness, from the grid's best phase."""
     half, full = example["pairs"](moons)

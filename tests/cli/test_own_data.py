@@ -220,6 +220,7 @@ def test_other_models_take_a_table(folder, tmp_path, model):
     run("report", tmp_path / "r")
 
 
+@pytest.mark.slow
 def test_pca_takes_the_real_columns_of_a_table(folder, tmp_path):
     drop = ", ".join(
         f"{c}=drop" for c in mixed(30).columns if c not in ("age", "crp", "change", "seen")

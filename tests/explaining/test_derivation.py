@@ -533,6 +533,7 @@ def test_the_fewer_the_weights_the_less_khat_is_trusted(khat, size, trusted):
     assert _trusted(khat, size) is trusted
 
 
+@pytest.mark.slow
 def test_the_error_of_few_weights_is_not_believed():
     found = derivation_of(VAE((6,), 2, seed=1), torch.ones(1, 6), num_particles=10)
     (line,) = (step for step in found.steps if step.name == "the mean weight")

@@ -33,6 +33,7 @@ from pyro_vae.models.likelihoods import Bernoulli, Binomial, Normal, Poisson
 from pyro_vae.networks import Convolutional, Dense
 from pyro_vae.pictures.decoded import draw_samples
 from pyro_vae.stored.measured import measure_split
+from tests.cases import a_few_always
 from tests.tolerances import STANDARD_ERRORS
 
 
@@ -94,6 +95,7 @@ def test_squared_error_and_cross_entropy_are_the_likelihoods_that_they_are():
     assert loss == pytest.approx(entropy, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_linear_autoencoder_spans_the_principal_subspace():
     x, _ = correlated(1000)
     linear = Autoencoder((6,), 2, likelihood=Normal(1.0), encoder=(), decoder=())
@@ -328,7 +330,7 @@ def test_without_the_kl_the_scale_of_the_guide_goes_to_zero_and_a_vae_is_an_auto
     assert scales[0, 40] < scales[1, 40] / 5
 
 
-@pytest.mark.parametrize("shape", [(6,), (2, 3)])
+@a_few_always("shape", [(6,), (2, 3)], 1)
 def test_pca_is_scikit_learns(shape):
     x, _ = correlated(400)
     data, held_out = x[:300].reshape(-1, *shape), x[300:].reshape(-1, *shape)

@@ -23,8 +23,14 @@ MORE = [
 ]
 
 
-@parametrize_with_checks([*ESTIMATORS, *OF_HOLES])
+@parametrize_with_checks([*ESTIMATORS, OF_HOLES[0]])
 def test_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(OF_HOLES[1:])
+def test_check_of_holes(estimator, check):
     check(estimator)
 
 

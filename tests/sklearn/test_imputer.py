@@ -263,6 +263,7 @@ def test_a_column_whose_cells_are_missing_later():
         np.testing.assert_array_equal(imputer.transform(X), X)
 
 
+@pytest.mark.slow
 def test_rows_that_are_not_to_be_relied_on_are_warned_of():
     imputer = small_imputer(small_vae(epochs=1, hidden=()), num_particles=50).fit(HOLED)
     # Particles that are closer together than what they stand for.
@@ -281,6 +282,7 @@ def test_rows_that_are_not_to_be_relied_on_are_warned_of():
 # Within scikit-learn
 
 
+@pytest.mark.slow
 def test_in_front_of_a_classifier():
     y = (Z[:, 0] > 0).astype(int)
     pipeline = make_pipeline(small_imputer(), LogisticRegression())
@@ -288,6 +290,7 @@ def test_in_front_of_a_classifier():
     assert scores.mean() > 0.8
 
 
+@pytest.mark.slow
 def test_a_grid_over_a_setting_of_the_model():
     y = (Z[:, 0] > 0).astype(int)
     pipeline = Pipeline(

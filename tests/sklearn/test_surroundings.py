@@ -146,6 +146,7 @@ def test_settings_of_a_part_by_its_name():
             vae.set_params(**{name: 1})
 
 
+@pytest.mark.slow
 def test_a_grid_over_likelihoods_and_priors():
     grid = {
         "likelihood": [Normal("latent"), StudentT()],

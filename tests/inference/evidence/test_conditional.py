@@ -196,6 +196,7 @@ def test_no_value_of_y_moves_anything_but_its_own_log_probability():
     assert (moved["draws"] != found["draws"]).any()
 
 
+@pytest.mark.slow
 def test_rows_are_by_themselves_and_chunks_change_nothing():
     model, x, of = table(), torch.rand(6, 4, generator=torch.Generator().manual_seed(1)), [0]
     x[:, [1, 3]] = x[:, [1, 3]].round()
