@@ -76,11 +76,17 @@ def test_a_model_with_a_prior_is_evaluated_too(tmp_path, arguments, exact):
         (("--model", "pca"), "normal likelihood, not binomial"),
         (("--model", "denoising-autoencoder(corruption=fog)"), "unknown corruption 'fog'"),
         (("--model", "autoencoder", "--objective", "iwae-5"), "whose loss is its own"),
-        (("--model", "poor-mans-vae", "--objective", "dreg"), "whose loss is its own"),
+        pytest.param(
+            *(("--model", "poor-mans-vae", "--objective", "dreg"), "whose loss is its own"),
+            marks=pytest.mark.slow,
+        ),
         (("--model", "vq-vae(prior=fog)"), "unknown code prior 'fog'"),
         (("--model", "vq-vae(frozen=true)"), "frozen before it has learned anything"),
         (("--model", "vq-vae", "--objective", "stl"), "always has the same value"),
-        (("--model", "vq-vae", "--objective", "rws-4"), "always has the same value"),
+        pytest.param(
+            *(("--model", "vq-vae", "--objective", "rws-4"), "always has the same value"),
+            marks=pytest.mark.slow,
+        ),
         (("--model", "mixture", "--objective", "dreg"), "no site to draw: train with elbo"),
     ],
 )

@@ -108,6 +108,7 @@ def test_linear_autoencoder_spans_the_principal_subspace():
     assert best <= ours < 1.01 * best
 
 
+@pytest.mark.slow
 def test_linear_denoiser_of_gaussian_data_is_the_wiener_filter():
     """E[x | x~] = b + C (C + s^2 I)^-1 (x~ - b); the filter's error is fitted to 1%."""
     x, covariance = correlated(20000)
@@ -330,7 +331,7 @@ def test_without_the_kl_the_scale_of_the_guide_goes_to_zero_and_a_vae_is_an_auto
     assert scales[0, 40] < scales[1, 40] / 5
 
 
-@a_few_always("shape", [(6,), (2, 3)], 1)
+@a_few_always("shape", [(6,), (2, 3)])
 def test_pca_is_scikit_learns(shape):
     x, _ = correlated(400)
     data, held_out = x[:300].reshape(-1, *shape), x[300:].reshape(-1, *shape)

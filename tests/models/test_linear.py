@@ -63,7 +63,7 @@ def test_svi_reaches_probabilistic_pca(name, latent_dim, published, guide):
 @pytest.mark.parametrize(
     ("variance", "supported"),
     [
-        (0.5, 6),
+        pytest.param(0.5, 6, marks=pytest.mark.slow),
         pytest.param(1.0, 3, marks=pytest.mark.slow),
         pytest.param(2.0, 2, marks=pytest.mark.slow),
         pytest.param(4.5, 1, marks=pytest.mark.slow),

@@ -73,6 +73,7 @@ def test_a_mixture_is_that_of_scikit_learn(standardise):
     np.testing.assert_allclose(ours.inverse_transform(ours.transform(NEW)), expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_mixture_is_trained_to_the_likelihood_that_em_reaches():
     groups = np.concatenate([RNG.normal(m, s, (60, 2)) for m, s in ((0, 1), (9, 2), (-9, 0.5))])
     settings = {"epochs": 300, "batch_size": 180, "validation_fraction": 0}
@@ -117,7 +118,7 @@ def by_quadrature(vae, rows):
     return logsumexp(terms, axis=1) + np.log(z[1] - z[0])
 
 
-@a_few_always("standardise", ["auto", False], 1)
+@a_few_always("standardise", ["auto", False])
 def test_log_px_of_a_vae_is_that_of_quadrature(standardise):
     settings = {"epochs": 50, "learning_rate": 1e-2, "num_particles": 2000}
     vae = small_vae(standardise=standardise, **settings).fit(X - X.mean(0))

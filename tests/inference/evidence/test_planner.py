@@ -41,7 +41,7 @@ def as_results(weights):
     )
 
 
-@a_few_always(("particles", "level"), [(100, 0.95), (400, 0.95), (400, 0.5)], 1)
+@a_few_always(("particles", "level"), [(100, 0.95), (400, 0.95), (400, 0.5)])
 def test_intervals_cover_as_often_as_they_say(particles, level):
     x = ORACLE.draw(1000)
     results = as_results(weights_of(x, particles, np.random.default_rng(particles)))

@@ -73,6 +73,7 @@ def test_it_reaches_the_optimum_of_a_linear_gaussian_model():
     )
 
 
+@pytest.mark.slow
 def test_same_seed_same_numbers_to_the_bit(digits):
     one, two, other = small_vae(), small_vae(), small_vae()
     first = fit(one, digits, seed=3, **SMALL)
