@@ -125,6 +125,7 @@ def test_a_model_of_whole_data_is_not_given_holes(folder, tmp_path):
     run("evaluate", tmp_path / "masked", "--on", folder / "new.csv", "--particles", 20)
 
 
+@pytest.mark.slow
 def test_a_file_may_have_a_column_without_a_value_and_few_particles_have_no_khat(folder, tmp_path):
     rows = holed(15, seed=1).head(4)
     for name in rows.columns[rows.columns != "patient"]:

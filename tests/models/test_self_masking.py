@@ -519,6 +519,7 @@ def test_refusals(make, error, message):
         make()
 
 
+@pytest.mark.slow
 def test_log_p_of_x_and_of_x_with_masks_are_not_ranked():
     x, observed = of_table(20)
     given = {"x": x, "observed": observed}

@@ -140,6 +140,7 @@ def test_the_card_holds_until_a_number_is_changed(done):
     assert verdicts(check(path, progress=False)) == {"signal": "differs"}
 
 
+@pytest.mark.slow
 def test_published_numbers_are_for_their_own_data_alone(done):
     _, card = done
     published = {row.label: row.published for row in card.rows}

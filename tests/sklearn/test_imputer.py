@@ -207,6 +207,7 @@ def test_nothing_is_kept_of_what_was_transformed():
     assert pickle.dumps(vars(imputer)) == before
 
 
+@pytest.mark.slow
 def test_the_random_state():
     settings = {"strategy": "draw", "num_particles": 20}
     by_seed = [

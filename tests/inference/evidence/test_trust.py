@@ -36,7 +36,7 @@ def test_intervals_that_are_given_cover(name, particles):
     assert covered(found)[let].mean() > 0.95 - slack
 
 
-@pytest.mark.parametrize(
+@a_few_always(
     "name",
     [
         "0.5 as wide, 2 dims",
@@ -49,6 +49,7 @@ def test_intervals_that_are_given_cover(name, particles):
         "far mode, 50 %",
         "far mode, 1 %",
     ],
+    5,
 )
 def test_pairs_that_do_not_cover_are_withheld(name):
     found = replications(ZOO[name], 1000, 100, seed=2)

@@ -68,6 +68,7 @@ def test_it_starts_where_the_encoder_is():
     torch.testing.assert_close(vae.unamortised(twice).code(twice), vae.code(twice))
 
 
+@pytest.mark.slow
 def test_a_guide_that_was_right_is_not_made_worse():
     """The exact posterior, a hundred times narrower than a step is long."""
     torch.manual_seed(20140501)
