@@ -13,6 +13,7 @@ from pyro_vae.inference.engine.inputs import take
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.priors import Prior
+from tests.cases import a_few_always
 
 ROOT = Path(__file__).parent.parent
 #: Settings that make a long example short.
@@ -38,6 +39,12 @@ SUBJECTS = {
     "moon_phases": "VAE: mid-points",
 }
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+#: Examples and blocks that take longer than the others together; they are slow.
+LONG = {"half_the_cells", "iwae_paper", "moon_phases"}
+LONG_BLOCKS = {
+    *("README-4", "reproducing-1", "sklearn-1", "sklearn-3", "speed-1", "swapping-2"),
+    *("your-data-2", "your-data-3"),
+}
 
 
 @pytest.fixture
@@ -58,7 +65,9 @@ def short(monkeypatch):
 
 
 @pytest.mark.usefixtures("short")
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+@a_few_always(
+    "path", EXAMPLES, [path for path in EXAMPLES if path.stem not in LONG], ids=lambda p: p.stem
+)
 def test_example_runs(path, capsys, registries, monkeypatch, tmp_path):
     arguments = [part.format(tmp=tmp_path) for part in ARGUMENTS.get(path.stem, [])]
     monkeypatch.setattr("sys.argv", [str(path), *arguments])
@@ -98,13 +107,16 @@ def blocks():
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         found = re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
         for number, code in enumerate(found, start=1):
-            yield pytest.param(code, id=f"{path.stem}-{number}")
+            yield f"{path.stem}-{number}", code
+
+
+BLOCKS = dict(blocks())
 
 
 @pytest.mark.usefixtures("short")
-@pytest.mark.parametrize("code", list(blocks()))
-def test_every_block_of_the_documentation_runs(code, registries):
-    exec(compile(code, "documentation", "exec"), {})
+@a_few_always("name", BLOCKS, [name for name in BLOCKS if name not in LONG_BLOCKS])
+def test_every_block_of_the_documentation_runs(name, registries):
+    exec(compile(BLOCKS[name], "documentation", "exec"), {})
 
 
 @pytest.fixture

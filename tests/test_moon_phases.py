@@ -33,6 +33,7 @@ def test_a_moon_of_any_phase_is_recognised(example):
     assert found.distance.max() < 0.025
 
 
+@pytest.mark.slow
 def test_distance_is_that_of_a_search_without_a_grid(example, moons):
     """SciPy's minimiser over phase, radius, centre and brightness, from the grid's best phase."""
     half, full = example["pairs"](moons)
@@ -60,6 +61,7 @@ def test_pairs_are_disjoint_halves_and_full_moons(example, moons):
     assert len(torch.cat([half, full]).flatten(1).unique(dim=0)) == 400
 
 
+@pytest.mark.slow
 def test_the_vae_s_midpoints_are_nearer_to_a_moon_and_yet_none(example, moons):
     """Seed 0. Paired by pair: the autoencoder's distance minus the VAE's, in standard errors."""
     half, full = example["pairs"](moons)

@@ -168,6 +168,7 @@ def test_posterior_and_identity_are_lines_of_a_derivation():
     assert known["exact_elbo"] == toy.identity(x).elbo.item()
 
 
+@pytest.mark.slow
 def test_a_guide_without_amortisation_is_fitted_to_the_data():
     class Local(Plain):
         def __init__(self, x):

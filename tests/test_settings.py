@@ -129,6 +129,7 @@ def test_an_objective_that_is_none_is_refused():
         small_fit(objective=3)
 
 
+@pytest.mark.slow
 def test_several_processes_of_a_script_from_standard_input_are_refused():
     code = (
         "import torch\n"

@@ -12,11 +12,13 @@ import pytest
 import pyro_vae
 from pyro_vae import inference
 from pyro_vae.cli.app import COMMANDS
+from tests.cases import a_few_always
 
 
-def test_in_a_process_of_its_own():
+@a_few_always("steps", [["the_package"], []], ids=["the package", "everything"])
+def test_in_a_process_of_its_own(steps):
     root = Path(__file__).parent.parent
-    subprocess.run([sys.executable, "-m", "tests.first_import"], check=True, cwd=root)
+    subprocess.run([sys.executable, "-m", "tests.first_import", *steps], check=True, cwd=root)
 
 
 WINGS = [getattr(inference, wing) for wing in inference._WINGS]

@@ -100,11 +100,35 @@ def test_ctrl_c_is_said(fitted, monkeypatch):
     assert "interrupted" in run("evaluate", fitted, "--limit", 3, status=130).stderr
 
 
-def test_the_next_line_runs_in_a_shell(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    folder = Path("it's $HOME [bold]:smile: `id`") / "run 1"
+#: A path that a shell reads as something else, unless it is quoted.
+AWKWARD = Path("it's $HOME [bold]:smile: `id`") / "run 1"
+
+
+def next_line(folder):
+    """The command that a fit into ``folder`` says comes next."""
     said = run("fit", "--run", folder, "--model", "mixture", "--components", 2, "--epochs", 1)
     (line,) = re.findall(r"^next: (.*)$", said.stdout, re.MULTILINE)
+    return line
+
+
+def test_the_next_line_is_read_by_a_shell_as_it_is_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = next_line(AWKWARD)
+    done = subprocess.run(
+        ["sh", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True
+    )
+    program, *arguments = done.stdout.splitlines()
+    assert program == "pyro-vae"
+    assert str(AWKWARD) in arguments
+    run(*arguments, "--limit", 2)
+    assert Run.open(AWKWARD).results().sizes["datum"] == 2
+
+
+@pytest.mark.slow
+def test_the_next_line_runs_in_a_shell(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = AWKWARD
+    line = next_line(folder)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     subprocess.run(["sh", "-c", f"{line} --limit 2"], env={**os.environ, "PATH": path}, check=True)
     assert Run.open(folder).results().sizes["datum"] == 2
@@ -118,6 +142,7 @@ def test_mixture_is_exact(tmp_path):
     assert printed["summary"]["gap"]["mean"] == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_normal_likelihood_on_the_plane(tmp_path):
     folder = tmp_path / "moons"
     run(
@@ -172,6 +197,7 @@ def test_existing_run_is_refused_and_kept(fitted):
     assert (fitted / "weights.safetensors").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_demo(tmp_path, monkeypatch):
     module = importlib.import_module("pyro_vae.cli.demo")
     monkeypatch.setattr(module, "measure_run", partial(module.measure_run, limit=40))

@@ -70,6 +70,7 @@ class LeakyToy(ConjugateNormal):
         return [self.phi, self.log_width, self.theta]
 
 
+@pytest.mark.slow
 def test_a_claim_that_fails_is_named(tmp_path):
     with mock.patch.object(command, "ConjugateNormal", LeakyToy):
         done = run("derive", "--out", tmp_path, *SHORT, status=1)

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
+from tests.cases import a_few_always
 from tests.cli.test_commands import run
 from tests.cli.test_swapping import SMALL
 
 
-@pytest.mark.parametrize(
+@a_few_always(
     "model",
     [
         "autoencoder",
@@ -31,12 +32,15 @@ def test_a_model_without_a_prior_is_fitted_and_reported_but_not_evaluated(tmp_pa
     assert "nothing to draw x from" in run("sample", folder, status=2).stderr
 
 
-@pytest.mark.parametrize(
+VQVAE = (("--model", "vq-vae(num_codes=8, code_dim=2)"), 0)
+
+
+@a_few_always(
     ("arguments", "exact"),
     [
         (("--model", "poor-mans-vae(penalty=half-squared-norm)"), 0),
         (("--model", "pca", "--values", "dequantised", "--likelihood", "normal"), 1),
-        (("--model", "vq-vae(num_codes=8, code_dim=2)"), 0),
+        VQVAE,
         (
             (
                 *("--model", "vq-vae(num_codes=8, code_dim=2)"),
@@ -45,6 +49,7 @@ def test_a_model_without_a_prior_is_fitted_and_reported_but_not_evaluated(tmp_pa
             0,
         ),
     ],
+    [VQVAE],
     ids=["poor-mans-vae", "pca", "vq-vae", "vq-vae-grid"],
 )
 def test_a_model_with_a_prior_is_evaluated_too(tmp_path, arguments, exact):
@@ -71,11 +76,17 @@ def test_a_model_with_a_prior_is_evaluated_too(tmp_path, arguments, exact):
         (("--model", "pca"), "normal likelihood, not binomial"),
         (("--model", "denoising-autoencoder(corruption=fog)"), "unknown corruption 'fog'"),
         (("--model", "autoencoder", "--objective", "iwae-5"), "whose loss is its own"),
-        (("--model", "poor-mans-vae", "--objective", "dreg"), "whose loss is its own"),
+        pytest.param(
+            *(("--model", "poor-mans-vae", "--objective", "dreg"), "whose loss is its own"),
+            marks=pytest.mark.slow,
+        ),
         (("--model", "vq-vae(prior=fog)"), "unknown code prior 'fog'"),
         (("--model", "vq-vae(frozen=true)"), "frozen before it has learned anything"),
         (("--model", "vq-vae", "--objective", "stl"), "always has the same value"),
-        (("--model", "vq-vae", "--objective", "rws-4"), "always has the same value"),
+        pytest.param(
+            *(("--model", "vq-vae", "--objective", "rws-4"), "always has the same value"),
+            marks=pytest.mark.slow,
+        ),
         (("--model", "mixture", "--objective", "dreg"), "no site to draw: train with elbo"),
     ],
 )

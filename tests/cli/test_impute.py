@@ -48,6 +48,7 @@ def folder(tmp_path_factory):
     return place
 
 
+@pytest.mark.slow
 def test_every_table_is_whole_and_else_as_it_was(folder):
     run("impute", folder / "run", folder / "new.csv", "--draws", 3, "--particles", 20)
     given = pd.read_csv(folder / "new.csv")
@@ -95,6 +96,7 @@ def test_a_line_for_each_missing_cell(folder, tmp_path):
     np.testing.assert_allclose(mine["sd"], expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_table_alone_and_json(folder, tmp_path):
     out = tmp_path / "one.csv"
     where = ("--out", out, "--particles", 20, "--json")

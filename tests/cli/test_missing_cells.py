@@ -50,6 +50,7 @@ def test_runs_are_compared_on_their_mask(folder):
     assert said["table"]["mixture"]["log_evidence"] == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_scores_leave_missing_cells_empty(folder, tmp_path):
     out = tmp_path / "s.csv"
     how = ("--particles", 20, "--reference", 10, "--out", out)
@@ -71,6 +72,7 @@ def test_scores_leave_missing_cells_empty(folder, tmp_path):
     np.testing.assert_allclose(pd.read_csv(out)["log_conditional"], whole - alone, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_report_and_sample(folder):
     run("evaluate", folder / "vae", "--particles", 20)
     run("report", folder / "vae")
@@ -123,6 +125,7 @@ def test_a_model_of_whole_data_is_not_given_holes(folder, tmp_path):
     run("evaluate", tmp_path / "masked", "--on", folder / "new.csv", "--particles", 20)
 
 
+@pytest.mark.slow
 def test_a_file_may_have_a_column_without_a_value_and_few_particles_have_no_khat(folder, tmp_path):
     rows = holed(15, seed=1).head(4)
     for name in rows.columns[rows.columns != "patient"]:

@@ -15,6 +15,7 @@ from pyro_vae.disk.runs import Run
 from pyro_vae.errors import DataError, RunError
 from pyro_vae.models.likelihoods import Normal, PerColumn
 from pyro_vae.pictures.decoded import draw_samples
+from tests.cases import a_few_always
 from tests.cli.test_commands import run
 from tests.data.tables import mixed
 
@@ -94,6 +95,7 @@ def _csv(frame, folder):
     return folder / "again.csv"
 
 
+@pytest.mark.slow
 def test_other_rows_are_measured_on_request(folder, tmp_path):
     place = tmp_path / "copy"
     shutil.copytree(folder, place)
@@ -163,6 +165,7 @@ def test_a_resumed_run_is_the_one_that_was_not_stopped(folder, tmp_path):
         assert (cut / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_frames_and_arrays_given_in_python_are_served_with_rows_from_a_file(folder, tmp_path):
     frame = mixed()
     found = data.Dataset.from_frame(frame, columns=COLUMNS)
@@ -187,6 +190,7 @@ def test_frames_and_arrays_given_in_python_are_served_with_rows_from_a_file(fold
     assert abs(np.load(tmp_path / "x" / "samples.npy").mean() - 50) < 10
 
 
+@pytest.mark.slow
 def test_runs_of_one_schema_are_compared_and_of_unlike_measures_are_not(folder, tmp_path):
     csv = folder / "patients.csv"
     chosen = f"{COLUMNS}, crp=normal, visits=poisson, wait=log-normal"
@@ -201,7 +205,9 @@ def test_runs_of_one_schema_are_compared_and_of_unlike_measures_are_not(folder, 
     assert "measure" in refused.stderr
 
 
-@pytest.mark.parametrize("model", ["mixture(components=3)", "vq-vae(num_codes=4)", "autoencoder"])
+@a_few_always(
+    "model", ["mixture(components=3)", "vq-vae(num_codes=4)", "autoencoder"], ["autoencoder"]
+)
 def test_other_models_take_a_table(folder, tmp_path, model):
     name = model.partition("(")[0]
     extra = ("--components", 3) if name == "mixture" else ()
@@ -214,6 +220,7 @@ def test_other_models_take_a_table(folder, tmp_path, model):
     run("report", tmp_path / "r")
 
 
+@pytest.mark.slow
 def test_pca_takes_the_real_columns_of_a_table(folder, tmp_path):
     drop = ", ".join(
         f"{c}=drop" for c in mixed(30).columns if c not in ("age", "crp", "change", "seen")

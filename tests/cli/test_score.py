@@ -49,6 +49,7 @@ def test_scores_are_those_of_the_functions_in_the_table_units(folder):
     assert (folder / "run" / "figures" / "outliers.png").is_file()
 
 
+@pytest.mark.slow
 def test_rows_of_another_file_keep_their_numbers(folder, tmp_path):
     rows = mixed(12, seed=4)
     rows.loc[3, "age"] = np.nan

@@ -29,6 +29,7 @@ def whole(tmp_path_factory):
         return folder, run("tour", "--out", folder, *SMALL, "--json")
 
 
+@pytest.mark.slow
 def test_every_stop_is_fitted_and_is_in_the_report(whole):
     folder, done = whole
     printed = json.loads(done.stdout)
@@ -44,6 +45,7 @@ def test_every_stop_is_fitted_and_is_in_the_report(whole):
     assert len(pd.read_csv(folder / "tour.csv")) == len(STOPS)
 
 
+@pytest.mark.slow
 def test_a_model_has_log_px_only_where_it_is_defined(whole):
     _, done = whole
     table = json.loads(done.stdout)["table"]
@@ -60,6 +62,7 @@ def test_a_model_has_log_px_only_where_it_is_defined(whole):
         assert table[title]["bits/dim"].startswith("≤")
 
 
+@pytest.mark.slow
 def test_numbers_of_the_table_are_those_of_their_sources(whole):
     folder, done = whole
     printed = json.loads(done.stdout)
@@ -87,6 +90,7 @@ def test_numbers_of_the_table_are_those_of_their_sources(whole):
     assert shown == pytest.approx(float(holes["midpoint_log_density"].mean()), abs=0.06)
 
 
+@pytest.mark.slow
 def test_learned_prior_stands_on_the_codes_of_the_stop_before(whole):
     folder, done = whole
     first, second = (load_model(folder / name) for name in ("vq-vae", "vq-vae-prior"))

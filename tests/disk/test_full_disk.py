@@ -98,6 +98,7 @@ def test_a_run_that_is_to_be_replaced_is_kept(disk, tmp_path):
     assert numbers(folder) != old
 
 
+@pytest.mark.slow
 def test_evaluate_report_and_sample_say_so_and_can_be_repeated(disk, folder, monkeypatch):
     def one_figure(_):
         figure, _ = plt.subplots(figsize=(1, 1))

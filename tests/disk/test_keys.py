@@ -81,6 +81,7 @@ def asked(run, name):
     return run.results(name).attrs["asked"]
 
 
+@pytest.mark.slow
 def test_what_is_kept_says_what_was_asked(folder):
     run = Run.open(folder)
     for name, measure in (

@@ -22,6 +22,7 @@ from pyro_vae.models import VAE, HierarchicalVAE, MixtureModel
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.models.linear import LinearVAE
 from pyro_vae.models.priors import CategoricalNormal
+from tests.cases import a_few_always
 from tests.oracles import LinearGaussian
 from tests.tolerances import STANDARD_ERRORS
 
@@ -55,7 +56,7 @@ def oracle(x):
     return log_px, reconstruction - to_prior, to_posterior, reconstruction, to_prior
 
 
-@pytest.mark.parametrize("route", ["closed form", "quadrature"])
+@a_few_always("route", ["closed form", "quadrature"], ["quadrature"])
 def test_every_number_of_the_toy(route):
     model = toy()
     found = (
@@ -85,6 +86,7 @@ def test_every_number_of_the_toy(route):
         assert line(found, "the guide is a density").right[0].value == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_paired_errors_are_the_spread_over_seeds():
     # 120 derivations of 400 draws: the sd of z-scores has a relative error of 1 / sqrt(240).
     model = toy()
@@ -532,6 +534,7 @@ def test_the_fewer_the_weights_the_less_khat_is_trusted(khat, size, trusted):
     assert _trusted(khat, size) is trusted
 
 
+@pytest.mark.slow
 def test_the_error_of_few_weights_is_not_believed():
     found = derivation_of(VAE((6,), 2, seed=1), torch.ones(1, 6), num_particles=10)
     (line,) = (step for step in found.steps if step.name == "the mean weight")

@@ -116,6 +116,7 @@ def test_draws_are_not_normalised_by_each_other():
     assert trained.elbo.value == measured.elbo.value
 
 
+@pytest.mark.slow
 def test_a_guide_of_its_own_is_fitted_to_the_datum():
     model = VAE((4,), 1, likelihood=Normal(0.5), encoder=Unamortised(3), decoder=())
     x = torch.tensor([[3.0, -2.0, 1.0, 0.5]])

@@ -36,6 +36,7 @@ from pyro_vae.pages import report
 from pyro_vae.pages.report import save_figures
 from pyro_vae.pictures.paths import grid_of_quantiles, spherical, straight
 from pyro_vae.stored.measured import measure_run
+from tests.cases import a_few_always
 from tests.data.tables import COLUMNS, mixed
 from tests.tolerances import STANDARD_ERRORS
 
@@ -56,6 +57,11 @@ OF_RUN = {
     "missing-cells": "holed",
     "imputations": "holed",
 }
+#: Figures of different kinds that take no time; the others are slow.
+ALWAYS = [
+    *("training", "samples", "draws", "components", "reconstructions", "interpolation"),
+    *("missing-cells", "toy-densities"),
+]
 TOYS = [name for name, entry in FIGURES.items() if not entry.of_run]
 
 
@@ -162,7 +168,7 @@ def drawn(name, fitted):
     return entry.draw(fitted[OF_RUN.get(name, "vae")]) if entry.of_run else entry.draw_toy(3)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@a_few_always("name", FIGURES, ALWAYS)
 def test_it_is_labelled_within_its_canvas_and_written_the_same_twice(name, fitted, tmp_path):
     figure = drawn(name, fitted)
     first = save_figures(figure, tmp_path, name)

@@ -33,6 +33,7 @@ from pyro_vae.models.likelihoods import Bernoulli, Binomial, Normal, Poisson
 from pyro_vae.networks import Convolutional, Dense
 from pyro_vae.pictures.decoded import draw_samples
 from pyro_vae.stored.measured import measure_split
+from tests.cases import a_few_always
 from tests.tolerances import STANDARD_ERRORS
 
 
@@ -94,6 +95,7 @@ def test_squared_error_and_cross_entropy_are_the_likelihoods_that_they_are():
     assert loss == pytest.approx(entropy, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_linear_autoencoder_spans_the_principal_subspace():
     x, _ = correlated(1000)
     linear = Autoencoder((6,), 2, likelihood=Normal(1.0), encoder=(), decoder=())
@@ -106,6 +108,7 @@ def test_linear_autoencoder_spans_the_principal_subspace():
     assert best <= ours < 1.01 * best
 
 
+@pytest.mark.slow
 def test_linear_denoiser_of_gaussian_data_is_the_wiener_filter():
     """E[x | x~] = b + C (C + s^2 I)^-1 (x~ - b); the filter's error is fitted to 1%."""
     x, covariance = correlated(20000)
@@ -311,6 +314,7 @@ def test_split_is_measured_with_the_model_that_the_poor_man_approximates():
     assert np.isfinite(results["log_evidence"].values).all()
 
 
+@pytest.mark.slow
 def test_without_the_kl_the_scale_of_the_guide_goes_to_zero_and_a_vae_is_an_autoencoder():
     """beta = 0: the noise only hurts the reconstruction, so sigma shrinks; beta = 1 keeps it."""
     x, _ = correlated(500)
@@ -327,7 +331,7 @@ def test_without_the_kl_the_scale_of_the_guide_goes_to_zero_and_a_vae_is_an_auto
     assert scales[0, 40] < scales[1, 40] / 5
 
 
-@pytest.mark.parametrize("shape", [(6,), (2, 3)])
+@a_few_always("shape", [(6,), (2, 3)])
 def test_pca_is_scikit_learns(shape):
     x, _ = correlated(400)
     data, held_out = x[:300].reshape(-1, *shape), x[300:].reshape(-1, *shape)

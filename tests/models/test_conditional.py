@@ -80,6 +80,7 @@ def test_named_inputs_measure_what_a_closed_over_condition_does():
         assert abs(difference) < STANDARD_ERRORS * (errors[0] ** 2 + errors[1] ** 2) ** 0.5
 
 
+@pytest.mark.slow
 def test_it_learns_what_the_label_tells():
     """With the label given, the latent need not carry it, and log p(x | c) is above log p(x)."""
     torch.manual_seed(0)

@@ -58,6 +58,7 @@ def test_log_px_is_that_of_quadrature():
     assert (abs(difference) < STANDARD_ERRORS * error).all()
 
 
+@pytest.mark.slow
 def test_svi_trains_every_parameter():
     vae = make(likelihood=Binomial(1))
     before = {key: value.clone() for key, value in vae.state_dict().items()}

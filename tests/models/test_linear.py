@@ -38,7 +38,7 @@ def train(vae, x, epochs=200, learning_rate=0.1):
     ("name", "latent_dim", "published", "guide"),
     [
         ("iris", 2, -3.686, FullCovarianceNormal),
-        ("wine", 2, -16.155, MeanFieldNormal),
+        pytest.param("wine", 2, -16.155, MeanFieldNormal, marks=pytest.mark.slow),
         pytest.param("wine", 2, -16.155, FullCovarianceNormal, marks=pytest.mark.slow),
         pytest.param("breast_cancer", 5, -24.625, FullCovarianceNormal, marks=pytest.mark.slow),
     ],
@@ -63,9 +63,9 @@ def test_svi_reaches_probabilistic_pca(name, latent_dim, published, guide):
 @pytest.mark.parametrize(
     ("variance", "supported"),
     [
-        (0.5, 6),
+        pytest.param(0.5, 6, marks=pytest.mark.slow),
         pytest.param(1.0, 3, marks=pytest.mark.slow),
-        (2.0, 2),
+        pytest.param(2.0, 2, marks=pytest.mark.slow),
         pytest.param(4.5, 1, marks=pytest.mark.slow),
     ],
 )

@@ -27,6 +27,7 @@ from pyro_vae.models.likelihoods import (
 )
 from pyro_vae.models.missing import completed
 from pyro_vae.models.priors import VampPrior
+from tests.cases import a_few_always
 from tests.models.likelihoods.cases import CASES, built, scipy_log_prob, score
 from tests.tolerances import STANDARD_ERRORS
 
@@ -202,7 +203,7 @@ def test_linear_posterior_given_the_observed_cells():
     torch.testing.assert_close(whole.covariance_matrix, known.covariance_matrix)
 
 
-@pytest.mark.parametrize("missing", ["zeros", "mask"])
+@a_few_always("missing", ["zeros", "mask"], ["mask"])
 def test_importance_sampling_finds_log_p_of_the_observed_cells(missing):
     model = linear(missing, scale="shared")
     data = {"x": nan_in_holes(X, OBSERVED), "observed": OBSERVED}
@@ -254,7 +255,7 @@ def drawn(model, rows=6):
         return model.observation(z).sample().double()
 
 
-@pytest.mark.parametrize("likelihood", [lambda: Normal("latent"), table, MultivariateNormal])
+@a_few_always("likelihood", [lambda: Normal("latent"), table, MultivariateNormal], 2)
 def test_quadrature_of_a_curved_decoder_by_numpy(likelihood):
     """The integral of the product of the observed cells' densities times the prior."""
     model = curved(likelihood())
@@ -289,7 +290,7 @@ def marginal(law, k, x, observed, row):
 
 
 @pytest.mark.parametrize("missing", ["zeros", "mask"])
-@pytest.mark.parametrize("likelihood", [Normal, table, Gamma, Beta])
+@a_few_always("likelihood", [Normal, table, Gamma, Beta], 2)
 def test_a_missing_cell_has_no_effect(likelihood, missing):
     """On the loss, its gradients, the weights of a training, or a measurement: to the bit."""
     observed = holes(12, 4, seed=5)
@@ -519,6 +520,7 @@ def test_a_decoder_starts_at_the_moments_of_the_observed_cells(name):
 # Training
 
 
+@pytest.mark.slow
 def test_a_linear_model_trains_with_holes_towards_the_likelihood():
     """Log p of held-out observed cells comes near that of the factor model that made them.
 

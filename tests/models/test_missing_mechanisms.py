@@ -5,13 +5,13 @@ Normal data, of which everything is known: maximum likelihood with missing cells
 """
 
 import numpy as np
-import pytest
 import torch
 from scipy import stats
 
 from pyro_vae.inference import impute
 from pyro_vae.models import MixtureModel
 from pyro_vae.models.likelihoods import MultivariateNormal
+from tests.cases import a_few_always
 from tests.tolerances import STANDARD_ERRORS
 
 MEAN = np.array([1.0, -0.5, 2.0, 0.0])
@@ -79,7 +79,7 @@ def normal(mean, covariance):
     return model
 
 
-@pytest.mark.parametrize("mechanism", MECHANISMS)
+@a_few_always("mechanism", MECHANISMS, ["at random", "by itself"])
 def test_maximum_likelihood_is_where_the_gradient_of_ours_is_zero(mechanism):
     x, observed = drawn(mechanism, 300, seed=1)
     found = maximum_likelihood(x, observed, steps=1000)
@@ -99,7 +99,7 @@ def test_maximum_likelihood_is_where_the_gradient_of_ours_is_zero(mechanism):
     assert gradient.abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("mechanism", MECHANISMS)
+@a_few_always("mechanism", MECHANISMS, ["at random", "by itself"])
 def test_the_mean_is_found_unless_cells_mask_themselves(mechanism):
     """30 data sets of 400 rows; errors of the mean over them."""
     fitted, known = [], []
@@ -112,7 +112,7 @@ def test_the_mean_is_found_unless_cells_mask_themselves(mechanism):
     assert (abs(errors[1]) < STANDARD_ERRORS) == (mechanism == "completely at random")
 
 
-@pytest.mark.parametrize("mechanism", MECHANISMS)
+@a_few_always("mechanism", MECHANISMS, ["by itself"])
 def test_imputations_have_the_moments_and_are_right_unless_cells_mask_themselves(mechanism):
     """120 rows at the true parameters, 2,000 draws of each missing cell."""
     x, observed = drawn(mechanism, 120, seed=2)

@@ -35,6 +35,7 @@ from pyro_vae.models import (
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.models.priors import Prior
+from tests.cases import a_few_always
 
 X = torch.randn(24, 3, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(24) % 2
@@ -120,7 +121,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@a_few_always("way", WAYS, ["pickle"])
 def test_the_same_numbers_after(fitted, way):
     for kind, (model, before) in fitted.items():
         again = WAYS[way](model)
@@ -139,6 +140,7 @@ def measured_elsewhere(files):
     return {kind: numbers(pickle.loads(file)) for kind, file in files.items()}
 
 
+@pytest.mark.slow
 def test_the_same_numbers_in_a_fresh_process(fitted):
     files = {kind: pickle.dumps(model) for kind, (model, _) in fitted.items()}
     with ProcessPoolExecutor(1, SPAWN) as pool:

@@ -30,6 +30,7 @@ from pyro_vae.models.likelihoods import Gamma, MultivariateNormal, Normal, PerCo
 from pyro_vae.models.likelihoods.cells import cells_of
 from pyro_vae.models.mechanisms import Mechanism, SelfMasking
 from pyro_vae.models.priors import CategoricalNormal
+from tests.cases import a_few_always
 from tests.models.self_masking_oracle import Story, given_z, log_prob, standard_errors
 from tests.tolerances import STANDARD_ERRORS
 
@@ -113,6 +114,7 @@ def named(rows=6, **settings):
 # A slope of 0 is missingness at random
 
 
+@pytest.mark.slow
 def test_with_slope_zero_the_weights_are_those_of_the_plain_model_times_p_of_the_mask():
     """To rounding, particle by particle: z is drawn first, so that it is the same."""
     given = named(40)
@@ -133,7 +135,7 @@ def test_with_slope_zero_the_weights_are_those_of_the_plain_model_times_p_of_the
 # Log p(x, m)
 
 
-@pytest.mark.parametrize("columns", [CHOSEN, [2], [2, 0]])
+@a_few_always("columns", [CHOSEN, [2], [2, 0]])
 def test_log_p_is_that_of_quadrature(columns):
     """Within 5 standard errors of each datum, seed 0; half of the draws are from the prior."""
     model, given = linear(columns), named(8)
@@ -162,6 +164,7 @@ def test_a_whole_datum_tells_of_the_mechanism_too():
     np.testing.assert_allclose(exact - terms, plain["log_evidence"], atol=0.1)
 
 
+@pytest.mark.slow
 def test_annealing_finds_it_over_both_sites():
     """Within 5 of its standard errors, seed 1."""
     model, given = from_the_prior(linear()), {k: v[1:3] for k, v in named(3).items()}
@@ -227,7 +230,7 @@ def test_gradients_of_the_elbo(name):
     hold(gradients(model, objective_named(name), tiled(given, 400), 20), wanted)
 
 
-@pytest.mark.parametrize("name", ["iwae-1000", "dreg-1000", "rws-1000"])
+@a_few_always("name", ["iwae-1000", "dreg-1000", "rws-1000"])
 def test_gradients_of_the_model_with_many_particles(name):
     """Those of log p(x, m), within 5 standard errors and 0.004 for the bias of 1000 particles.
 
@@ -293,6 +296,7 @@ def imputed(model, x, observed):
     return torch.stack(means)
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_column_that_masks_itself_is_found_and_not_without_a_mechanism():
     """Within 5 standard errors of maximum likelihood, of 2000 rows of seed 1; else 8 away.
 
@@ -447,7 +451,7 @@ def test_a_mechanism_starts_at_the_observed_shares():
         torch.testing.assert_close(start, torch.full((4,), sign))
 
 
-@pytest.mark.parametrize("slope", ["learned", "positive", "negative", 0.5, -2])
+@a_few_always("slope", ["learned", "positive", "negative", 0.5, -2])
 def test_a_config_makes_the_same_model(slope):
     model = small(table(), [0, 2], slope)
     model.mechanism.intercept.data.copy_(torch.tensor([0.3, -0.4]))
@@ -515,6 +519,7 @@ def test_refusals(make, error, message):
         make()
 
 
+@pytest.mark.slow
 def test_log_p_of_x_and_of_x_with_masks_are_not_ranked():
     x, observed = of_table(20)
     given = {"x": x, "observed": observed}
@@ -568,7 +573,7 @@ def set_of(x, observed, value=float("nan"), kind="real"):
     )
 
 
-@pytest.mark.parametrize("objective", [None, "iwae-5", "dreg-5", "rws-5", "beta-elbo(beta=2)"])
+@a_few_always("objective", [None, "iwae-5", "dreg-5", "rws-5", "beta-elbo(beta=2)"])
 def test_training_by_a_graph_and_through_handlers_is_the_same_to_the_bit(objective):
     x, observed = of_table()
     found = []

@@ -159,6 +159,7 @@ def test_training_loss_is_minus_the_bound_and_only_training_moves_the_codes():
     torch.testing.assert_close(loss, -bound)
 
 
+@pytest.mark.slow
 def test_svi_trains_every_parameter():
     vq = started(make(likelihood=Binomial(1), updates="gradient"))
     before = {key: value.clone() for key, value in vq.named_parameters()}
@@ -224,6 +225,7 @@ def correlated(size=400):
     return (pattern[which][:, None, :].expand(-1, 4, -1) != flip).float()
 
 
+@pytest.mark.slow
 def test_the_second_stage_trains_the_prior_alone_and_raises_the_bound(tmp_path):
     x = correlated()
     first = make(4, 2, 2)

@@ -65,6 +65,7 @@ def test_the_settings_are_those_of_the_paper():
     assert published[3:] == pytest.approx([published[0] - level for level in published[1:3]])
 
 
+@pytest.mark.slow
 def test_every_estimate_is_that_of_quadrature(done, images):
     _, found, vae = done
     exact = inference.quadrature(vae.model, vae.guide, images[:SIZE])["log_evidence"].values
@@ -74,6 +75,7 @@ def test_every_estimate_is_that_of_quadrature(done, images):
         assert found.numbers[name].value == pytest.approx(np.mean(found.per_datum[name]), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_sandwich_has_the_simulated_data_inside(done):
     _, found, vae = done
     torch.manual_seed(0)
@@ -87,6 +89,7 @@ def test_the_sandwich_has_the_simulated_data_inside(done):
     assert abs(found.numbers["sandwich"].value) < 0.2
 
 
+@pytest.mark.slow
 def test_annealing_is_that_of_the_package_and_what_is_missed_a_difference(done, images):
     _, found, vae = done
     own = ais(vae.model, vae.guide, images[:BLOCK], num_temperatures=10, num_chains=16)
@@ -99,6 +102,7 @@ def test_annealing_is_that_of_the_package_and_what_is_missed_a_difference(done, 
     assert missed.sampling_error == pytest.approx(apart.std(ddof=1) / SIZE**0.5, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_figure_has_the_shares_of_the_data(done):
     found = done[1]
     ((_, figure),) = AIS.figures({found.name: found}).values()
@@ -108,6 +112,7 @@ def test_the_figure_has_the_shares_of_the_data(done):
     np.testing.assert_allclose(line.get_ydata(), np.arange(1, SIZE + 1) / SIZE)
 
 
+@pytest.mark.slow
 def test_what_is_done_is_kept_and_a_datum_does_not_depend_on_how_many_there_are(done):
     out, found, _ = done
     began = (out / "iwae-5" / "annealed.blocks.nc").stat().st_mtime_ns
@@ -119,6 +124,7 @@ def test_what_is_done_is_kept_and_a_datum_does_not_depend_on_how_many_there_are(
         assert fewer.per_datum[name] == found.per_datum[name][:2]
 
 
+@pytest.mark.slow
 def test_the_card_holds_until_a_number_is_changed(done, monkeypatch):
     path = done[0] / "ais.json"
     measured_once(monkeypatch)

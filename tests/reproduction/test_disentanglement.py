@@ -59,6 +59,7 @@ def test_every_picture_comes_once_with_its_factors():
     assert (centre - (3.5 + factors["x"])).abs().max() < 1.5
 
 
+@pytest.mark.slow
 def test_gap_is_that_of_every_run(done):
     out, card = done
     sprites = data.load("sprites", binarisation="dynamic", num_validation=0)
@@ -75,6 +76,7 @@ def test_gap_is_that_of_every_run(done):
     assert len(set(gaps)) == 3
 
 
+@pytest.mark.slow
 def test_figures_show_the_numbers(done):
     part = done[1].part("beta-tcvae-4")
     figures = DISENTANGLEMENT.figures({"beta-tcvae-4": part})

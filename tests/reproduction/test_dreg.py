@@ -73,6 +73,7 @@ def by_hand(toy, k, repeats, doubly):
     return (gradient.mean(0).abs() / gradient.std(0)).mean().item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["iwae", "dreg"])
 def test_the_signal_is_that_of_gradients_by_hand(done, name):
     _, card = done
@@ -84,6 +85,7 @@ def test_the_signal_is_that_of_gradients_by_hand(done, name):
         assert abs(got.value - own) < 5 * got.sampling_error + 0.1 * own
 
 
+@pytest.mark.slow
 def test_the_rate_is_the_slope_of_the_mean_ratios(done):
     _, card = done
     numbers = card.part("signal").numbers
@@ -96,6 +98,7 @@ def test_the_rate_is_the_slope_of_the_mean_ratios(done):
     assert numbers["iwae-rate"].value < 0
 
 
+@pytest.mark.slow
 def test_the_figure_has_the_numbers_of_the_card(done):
     _, card = done
     found = {part.name: part for part in card.parts}
@@ -107,6 +110,7 @@ def test_the_figure_has_the_numbers_of_the_card(done):
     assert DREG.figures({}) == {}
 
 
+@pytest.mark.slow
 def test_a_gain_is_the_mean_paired_difference(done):
     out, card = done
     data = datasets.load("digits", binarisation="dynamic")
@@ -124,6 +128,7 @@ def test_a_gain_is_the_mean_paired_difference(done):
     assert row.ours.sampling_error == pytest.approx(held.std(ddof=1) / math.sqrt(12))
 
 
+@pytest.mark.slow
 def test_the_card_holds_until_a_number_is_changed(done):
     out, _ = done
     path = out / "dreg.json"
@@ -135,6 +140,7 @@ def test_the_card_holds_until_a_number_is_changed(done):
     assert verdicts(check(path, progress=False)) == {"signal": "differs"}
 
 
+@pytest.mark.slow
 def test_published_numbers_are_for_their_own_data_alone(done):
     _, card = done
     published = {row.label: row.published for row in card.rows}

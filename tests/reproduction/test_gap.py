@@ -64,6 +64,7 @@ def test_the_settings_are_those_of_the_paper():
             assert goal.weight == pytest.approx(min(1.0, epoch / 400), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_parts_are_those_of_the_package_block_by_block(done):
     out, card = done
     model = load_model(Run.open(out / "flow"))
@@ -75,6 +76,7 @@ def test_the_parts_are_those_of_the_package_block_by_block(done):
             np.testing.assert_allclose(held, own[name].values[: len(held)], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_parts_add_up(done):
     _, card = done
     for part in card.parts:
@@ -110,6 +112,7 @@ def of_one_dimension(vae, x):
     return logsumexp(log_joint) + np.log(width), elbo(start), -best
 
 
+@pytest.mark.slow
 def test_the_parts_are_those_of_a_grid(tmp_path):
     def model(data, seed):
         return VAE(data.event_shape, 1, encoder=(20,), decoder=(20,), seed=seed)
@@ -132,6 +135,7 @@ def test_the_parts_are_those_of_a_grid(tmp_path):
         np.testing.assert_allclose(found[name], expected, atol=0.05, err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_figure_has_the_numbers_of_the_card(done):
     _, card = done
     ((_, figure),) = GAP.figures({part.name: part for part in card.parts}).values()

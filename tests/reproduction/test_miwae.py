@@ -55,6 +55,7 @@ def test_settings_are_those_of_the_notebook():
     assert (len(sooner.train), len(sooner.validation)) == (513, 56)
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_imputing_every_mask(done):
     out, card = done
     by_model, by_mean = [], []
@@ -73,10 +74,12 @@ def test_errors_are_those_of_imputing_every_mask(done):
         assert number.sampling_error == pytest.approx(np.std(errors, ddof=1) / 5**0.5, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_nothing_is_published_of_other_data(done):
     assert {row.published for row in done[1].rows} == {None}
 
 
+@pytest.mark.slow
 def test_finished_work_is_found_again(done):
     out, card = done
     kept = out / "vae" / "run-4" / "imputed.nc"
@@ -86,6 +89,7 @@ def test_finished_work_is_found_again(done):
     assert kept.stat().st_mtime_ns == when
 
 
+@pytest.mark.slow
 def test_a_card_holds_until_it_is_changed(done):
     out, card = done
     assert all(found.holds for found in check(out / "miwae.json", limit=5, progress=False))
@@ -99,6 +103,7 @@ def test_a_card_holds_until_it_is_changed(done):
     assert verdicts == {"vae": True, "mean": False}
 
 
+@pytest.mark.slow
 def test_work_goes_on_where_a_mask_is_missing(done, tmp_path):
     """The first mask's run is left as it is."""
     part = replace(MIWAE.parts[0], repeats=2)
@@ -112,6 +117,7 @@ def test_work_goes_on_where_a_mask_is_missing(done, tmp_path):
     assert part.weights(tmp_path) not in (None, seal)
 
 
+@pytest.mark.slow
 def test_read_card_is_what_was_returned(done):
     out, card = done
     assert read_card(out / "miwae.json") == card

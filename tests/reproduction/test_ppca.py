@@ -26,6 +26,7 @@ def test_the_closed_form_is_the_highest_likelihood(latent_dim):
         fitted.noise_variance_ /= factor
 
 
+@pytest.mark.slow
 def test_the_linear_vae_comes_close_in_few_epochs(tmp_path):
     settings = {"epochs": 60, "num_particles": 20, "num_annealed": 0, "progress": False}
     card = reproduce("ppca", tmp_path, parts=["linear-vae-2"], **settings)

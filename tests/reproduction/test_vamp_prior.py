@@ -87,6 +87,7 @@ def by_hand(vae, x, k=1000):
     return log_likelihood + log_prior(vae, z) - norm.logpdf(z, loc, scale).sum(-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["standard", "vamp"])
 def test_elbo_and_log_px_are_those_of_scipy(done, name):
     out, card = done
@@ -104,6 +105,7 @@ def test_elbo_and_log_px_are_those_of_scipy(done, name):
     assert abs(found["log_evidence"][0] - own) < STANDARD_ERRORS * error
 
 
+@pytest.mark.slow
 def test_the_gain_is_paired(done):
     _, card = done
     values = [np.array(card.part(n).per_datum["log_evidence"]) for n in ("vamp", "standard")]
@@ -113,6 +115,7 @@ def test_the_gain_is_paired(done):
     assert row.ours.sampling_error == pytest.approx(apart.std(ddof=1) / np.sqrt(LIMIT))
 
 
+@pytest.mark.slow
 def test_the_card_holds_until_a_number_is_changed(done):
     out, _ = done
     path = out / "vamp-prior.json"

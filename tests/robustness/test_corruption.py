@@ -102,6 +102,7 @@ def is_without_a_part(base, seed, kind, outcome, scratch):
     return against(never[kind], outcome) in ("same", "refused")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(FEW))
 def test_a_few_corruptions(base, clean, seed, tmp_path):
     if "a_pipe" in description(base, seed, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
+from tests.cases import a_few_always
 from tests.sklearn.cases import ESTIMATORS, OF_CODES, OF_HOLES, OF_OBJECTS
 
 #: Checks that ``parametrize_with_checks`` leaves to scikit-learn's own tests.
@@ -23,14 +24,20 @@ MORE = [
 ]
 
 
-@parametrize_with_checks([*ESTIMATORS, *OF_HOLES])
+@parametrize_with_checks([*ESTIMATORS, OF_HOLES[0]])
 def test_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(OF_HOLES[1:])
+def test_check_of_holes(estimator, check):
     check(estimator)
 
 
 # A check that a frame and its array give the same gives both to one estimator.
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names:UserWarning")
-@pytest.mark.parametrize("name", MORE)
+@a_few_always("name", MORE, [name for name in MORE if "global" not in name])
 @pytest.mark.parametrize("estimator", [*ESTIMATORS, OF_HOLES[0]], ids=lambda e: type(e).__name__)
 def test_one_more_check(estimator, name):
     vars(estimator_checks)[name](type(estimator).__name__, estimator)

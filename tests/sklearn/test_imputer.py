@@ -207,6 +207,7 @@ def test_nothing_is_kept_of_what_was_transformed():
     assert pickle.dumps(vars(imputer)) == before
 
 
+@pytest.mark.slow
 def test_the_random_state():
     settings = {"strategy": "draw", "num_particles": 20}
     by_seed = [
@@ -263,6 +264,7 @@ def test_a_column_whose_cells_are_missing_later():
         np.testing.assert_array_equal(imputer.transform(X), X)
 
 
+@pytest.mark.slow
 def test_rows_that_are_not_to_be_relied_on_are_warned_of():
     imputer = small_imputer(small_vae(epochs=1, hidden=()), num_particles=50).fit(HOLED)
     # Particles that are closer together than what they stand for.
@@ -281,6 +283,7 @@ def test_rows_that_are_not_to_be_relied_on_are_warned_of():
 # Within scikit-learn
 
 
+@pytest.mark.slow
 def test_in_front_of_a_classifier():
     y = (Z[:, 0] > 0).astype(int)
     pipeline = make_pipeline(small_imputer(), LogisticRegression())
@@ -288,6 +291,7 @@ def test_in_front_of_a_classifier():
     assert scores.mean() > 0.8
 
 
+@pytest.mark.slow
 def test_a_grid_over_a_setting_of_the_model():
     y = (Z[:, 0] > 0).astype(int)
     pipeline = Pipeline(

@@ -10,6 +10,7 @@ from sklearn.mixture import GaussianMixture
 from pyro_vae.inference import log_evidence
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.sklearn import MixtureEstimator, PPCAEstimator
+from tests.cases import a_few_always
 from tests.sklearn.cases import small_mixture, small_vae
 from tests.tolerances import STANDARD_ERRORS
 
@@ -72,6 +73,7 @@ def test_a_mixture_is_that_of_scikit_learn(standardise):
     np.testing.assert_allclose(ours.inverse_transform(ours.transform(NEW)), expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_mixture_is_trained_to_the_likelihood_that_em_reaches():
     groups = np.concatenate([RNG.normal(m, s, (60, 2)) for m, s in ((0, 1), (9, 2), (-9, 0.5))])
     settings = {"epochs": 300, "batch_size": 180, "validation_fraction": 0}
@@ -116,7 +118,7 @@ def by_quadrature(vae, rows):
     return logsumexp(terms, axis=1) + np.log(z[1] - z[0])
 
 
-@pytest.mark.parametrize("standardise", ["auto", False])
+@a_few_always("standardise", ["auto", False])
 def test_log_px_of_a_vae_is_that_of_quadrature(standardise):
     settings = {"epochs": 50, "learning_rate": 1e-2, "num_particles": 2000}
     vae = small_vae(standardise=standardise, **settings).fit(X - X.mean(0))

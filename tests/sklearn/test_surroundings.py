@@ -19,13 +19,14 @@ from pyro_vae.models.likelihoods import Laplace, Normal, PerColumn, StudentT
 from pyro_vae.models.priors import MixtureOfNormals
 from pyro_vae.networks import Dense
 from pyro_vae.sklearn import VAEEstimator
+from tests.cases import a_few_always
 from tests.sklearn.cases import ESTIMATORS, OF_OBJECTS, small_mixture, small_vae, spied_fit
 
 IRIS = load_iris(as_frame=True)
 FRAME = IRIS.data.iloc[::6]
 X = FRAME.to_numpy()
-each = pytest.mark.parametrize(
-    "estimator", [*ESTIMATORS, OF_OBJECTS], ids=lambda e: type(e).__name__
+each = a_few_always(
+    "estimator", [*ESTIMATORS, OF_OBJECTS], ESTIMATORS, ids=lambda e: type(e).__name__
 )
 
 
@@ -146,6 +147,7 @@ def test_settings_of_a_part_by_its_name():
             vae.set_params(**{name: 1})
 
 
+@pytest.mark.slow
 def test_a_grid_over_likelihoods_and_priors():
     grid = {
         "likelihood": [Normal("latent"), StudentT()],

@@ -25,6 +25,7 @@ from pyro_vae.inference.checking import (
 from pyro_vae.inference.checking.calibration import uniformity
 from pyro_vae.models import VAE, HierarchicalVAE
 from pyro_vae.models.likelihoods import Bernoulli
+from tests.cases import a_few_always
 from tests.oracles import LinearGaussian
 from tests.tolerances import STANDARD_ERRORS
 
@@ -80,6 +81,7 @@ def test_log_weights_belong_to_their_draws():
     np.testing.assert_allclose(at_draws[0], likelihood, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_nuts_has_the_posteriors_moments():
     x = X[:3]
     settings = {"num_chains": 2, "warmup_steps": 60, "seed": 1}
@@ -271,7 +273,7 @@ def test_calibration_of_the_exact_posterior_is_uniform():
     assert "no latent's ranks differ" in calibration_sentences(ranks)[0]
 
 
-@pytest.mark.parametrize(
+@a_few_always(
     ("scale", "shift", "variable", "sign", "word"),
     [
         (0.6, 0.0, "spread", 1, "too narrow"),

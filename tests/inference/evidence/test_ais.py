@@ -88,6 +88,7 @@ def test_a_latent_on_the_half_line_has_its_jacobian():
     assert (abs(found["log_evidence"] - exact) < STANDARD_ERRORS * found["log_evidence_se"]).all()
 
 
+@pytest.mark.slow
 def test_two_modes_are_seen_by_ais_and_missed_by_importance_sampling():
     x = torch.tensor([1.0, 2.0, 3.0], dtype=torch.double)
     exact = quadrature(two_modes_model, one_mode_guide, x)["log_evidence"]
@@ -104,6 +105,7 @@ def test_two_modes_are_seen_by_ais_and_missed_by_importance_sampling():
     assert (abs(held["log_evidence"] - exact) < STANDARD_ERRORS * held["log_evidence_se"]).all()
 
 
+@pytest.mark.slow
 def test_the_guide_needs_a_tenth_of_the_temperatures():
     """Wu et al. (2017): on ten latent dimensions, with a guide that is nearly right."""
     oracle = LinearGaussian(latent_dim=10, features=20)
@@ -148,6 +150,7 @@ def test_the_sandwich_closes_on_simulated_data():
     assert (found["upper"] > exact - STANDARD_ERRORS * found["upper_se"] - 1e-3).all()
 
 
+@pytest.mark.slow
 def test_discrete_sites_are_summed_out_or_refused():
     torch.manual_seed(0)
     vae = VAE((6,), 2, prior=CategoricalNormal(3), encoder=(4,), decoder=(4,))

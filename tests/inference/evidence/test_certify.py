@@ -41,6 +41,7 @@ def test_all_agree_on_a_linear_gaussian_model():
     assert "All 7 estimates agree" in str(found)
 
 
+@pytest.mark.slow
 def test_a_missed_mode_is_found_out():
     x = torch.tensor([1.0, 2.0, 3.0], dtype=torch.double)
     names = ("quadrature", "importance", "ais-from-prior")
@@ -57,6 +58,7 @@ def test_a_missed_mode_is_found_out():
     )
 
 
+@pytest.mark.slow
 def test_what_does_not_apply_is_left_out():
     vae = VAE((5,), 3, likelihood=Normal(0.7), encoder=(4,), decoder=(4,))
     seen = []

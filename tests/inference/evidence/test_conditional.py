@@ -75,6 +75,7 @@ def test_a_linear_model_by_closed_forms(of, settings):
     assert len(of) == 1 or (np.abs(covariance - np.zeros_like(limit)) > limit)[:, off].any()
 
 
+@pytest.mark.slow
 def test_a_standard_error_is_the_spread_over_seeds():
     model, x = linear(), rows(1, 5, 20260602)
     found = [conditional(model, x, [2], 200, seed=seed) for seed in range(200)]
@@ -195,6 +196,7 @@ def test_no_value_of_y_moves_anything_but_its_own_log_probability():
     assert (moved["draws"] != found["draws"]).any()
 
 
+@pytest.mark.slow
 def test_rows_are_by_themselves_and_chunks_change_nothing():
     model, x, of = table(), torch.rand(6, 4, generator=torch.Generator().manual_seed(1)), [0]
     x[:, [1, 3]] = x[:, [1, 3]].round()

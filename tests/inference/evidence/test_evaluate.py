@@ -69,6 +69,7 @@ def test_a_guide_per_datum_is_fitted_with_the_seed_that_was_given(monkeypatch):
     assert evaluate(vae, x, 200, seed=5)["elbo"].values == pytest.approx(by_hand, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_pair_is_weighed_whatever_its_module_knows():
     linear, x = LinearVAE((4,), 2, seed=1), torch.randn(5, 4)
     module, pair = evaluate(linear, x, 50), evaluate((linear.model, linear.guide), x, 50)

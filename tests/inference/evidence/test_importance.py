@@ -18,6 +18,7 @@ from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT, pareto_smoothed
 from pyro_vae.inference.engine.sampling import Sampling
 from pyro_vae.inference.engine.weights import stream_draws, stream_log_weights
 from pyro_vae.inference.evidence import iwae_bound
+from tests.cases import a_few_always
 from tests.oracles import LinearGaussian
 from tests.tolerances import STANDARD_ERRORS
 
@@ -61,9 +62,7 @@ def test_every_proposal_gives_the_same_log_evidence(proposal, smooth):
     assert results.attrs["bound"] == ("neither" if smooth else "lower")
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"chunk_size": 7}, {"vectorize_particles": False}], ids=str
-)
+@a_few_always("settings", [{}, {"chunk_size": 7}, {"vectorize_particles": False}], 2, ids=str)
 def test_defensive_mixture_is_over_the_sites_together(settings):
     """With one particle of the mixture drawn, q and p are those of both sites at once."""
     x = torch.tensor([0.4, -1.0, 2.5])
@@ -120,7 +119,7 @@ def test_share_of_prior_draws():
     assert abs(float(z)) < STANDARD_ERRORS
 
 
-@pytest.mark.parametrize("chunk_size", [1, 7, 60])
+@a_few_always("chunk_size", [1, 7, 60], [7, 60])
 def test_defensive_weights_do_not_depend_on_chunks_or_order(chunk_size):
     whole = log_weights(ORACLE.model, ORACLE.guide, X, 60, seed=2, prior_share=0.3)
     chunked = log_weights(

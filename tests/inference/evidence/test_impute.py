@@ -115,6 +115,7 @@ def test_a_linear_model_by_closed_forms():
     assert correlated
 
 
+@pytest.mark.slow
 def test_a_standard_error_is_the_spread_over_draws():
     """Of 250 equal rows, which have draws of their own; seed 4 of data, 0 of 200 particles."""
     model, observed = linear(), torch.tensor([[True, False, True, True, False]])
@@ -268,6 +269,7 @@ def test_a_curved_decoder_by_quadrature():
     assert set(np.unique(found["draws"])) == {0.0, 1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.9, 0.5])
 def test_intervals_cover_what_was_taken_out(level):
     """Data of the model itself, seeds 10 and 11; the cells of a row are one cluster."""
@@ -315,6 +317,7 @@ def test_what_stands_in_a_missing_cell_has_no_effect():
     assert (moved["mean"].values[3:] == found["mean"].values[3:]).all()
 
 
+@pytest.mark.slow
 def test_rows_are_by_themselves_and_chunks_change_nothing():
     model, observed = table(), holes(6, 4, seed=14)
     x = drawn(model, 6, 15)
@@ -487,7 +490,7 @@ def two_guide(x, observed):
     ("pair", "vectorize_particles"),
     [
         ((masked, prior_guide), True),
-        ((masked, prior_guide), False),
+        pytest.param((masked, prior_guide), False, marks=pytest.mark.slow),
         ((plates, plates_guide), True),
         ((two_sites, two_guide), True),
     ],

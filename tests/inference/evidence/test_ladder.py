@@ -54,6 +54,7 @@ def test_the_ladder_never_falls(log_weights):
     torch.testing.assert_close(found[-1], weights.logsumexp(0) - math.log(len(weights)))
 
 
+@pytest.mark.slow
 def test_standard_errors_are_those_of_repeated_draws():
     """Log-normal weights with E[w] = 1: 400 ladders, and the paired distance to log mean(w)."""
     ks, total, runs = [1, 2, 5, 20, 60, 79, 80], 80, 400

@@ -14,6 +14,7 @@ from pyro_vae.inference import evaluate, log_evidence, plan_particles
 from pyro_vae.inference.engine.bounds import log_evidence_of
 from pyro_vae.inference.engine.diagnostics import pareto_khat
 from pyro_vae.inference.evidence import interval, reach
+from tests.cases import a_few_always
 from tests.oracles import LinearGaussian
 
 ORACLE = LinearGaussian()
@@ -40,7 +41,7 @@ def as_results(weights):
     )
 
 
-@pytest.mark.parametrize(("particles", "level"), [(100, 0.95), (400, 0.95), (400, 0.5)])
+@a_few_always(("particles", "level"), [(100, 0.95), (400, 0.95), (400, 0.5)])
 def test_intervals_cover_as_often_as_they_say(particles, level):
     x = ORACLE.draw(1000)
     results = as_results(weights_of(x, particles, np.random.default_rng(particles)))
@@ -68,6 +69,7 @@ def test_what_the_logarithm_is_low_by_is_added():
     np.testing.assert_allclose((found["lower"] + found["upper"]) / 2, plain, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_intervals_through_the_engine():
     x = ORACLE.draw(60)
     exact = ORACLE.log_px(x)

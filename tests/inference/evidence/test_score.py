@@ -22,6 +22,7 @@ from pyro_vae.models.likelihoods import (
 )
 from pyro_vae.models.priors import CategoricalNormal
 from pyro_vae.networks import Unamortised
+from tests.cases import a_few_always
 from tests.oracles import LinearGaussian
 from tests.tolerances import STANDARD_ERRORS
 
@@ -105,7 +106,7 @@ MODELS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("settings", [{}, {"chunk_size": 7}, {"prior_share": 0.3}])
+@a_few_always("settings", [{}, {"chunk_size": 7}, {"prior_share": 0.3}])
 @pytest.mark.parametrize("name", MODELS)
 def test_contributions_add_up_to_the_reconstruction(name, settings):
     model = MODELS[name]()
@@ -273,6 +274,7 @@ def test_what_is_masked_adds_nothing():
     assert (found[0] != 0).all()
 
 
+@pytest.mark.slow
 def test_a_guide_without_encoder_is_fitted_first():
     model = VAE((3,), 1, likelihood=Normal(), encoder=Unamortised(3))
     x = rows(3, 3, 20260509)

@@ -13,11 +13,12 @@ from torch import nn
 from pyro_vae import evaluate, fit
 from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT
 from pyro_vae.inference.evidence.trust import error_of_mean, together, trusted, withheld_note
+from tests.cases import a_few_always
 from tests.inference.evidence.zoo import HELD_OUT, OUT_OF_REACH, ZOO, covered, given, replications
 from tests.tolerances import STANDARD_ERRORS
 
 
-@pytest.mark.parametrize(
+@a_few_always(
     ("name", "particles"),
     [
         ("1.5 as wide, 2 dims", 1000),
@@ -25,6 +26,7 @@ from tests.tolerances import STANDARD_ERRORS
         ("discrete, flat guide", 1000),
         ("bounded, Beta(30, 20)", 1000),
     ],
+    [("discrete, flat guide", 1000)],
 )
 def test_intervals_that_are_given_cover(name, particles):
     found = replications(ZOO[name], particles, 200, seed=1)
@@ -34,7 +36,7 @@ def test_intervals_that_are_given_cover(name, particles):
     assert covered(found)[let].mean() > 0.95 - slack
 
 
-@pytest.mark.parametrize(
+@a_few_always(
     "name",
     [
         "0.5 as wide, 2 dims",
@@ -47,12 +49,14 @@ def test_intervals_that_are_given_cover(name, particles):
         "far mode, 50 %",
         "far mode, 1 %",
     ],
+    5,
 )
 def test_pairs_that_do_not_cover_are_withheld(name):
     found = replications(ZOO[name], 1000, 100, seed=2)
     assert not given(found).any()
 
 
+@pytest.mark.slow
 def test_few_errors_among_many_that_are_withheld_are_withheld_too():
     """At K = 1,000 one in twenty passes alone, and 72 % of these cover."""
     found = replications(ZOO["skewed, log Gamma(5), 5 dims"], 1000, 400, seed=7)
@@ -121,6 +125,7 @@ class TwoSites(nn.Module):
         return theta + torch.randn(size, 4)
 
 
+@pytest.mark.slow
 def test_a_hierarchical_program_whose_guide_is_half_trained():
     """By ``evaluate``: k-hat lets errors through that are too small by far, and trust does not."""
     pair = TwoSites()

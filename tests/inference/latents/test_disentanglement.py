@@ -88,6 +88,7 @@ def test_information_of_overlapping_codes_is_that_of_quadrature():
     assert float(found["gap"][0]) == pytest.approx(value / entropy, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_standard_errors_are_the_spread_over_seeds():
     factors = design()
     x = torch.stack([factors["a"] + 0.3 * factors["b"], factors["b"] - 0.4 * factors["a"]], 1)

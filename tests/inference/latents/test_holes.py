@@ -16,6 +16,7 @@ from pyro_vae import plots
 from pyro_vae.errors import ComparisonError, DataError
 from pyro_vae.inference.latents import compare_holes, fit_reference, hole_summary, hole_test
 from pyro_vae.inference.latents.holes import disjoint_pairs, nearest_distance
+from tests.cases import a_few_always
 from tests.tolerances import STANDARD_ERRORS
 
 
@@ -175,6 +176,7 @@ def test_draws_have_the_moments_of_the_codes():
     np.testing.assert_allclose(draws[:, 2], draws[:, 0] + draws[:, 1], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_standard_errors_are_those_of_new_pairs():
     """Coverage over 150 sets of held-out data, for one model and one reference."""
     train, labels = clusters(400, 1.0)
@@ -288,7 +290,7 @@ class Mirrored(Identity):
         return super().decode(self.sign * z) + self.shift
 
 
-@pytest.mark.parametrize("other", [Mirrored(1, 0.2), Mirrored(-1, 2.0)], ids=["alike", "opposite"])
+@a_few_always("other", [Mirrored(1, 0.2), Mirrored(-1, 2.0)], ids=["alike", "opposite"])
 def test_errors_of_differences_between_draws_are_their_spread(other):
     """The same random numbers for both: errors smaller, or larger, than of independent draws.
 
@@ -342,6 +344,7 @@ def require_honest_errors(tables, source):
     assert abs(np.sqrt(np.mean(errors**2)) - spread) < tolerance, source
 
 
+@pytest.mark.slow
 def test_errors_of_ranks_are_those_of_new_held_out_data():
     """Simulated: 500 new sets of held-out data and draws, seed 20140501."""
     rng = np.random.default_rng(20140501)
@@ -350,6 +353,7 @@ def test_errors_of_ranks_are_those_of_new_held_out_data():
         require_honest_errors(tables, source)
 
 
+@pytest.mark.slow
 def test_errors_of_rank_differences_are_those_of_new_held_out_data():
     """Two models of the same held-out data, as above."""
     rng = np.random.default_rng(20140502)

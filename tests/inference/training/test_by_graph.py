@@ -23,6 +23,7 @@ from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Bernoulli, Likelihood, Normal, Poisson
 from pyro_vae.models.priors import CategoricalNormal, Prior
 from pyro_vae.recording import NotRecordableError, has_compiler
+from tests.cases import a_few_always
 from tests.models.test_cross_product import SHIPPED, made_of
 
 X = (torch.rand(40, 6, generator=torch.Generator().manual_seed(1)) < 0.4).float()
@@ -84,6 +85,12 @@ def cycled(*lists):
 PRIORS, GUIDES = SHIPPED[Prior], SHIPPED[Guide]
 #: Of the likelihoods these are of one kind each: bits, counts, levels, reals.
 LIKELIHOODS = ["binomial", "negative-binomial", "categorical", "normal", "student-t", "gamma"]
+#: Parts that are recorded fast, one prior of them discrete; the others are slow.
+ALWAYS = [
+    ("normal", "normal", "mean-field-normal"),
+    ("categorical", "laplace", "low-rank-normal"),
+    ("negative-binomial", "categorical-normal", "inverse-autoregressive-flow"),
+]
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -91,7 +98,7 @@ def test_every_objective(objective):
     assert recorded_as_it_is("bernoulli", "standard-normal", "mean-field-normal", objective)
 
 
-@pytest.mark.parametrize(("likelihood", "prior", "guide"), cycled(LIKELIHOODS, PRIORS, GUIDES))
+@a_few_always(("likelihood", "prior", "guide"), cycled(LIKELIHOODS, PRIORS, GUIDES), ALWAYS)
 def test_every_prior_and_guide(likelihood, prior, guide):
     assert recorded_as_it_is(likelihood, prior, guide, "elbo")
 
@@ -115,7 +122,7 @@ def test_every_combination(likelihood):
 # What a graph must not take as given
 
 
-@pytest.mark.parametrize(
+@a_few_always(
     "settings",
     [
         {"schedule": "cosine", "clip_norm": 0.5},
@@ -124,6 +131,7 @@ def test_every_combination(likelihood):
         {"objective": TraceGraph_ELBO()},
         {"seed": 7},
     ],
+    2,
     ids=["rate", "linear", "cyclical", "dependencies", "seed"],
 )
 def test_learning_rate_schedule_weight_of_the_kl_and_seed(settings):
@@ -167,6 +175,7 @@ class Told:
         return Annealed()
 
 
+@pytest.mark.slow
 def test_an_objective_that_changes_without_a_word_is_recorded_again_and_then_left_alone():
     (handlers, theirs), (graph, ours) = both(small, objective=Told(), epochs=6)
     assert graph.compiled == "off: the program or the objective changes from epoch to epoch"
@@ -217,11 +226,12 @@ class Subsampled(nn.Module):
             pyro.sample("z", dist.Normal(batch.mean(-1) * self.weight[1], 1.0))
 
 
-@pytest.mark.parametrize("objective", ["elbo", "iwae-3", "renyi", "rws"])
+@a_few_always("objective", ["elbo", "iwae-3", "renyi", "rws"], ["rws"])
 def test_scale_of_a_subsampled_plate(objective):
     assert_same_to_the_bit(both(Subsampled, objective=objective))
 
 
+@pytest.mark.slow
 def test_discrete_sites_summed_out():
     def make_model():
         return small(prior=CategoricalNormal(3))
@@ -256,6 +266,7 @@ def test_conditions_and_exposures():
         assert torch.equal(value, expected.detach())
 
 
+@pytest.mark.slow
 def test_several_layers_of_latent_variables():
     def make_model():
         return HierarchicalVAE((6,), (3, 2), likelihood=Bernoulli())
@@ -390,6 +401,7 @@ def test_precision_and_unknown_modes():
     assert COMPILE == ("auto", "off", "graph", "inductor")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_in_its_mode(tmp_path, monkeypatch):
     whole, part = small(), small()
     settings = {"epochs": 4, "batch_size": 16, "compile": "graph"}

@@ -56,6 +56,7 @@ def same(one, two):
     return all(torch.equal(one[key], two[key]) for key in one)
 
 
+@pytest.mark.slow
 def test_it_reaches_the_optimum_of_a_linear_gaussian_model():
     """A linear VAE with a learned scale: its optimum is probabilistic PCA's likelihood."""
     from sklearn.datasets import load_iris
@@ -72,6 +73,7 @@ def test_it_reaches_the_optimum_of_a_linear_gaussian_model():
     )
 
 
+@pytest.mark.slow
 def test_same_seed_same_numbers_to_the_bit(digits):
     one, two, other = small_vae(), small_vae(), small_vae()
     first = fit(one, digits, seed=3, **SMALL)

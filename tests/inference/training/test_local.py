@@ -42,7 +42,7 @@ def best_gap(family):
     "family",
     [
         MeanFieldNormal,
-        FullCovarianceNormal,
+        pytest.param(FullCovarianceNormal, marks=pytest.mark.slow),
         pytest.param(LowRankNormal, marks=pytest.mark.slow),
     ],
 )
@@ -68,6 +68,7 @@ def test_it_starts_where_the_encoder_is():
     torch.testing.assert_close(vae.unamortised(twice).code(twice), vae.code(twice))
 
 
+@pytest.mark.slow
 def test_a_guide_that_was_right_is_not_made_worse():
     """The exact posterior, a hundred times narrower than a step is long."""
     torch.manual_seed(20140501)
@@ -90,6 +91,7 @@ def test_what_did_not_converge_says_so():
     assert len(done.elbo) == 20
 
 
+@pytest.mark.slow
 def test_conditional_and_enumerated_models_too():
     from pyro_vae.models.priors import CategoricalNormal
 

@@ -171,6 +171,7 @@ def test_a_subsampled_plate_multiplies_outside_the_logarithm():
     assert float(theirs.mean()) - log_px > 5 * float(theirs.std()) / 10
 
 
+@pytest.mark.slow
 def test_svi_trains_with_it_and_with_named_inputs():
     vae = VAE((4,), 2, condition=Covariates(1), encoder=(8,), decoder=(8,))
     x, c = torch.rand(20, 4).round(), torch.randn(20, 1)
@@ -272,6 +273,7 @@ def test_sticking_the_landing_has_no_variance_at_the_posterior():
     assert gradient_draws(IWAE(4), toy, X, 20)[:, 1:].std(0).min() > 1e-3
 
 
+@pytest.mark.slow
 def test_signal_to_noise_falls_with_k_for_iwae_and_rises_for_dreg():
     """Rainforth et al. (2018): as K^(-1/2) for the guide under IWAE; Tucker et al. (2019).
 

@@ -22,6 +22,7 @@ from pyro_vae.inference.training.objectives import (
 from pyro_vae.models import VAE, HierarchicalVAE
 from pyro_vae.models.guides import FullCovarianceNormal
 from pyro_vae.models.priors import MixtureOfNormals, StudentT
+from tests.cases import a_few_always
 from tests.oracles import LinearGaussian
 from tests.tolerances import STANDARD_ERRORS
 
@@ -209,12 +210,13 @@ def test_fit_says_of_how_many_data_and_validates_by_the_elbo():
     assert list(bounds[0]) == pytest.approx(list(bounds[1]), rel=1e-6)
 
 
-@pytest.mark.parametrize(
+@a_few_always(
     "name",
     [
         "beta-tc-elbo(beta=6.0)",
         "beta-tc-elbo(num_particles=2, beta=3.0, alpha=0.0, gamma=2.0, sampling=stratified)",
     ],
+    ["beta-tc-elbo(beta=6.0)"],
 )
 def test_it_trains_by_its_name(name):
     objective = objective_named(name)

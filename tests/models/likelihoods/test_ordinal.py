@@ -149,6 +149,7 @@ def test_a_table_and_a_mixture_start_them_too():
         torch.testing.assert_close(started.raw, alone.raw, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_cut_points_are_learned():
     """One covariate-free feature: the fit must come back to the shares from a wrong start."""
     shares = [0.5, 0.1, 0.3, 0.1]
