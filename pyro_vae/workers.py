@@ -7,6 +7,8 @@ task depend on that task alone: then they are the same, to the bit, for any numb
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import io
 import os
 import pickle
@@ -14,6 +16,7 @@ import sys
 import uuid
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -25,25 +28,32 @@ from pyro_vae.on_demand import library
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from types import ModuleType
 
-__all__ = ["send_by_value", "shared_out", "shares_out"]
+__all__ = ["send_along", "shared_out", "shares_out"]
 
 R = TypeVar("R")
 
 #: Times in a row that workers may die before anything more is done.
 _DEATHS = 3
 
-#: Modules that another process would not find by their name.
-_BY_VALUE: list[ModuleType] = []
+#: Modules that every worker imports, by name with their source where no name would be found.
+_SENT_ALONG: dict[str, str | None] = {}
 
 #: The work that a worker did last, by its key: what it keeps for itself is of use once more.
 _UNPACKED: dict[str, Any] = {}
 
 
-def send_by_value(module: ModuleType) -> None:
-    """Say that a worker cannot import a module by its name, so that its code must be sent."""
-    _BY_VALUE.append(module)
+def send_along(module: ModuleType, *, by_value: bool = False) -> None:
+    """Have every worker import a module, whose classes register themselves.
+
+    Parameters
+    ----------
+    module
+        The module.
+    by_value
+        Whether its source is sent, since nobody could import it by its name.
+    """
+    _SENT_ALONG[module.__name__] = inspect.getsource(module) if by_value else None
 
 
 def shared_out(
@@ -138,11 +148,19 @@ def _by_workers(
 
 def _packed(work: Callable[..., Any]) -> np.ndarray:
     """What a worker needs, as bytes in an array: joblib hands on a large one by its file."""
-    cloudpickle = library("cloudpickle")
-    for module in _BY_VALUE:
-        cloudpickle.register_pickle_by_value(module)
-    store = pyro.get_param_store().get_state()
-    return np.frombuffer(cloudpickle.dumps((work, store)), dtype=np.uint8)
+    rest = library("cloudpickle").dumps((work, pyro.get_param_store().get_state()))
+    return np.frombuffer(pickle.dumps((_SENT_ALONG, rest)), dtype=np.uint8)
+
+
+def _import(name: str, source: str | None) -> None:
+    """Import a module by its name, or from its source."""
+    if name in sys.modules:
+        return
+    if source is None:
+        importlib.import_module(name)
+        return
+    sys.modules[name] = module = ModuleType(name)
+    exec(compile(source, name, "exec"), vars(module))  # as an import would
 
 
 class _Compact(pickle.Pickler):
@@ -164,7 +182,10 @@ def _in_worker(packed: np.ndarray, key: str, parent: int, task: tuple[Any, ...])
         )
     if key not in _UNPACKED:
         _UNPACKED.clear()
-        _UNPACKED[key], store = pickle.loads(packed.tobytes())
+        modules, rest = pickle.loads(packed.tobytes())
+        for name, source in modules.items():
+            _import(name, source)
+        _UNPACKED[key], store = pickle.loads(rest)
         pyro.get_param_store().set_state(store)
     found = io.BytesIO()
     _Compact(found).dump(list(_with_one_thread(_UNPACKED[key](*task))))

@@ -23,6 +23,7 @@ from pyro_vae.inference.evidence.checkpoint import Checkpoint
 from pyro_vae.models import VAE
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.workers import shared_out
+from tests.cases import a_few_always
 
 GENERATOR = torch.Generator().manual_seed(3)
 X = (torch.rand(30, 5, generator=GENERATOR) < 0.4).float()
@@ -44,7 +45,7 @@ MEASUREMENTS = {
 }
 
 
-@pytest.mark.parametrize("name", MEASUREMENTS)
+@a_few_always("name", MEASUREMENTS, ["evaluate", "ais", "impute", "score", "sbc_ranks"])
 def test_two_workers_give_the_numbers_of_one(name):
     one, two = (MEASUREMENTS[name](n_jobs=jobs) for jobs in (1, 2))
     for each in (one, two):
@@ -84,6 +85,32 @@ def test_several_results_are_those_of_one_worker():
 
     for one, two in zip(tables(1), tables(2), strict=True):
         np.testing.assert_equal(two, one)
+
+
+def process_and_threads(number):
+    yield os.getpid(), torch.get_num_threads()
+
+
+def test_a_worker_has_one_thread_and_joblib_chooses_it():
+    def where(n_jobs):
+        return set(shared_out(process_and_threads, [(n,) for n in range(6)], n_jobs))
+
+    here = os.getpid()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert where(None) == {(here, 2)}
+        assert where(1) == {(here, 1)}
+        assert torch.get_num_threads() == 2
+        assert all(pid != here and threads == 1 for pid, threads in where(2))
+        with joblib.parallel_config("loky", n_jobs=2):
+            assert here not in {pid for pid, _ in where(None)}
+        # Threads would wait for each other, and do so for ever inside a verb.
+        with joblib.parallel_config("threading", n_jobs=2):
+            assert where(None) == {(here, 2)}
+            assert evaluate(VAE_5, X[:3], 10, n_jobs=2).identical(evaluate(VAE_5, X[:3], 10))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_workers_have_the_parameters_of_the_store():
@@ -129,11 +156,13 @@ def squares(work):
     return list(shared_out(work, [(number,) for number in range(8)], 2))
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_no_numbers(tmp_path):
     assert squares(Killed(tmp_path, 1)) == [n**2 for n in range(8)]
     assert len(os.listdir(tmp_path)) == 1
 
 
+@pytest.mark.slow
 def test_workers_that_die_again_and_again_are_given_up(tmp_path):
     with pytest.raises(WorkerError, match=r"killed 3 times in a row.*fewer n_jobs"):
         squares(Killed(tmp_path, 99))
@@ -148,37 +177,18 @@ def refuses(kind):
     yield
 
 
+def test_an_error_with_a_name_comes_back_whole():
+    error = UnknownNameError("likelihood", "binominal", ["binomial", "normal"])
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (UnknownNameError, str(error))
+
+
+@pytest.mark.slow
 def test_errors_of_a_worker_are_those_of_the_package():
     with pytest.raises(UnknownNameError, match="Did you mean 'binomial'"):
         list(shared_out(refuses, [("name",)] * 2, 2))
     with pytest.raises(ProgramError, match="no site 'z'"):
         list(shared_out(refuses, [("program",)] * 2, 2))
-
-
-def process_and_threads(number):
-    yield os.getpid(), torch.get_num_threads()
-
-
-def test_a_worker_has_one_thread_and_joblib_chooses_it():
-    def where(n_jobs):
-        return set(shared_out(process_and_threads, [(n,) for n in range(6)], n_jobs))
-
-    here = os.getpid()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        assert where(None) == {(here, 2)}
-        assert where(1) == {(here, 1)}
-        assert torch.get_num_threads() == 2
-        assert all(pid != here and threads == 1 for pid, threads in where(2))
-        with joblib.parallel_config("loky", n_jobs=2):
-            assert here not in {pid for pid, _ in where(None)}
-        # Threads would wait for each other, and do so for ever inside a verb.
-        with joblib.parallel_config("threading", n_jobs=2):
-            assert where(None) == {(here, 2)}
-            assert evaluate(VAE_5, X[:3], 10, n_jobs=2).identical(evaluate(VAE_5, X[:3], 10))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def test_what_was_stopped_goes_on_with_another_number_of_workers(tmp_path):

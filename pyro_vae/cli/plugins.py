@@ -13,9 +13,13 @@ import importlib.util
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyro_vae.errors import SettingError
 from pyro_vae.on_demand import library
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = ["ENTRY_POINTS", "import_entry_points", "import_parts"]
 
@@ -40,7 +44,7 @@ def import_parts(source: str) -> None:
         if "" not in sys.path:
             sys.path.insert(0, "")  # the current folder, as `python -m` has it
         try:
-            importlib.import_module(source)
+            _send_along(importlib.import_module(source))
         except ModuleNotFoundError as error:
             if error.name is None or not source.startswith(error.name):
                 raise  # the module is there, and something that it needs is not
@@ -61,10 +65,16 @@ def import_parts(source: str) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    library("pyro_vae.workers").send_by_value(module)
+    _send_along(module, by_value=True)
 
 
 def import_entry_points() -> None:
     """Import what installed distributions offer."""
     for point in entry_points(group=ENTRY_POINTS):
         point.load()
+        _send_along(sys.modules[point.module])
+
+
+def _send_along(module: ModuleType, *, by_value: bool = False) -> None:
+    """Have workers know the parts of a module, too."""
+    library("pyro_vae.workers").send_along(module, by_value=by_value)
