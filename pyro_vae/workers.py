@@ -12,8 +12,11 @@ import inspect
 import io
 import os
 import pickle
+import signal
 import sys
+import threading
 import uuid
+import warnings
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from types import ModuleType
@@ -143,7 +146,10 @@ def _by_workers(
                     "and a chunk of particles"
                 ) from error
         finally:
-            results.close()
+            with warnings.catch_warnings():
+                # That what was begun is thrown away is what an interruption is.
+                warnings.simplefilter("ignore", UserWarning)
+                results.close()
 
 
 def _packed(work: Callable[..., Any]) -> np.ndarray:
@@ -180,6 +186,9 @@ def _in_worker(packed: np.ndarray, key: str, parent: int, task: tuple[Any, ...])
             "thing at a time: give it workers that are processes, as in "
             "LocalCluster(processes=True)"
         )
+    if threading.current_thread() is threading.main_thread():
+        # Ctrl-C reaches the whole group of processes: it is for the one that sent the task.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     if key not in _UNPACKED:
         _UNPACKED.clear()
         modules, rest = pickle.loads(packed.tobytes())
