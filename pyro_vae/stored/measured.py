@@ -141,7 +141,7 @@ def certify_run(
     estimators
         Names out of ``inference.evidence.certify.ESTIMATORS``.
     n_jobs
-        Processes that the data are shared out to: see ``Sampling``.
+        Processes that the data are shared out to, as for ``log_weights``.
     progress
         Called with the number of data done, over all the estimators, and their total.
     **numbers

@@ -158,6 +158,7 @@ def log_weights(
     vectorize_particles: bool = True,
     data_plate: str | None = None,
     prior_share: float = 0.0,
+    n_jobs: int | None = None,
 ) -> Tensor:
     """Log-weights of importance sampling with the guide, for any Pyro pair.
 
@@ -193,6 +194,10 @@ def log_weights(
         (1 - a) q(z | x) + a p(z) over all the sites of a datum together, so no weight is above
         p(x | z) / a (Hesterberg, 1995, "Weighted average importance sampling and defensive
         mixture distributions"). The guide must know its density wherever the prior draws.
+    n_jobs
+        Processes that the data are shared out to, as joblib has it, each with one thread and
+        such memory: -1 for one on every core. Unless given, what ``joblib.parallel_config``
+        says; without that this process, with all its threads.
 
     Returns
     -------
@@ -230,6 +235,7 @@ def log_weights(
         vectorize_particles=vectorize_particles,
         memory_limit=memory_limit,
         chunk_size=chunk_size,
+        n_jobs=n_jobs,
     )
     draws = stream_draws(model, guide, x, num_particles, sampling)
     return torch.cat([part.terms.log_weights for part in draws], dim=1)

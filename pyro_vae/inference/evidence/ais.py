@@ -97,7 +97,7 @@ def ais(
     batch_size
         Data that go through the path together.
     n_jobs
-        Processes that the batches are shared out to: see ``Sampling``.
+        Processes that the batches are shared out to, as for ``log_weights``.
     progress
         Called with the number of temperatures done, over all batches and the warm-up, and
         their total.
@@ -120,7 +120,7 @@ def ais(
     path = _Path(num_temperatures, num_leapfrog, start, schedule)
     _check_chains(num_chains)
     began = time.perf_counter()
-    apart = shares_out(n_jobs)
+    apart = shares_out(n_jobs) and count(x) > batch_size
     batches = _Batches(
         model=model,
         guide=guide,

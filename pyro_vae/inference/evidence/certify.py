@@ -219,7 +219,7 @@ def certify(
     seed
         Seed of the draws.
     n_jobs
-        Processes that the data are shared out to: see ``Sampling``.
+        Processes that the data are shared out to, as for ``log_weights``.
     progress
         Called with the number of estimators done and their total.
 

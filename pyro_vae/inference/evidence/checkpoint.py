@@ -120,7 +120,7 @@ def in_blocks(
     size
         Data per block.
     n_jobs
-        Processes that the blocks are shared out to: see ``Sampling``.
+        Processes that the blocks are shared out to, as for ``log_weights``.
     progress
         Called with the number of data done and their total.
 
