@@ -51,8 +51,11 @@ def in_whole_blocks(
     done = len(next(iter(rows.values()), []))
     for first in range(done, end, size):
         found = measure(slice(first, min(first + size, total)), first // size)
-        rows = {name: [*rows.get(name, []), *values] for name, values in found.items()}
+        before = {name: [values] for name, values in rows.items()}
+        rows = {
+            name: np.concatenate([*before.get(name, []), values]) for name, values in found.items()
+        }
         checkpoint.save(rows, now=True)
         if progress is not None:
             progress(min(first + size, limit), limit)
-    return {name: np.asarray(values)[:limit] for name, values in rows.items()}
+    return {name: values[:limit] for name, values in rows.items()}

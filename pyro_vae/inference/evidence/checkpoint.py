@@ -18,7 +18,7 @@ from pyro_vae.inference.engine.inputs import Inputs, count, take
 from pyro_vae.workers import shared_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["ONLY_COST", "Checkpoint", "in_blocks", "key_of"]
@@ -68,8 +68,8 @@ class Checkpoint:
         self.interval = interval
         self._written = time.monotonic()
 
-    def load(self) -> dict[str, list[np.ndarray]]:
-        """Arrays per datum by name; empty if there is nothing to go on from."""
+    def load(self) -> dict[str, np.ndarray]:
+        """Arrays over data by name; empty if there is nothing to go on from."""
         if not self.path.is_file():
             return {}
         try:
@@ -78,17 +78,16 @@ class Checkpoint:
             return {}  # broken: the measurement starts anew, and writes it whole
         if found.attrs.get("key") != self.key:
             return {}
-        return {str(name): list(part.values) for name, part in found.data_vars.items()}
+        return {str(name): part.values for name, part in found.data_vars.items()}
 
-    def save(self, rows: dict[str, list[np.ndarray]], *, now: bool = False) -> None:
+    def save(self, rows: Mapping[str, np.ndarray], *, now: bool = False) -> None:
         """Write the rows, if it is time to."""
         if not rows or (not now and time.monotonic() - self._written < self.interval):
             return
         variables = {}
-        for name, parts in rows.items():
-            stacked = np.stack([np.asarray(part) for part in parts])
-            dims = ["datum", *(f"{name}_{axis}" for axis in range(1, stacked.ndim))]
-            variables[name] = (dims, stacked)
+        for name, values in rows.items():
+            dims = ["datum", *(f"{name}_{axis}" for axis in range(1, values.ndim))]
+            variables[name] = (dims, values)
         make_folder(self.path.parent)
         write_netcdf(self.path, xr.Dataset(variables, attrs={"key": self.key}))
         self._written = time.monotonic()
@@ -139,7 +138,8 @@ def in_blocks(
     blocks = shared_out(partial(_block, measure, x, size), [(start,) for start in starts], n_jobs)
     for start, found in zip(starts, blocks, strict=True):
         for name, part in found.data_vars.items():
-            rows[str(name)] = [*rows.get(str(name), [])[:start], *part.values]
+            before = [rows[str(name)][:start]] if start else []
+            rows[str(name)] = np.concatenate([*before, part.values])
         checkpoint.save(rows, now=True)
         attributes = dict(found.attrs)
         seconds += float(attributes.get("seconds", 0.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -96,25 +96,28 @@ def reduce_weights(
     """
     reductions = list(reductions)
     rows = {} if checkpoint is None else checkpoint.load()
-    before = len(next(iter(rows.values()), []))
+    whole = len(next(iter(rows.values()), []))
     work = _ReducedRows(model, guide, x, num_particles, sampling, more, reductions)
     try:
-        for done, found in enumerate(by_rows(work, before, sampling.n_jobs), before + 1):
-            # A datum's numbers are added all at once, so that an interruption finds whole rows.
+        for found in by_rows(work, whole, sampling.n_jobs):
+            if len(next(iter(rows.values()), [])) == whole:
+                rows = _with_room(rows, found, count(x))
             for name, part in found.items():
-                rows.setdefault(name, []).append(part)
+                rows[name][whole] = part
+            # A datum's numbers count all at once, so that an interruption finds whole rows.
+            whole += 1
             if checkpoint is not None:
-                checkpoint.save(rows)
+                checkpoint.save({name: values[:whole] for name, values in rows.items()})
             if progress is not None:
-                progress(done, count(x))
+                progress(whole, count(x))
     except KeyboardInterrupt:
         if checkpoint is not None:
-            whole = min(len(parts) for parts in rows.values()) if rows else 0
-            checkpoint.save({name: parts[:whole] for name, parts in rows.items()}, now=True)
+            kept = {name: values[:whole] for name, values in rows.items()}
+            checkpoint.save(kept, now=True)
         raise
     variables: dict[str, Any] = {}
     for name, values in rows.items():
-        stacked = np.stack(values, axis=-1)
+        stacked = np.moveaxis(values, 0, -1)
         if stacked.ndim == 2 and stacked.shape[0] == 1:
             stacked = stacked[0]
             variables[name] = ("datum", stacked)
@@ -131,6 +134,19 @@ def reduce_weights(
         if variable.name not in ("khat", "ess", *RESULTS):
             variable.attrs["units"] = "nats"
     return results
+
+
+def _with_room(
+    rows: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], size: int
+) -> dict[str, np.ndarray]:
+    """Rows so far, and room for all the others.
+
+    Arrays of one datum, kept among the large ones of its particles, would have the heap grow.
+    """
+    room = {name: np.empty((size, *part.shape), part.dtype) for name, part in found.items()}
+    for name, values in rows.items():
+        room[name][: len(values)] = values
+    return room
 
 
 @dataclass

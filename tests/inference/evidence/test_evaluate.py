@@ -1,6 +1,8 @@
 """``evaluate`` of models that know themselves: closed forms, and NaN where there is no number."""
 
 import inspect
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,3 +121,19 @@ def test_two_arguments_for_a_pair_are_refused_with_what_to_write():
 def test_what_is_no_module_and_no_pair_is_refused(model, got):
     with pytest.raises(ProgramError, match=rf"{got}.*as a pair, \(model, guide\)"):
         evaluate(model, torch.ones(2, 4))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read as Linux has it")
+def test_memory_does_not_grow_with_the_data():
+    """What is kept of a datum, a few numbers, once held a megabyte of the heap in place."""
+    vae = VAE((784,), 50, encoder=(200, 200), decoder=(200, 200))
+    x = (torch.rand(130, 784) < 0.3).float()
+    resident = []
+
+    def look(done, total):
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        resident.append(pages * resource.getpagesize() / 2**20)
+
+    evaluate(vae, x, 5000, progress=look)
+    assert resident[-1] - resident[30] < 20
