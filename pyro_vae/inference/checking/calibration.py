@@ -20,6 +20,7 @@ from pyro_vae.inference.checking.posterior import coordinates, resample
 from pyro_vae.inference.checking.predictive import simulator
 from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT, pareto_khat
 from pyro_vae.inference.engine.inputs import count
+from pyro_vae.inference.engine.rows import Rows
 from pyro_vae.inference.engine.sampling import Sampling
 from pyro_vae.inference.engine.weights import stream_draws
 from pyro_vae.inference.evidence.compare import holm
@@ -105,8 +106,7 @@ def sbc_ranks(
     if count(x) != num_simulations:
         raise ProgramError(f"simulate gave {count(x)} rows where {num_simulations} were asked for")
     generator = torch.Generator().manual_seed(how.seed)
-    ranks: dict[str, list[np.ndarray]] = {}
-    khat = []
+    rows = Rows(num_simulations)
     names: list[str] = []
     draws = stream_draws(model, guide, x, num_particles if resample else num_draws, how)
     for row, particles in enumerate(draws):
@@ -116,21 +116,24 @@ def sbc_ranks(
                 f"{sorted(particles.values)}: give those of the guide"
             )
         first = {name: value[:num_draws] for name, value in particles.values.items()}
-        sources = {"guide": first}
+        sources, kept = {"guide": first}, {}
         if resample:
-            khat.append(pareto_khat(particles.terms.log_weights))
+            kept["khat"] = pareto_khat(particles.terms.log_weights)[0]
             sources["resampled"] = _resample(particles, num_draws, generator).values
         truth = {name: sites[name][row].expand_as(value[:1]) for name, value in first.items()}
         names, true = coordinates(truth)
         for source, values in sources.items():
-            ranks.setdefault(source, []).append(_rank(true[0, 0], values, generator))
+            kept[source] = _rank(true[0, 0], values, generator)
+        rows.add(kept)
+    ranks = rows.arrays()
+    khat = ranks.pop("khat", None)
     results = xr.Dataset(
-        {"rank": (("source", "simulation", "latent"), np.stack([*map(np.stack, ranks.values())]))},
+        {"rank": (("source", "simulation", "latent"), np.stack([*ranks.values()]))},
         coords={"source": list(ranks), "latent": names},
         attrs={"num_draws": num_draws, "num_particles": num_particles, "seed": how.seed},
     )
-    if resample:
-        results["khat"] = ("simulation", np.concatenate(khat))
+    if khat is not None:
+        results["khat"] = ("simulation", khat)
     return uniformity(results)
 
 

@@ -20,6 +20,7 @@ from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference.engine.columns import Columns, scoring, why_joint
 from pyro_vae.inference.engine.diagnostics import effective_sample_size, pareto_khat
 from pyro_vae.inference.engine.inputs import count, take
+from pyro_vae.inference.engine.rows import Rows
 from pyro_vae.inference.engine.sampling import Sampling
 from pyro_vae.inference.engine.traces import structure_of
 from pyro_vae.inference.engine.weights import occurrences, stream_draws, stream_seed
@@ -127,7 +128,7 @@ def conditional(
         first = take(filled, slice(1))
         structure = structure_of(scored, guide, first, how.enumerate_discrete, how.data_plate)
     every = Columns(program, guide, filled, structure, how)
-    rows: dict[str, list[Any]] = {}
+    rows = Rows(count(x))
     ordinals = occurrences(filled)
     particles = stream_draws(scored, guide, filled, num_particles, how)
     for row, drawn in enumerate(particles):
@@ -142,11 +143,10 @@ def conditional(
             datum = take(filled, at)
             with isolated(stream_seed(datum, ordinals[row], how.seed, -1)):
                 parts["draws"] = _draw(every, datum, drawn.values, log_weights, draws, of, given)
-        for name, part in parts.items():
-            rows.setdefault(name, []).append(part)
+        rows.add(parts)
         if progress is not None:
             progress(row + 1, count(x))
-    return _result(rows, of, num_particles, how)
+    return _result(rows.arrays(), of, num_particles, how)
 
 
 def _columns(of: Sequence[int], x: Inputs) -> tuple[list[int], list[int]]:
@@ -247,10 +247,10 @@ def _draw(
 
 
 def _result(
-    rows: dict[str, list[Any]], of: list[int], num_particles: int, how: Sampling
+    rows: dict[str, np.ndarray], of: list[int], num_particles: int, how: Sampling
 ) -> xr.Dataset:
     variables = {
-        name: (("datum", "draw", "feature") if name == "draws" else "datum", np.stack(parts))
+        name: (("datum", "draw", "feature") if name == "draws" else "datum", parts)
         for name, parts in rows.items()
     }
     results = xr.Dataset(variables)

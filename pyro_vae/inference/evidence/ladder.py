@@ -28,6 +28,7 @@ from pyro_vae.conversion import takes_data
 from pyro_vae.inference.engine.bounds import elbo_of, log_evidence_of, renyi_of
 from pyro_vae.inference.engine.diagnostics import effective_sample_size, pareto_khat
 from pyro_vae.inference.engine.inputs import count
+from pyro_vae.inference.engine.rows import Rows
 from pyro_vae.inference.engine.weights import stream_log_weights
 from pyro_vae.verbs import verb
 
@@ -102,19 +103,18 @@ def ladder(
         raise ValueError(f"num_particles got {num_particles}: a ladder needs at least 2")
     spaced = np.geomspace(1, num_particles, 4 * num_particles.bit_length()).round()
     ks = sorted({int(k) for k in (spaced if ks is None else ks)})
-    rows: dict[str, list[np.ndarray]] = {}
+    rows = Rows(count(x))
     for done, terms in enumerate(
         stream_log_weights(model, guide, x, num_particles, **sampling), start=1
     ):
-        for name, value in _rungs(terms.log_weights.cpu(), ks, alphas).items():
-            rows.setdefault(name, []).append(value)
+        rows.add(_rungs(terms.log_weights.cpu(), ks, alphas))
         if progress is not None:
             progress(done, count(x))
     dims = {"iwae": "num_particles", "asymptote": "num_particles", "renyi": "alpha"}
     variables = {}
-    for name, values in rows.items():
+    for name, values in rows.arrays().items():
         dim = dims.get(name.split("_", maxsplit=1)[0])
-        variables[name] = ((dim, "datum") if dim else "datum", np.stack(values, axis=-1))
+        variables[name] = ((dim, "datum") if dim else "datum", np.moveaxis(values, 0, -1))
     results = xr.Dataset(
         variables,
         coords={"num_particles": ks, "alpha": list(alphas), "datum": np.arange(count(x))},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from pyro_vae.inference.engine.bounds import (
 )
 from pyro_vae.inference.engine.diagnostics import effective_sample_size, pareto_khat
 from pyro_vae.inference.engine.inputs import count
+from pyro_vae.inference.engine.rows import Rows
 from pyro_vae.inference.engine.weights import OfRows, by_rows, column_drawer
 from pyro_vae.inference.evidence.trust import (
     PROBE_SHARE,
@@ -95,28 +96,21 @@ def reduce_weights(
         Dimension ``datum``, and ``num_particles`` for bounds that depend on it.
     """
     reductions = list(reductions)
-    rows = {} if checkpoint is None else checkpoint.load()
-    whole = len(next(iter(rows.values()), []))
+    rows = Rows(count(x), None if checkpoint is None else checkpoint.load())
     work = _ReducedRows(model, guide, x, num_particles, sampling, more, reductions)
     try:
-        for found in by_rows(work, whole, sampling.n_jobs):
-            if len(next(iter(rows.values()), [])) == whole:
-                rows = _with_room(rows, found, count(x))
-            for name, part in found.items():
-                rows[name][whole] = part
-            # A datum's numbers count all at once, so that an interruption finds whole rows.
-            whole += 1
+        for found in by_rows(work, rows.done, sampling.n_jobs):
+            rows.add(found)
             if checkpoint is not None:
-                checkpoint.save({name: values[:whole] for name, values in rows.items()})
+                checkpoint.save(rows.arrays())
             if progress is not None:
-                progress(whole, count(x))
+                progress(rows.done, count(x))
     except KeyboardInterrupt:
         if checkpoint is not None:
-            kept = {name: values[:whole] for name, values in rows.items()}
-            checkpoint.save(kept, now=True)
+            checkpoint.save(rows.arrays(), now=True)
         raise
     variables: dict[str, Any] = {}
-    for name, values in rows.items():
+    for name, values in rows.arrays().items():
         stacked = np.moveaxis(values, 0, -1)
         if stacked.ndim == 2 and stacked.shape[0] == 1:
             stacked = stacked[0]
@@ -134,19 +128,6 @@ def reduce_weights(
         if variable.name not in ("khat", "ess", *RESULTS):
             variable.attrs["units"] = "nats"
     return results
-
-
-def _with_room(
-    rows: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], size: int
-) -> dict[str, np.ndarray]:
-    """Rows so far, and room for all the others.
-
-    Arrays of one datum, kept among the large ones of its particles, would have the heap grow.
-    """
-    room = {name: np.empty((size, *part.shape), part.dtype) for name, part in found.items()}
-    for name, values in rows.items():
-        room[name][: len(values)] = values
-    return room
 
 
 @dataclass

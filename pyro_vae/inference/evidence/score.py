@@ -17,6 +17,7 @@ from pyro_vae.conversion import takes_data
 from pyro_vae.errors import DataError
 from pyro_vae.inference.engine.columns import Columns, why_joint
 from pyro_vae.inference.engine.inputs import count, take
+from pyro_vae.inference.engine.rows import Rows
 from pyro_vae.inference.engine.sampling import Sampling
 from pyro_vae.inference.engine.traces import structure_of
 from pyro_vae.inference.engine.weights import stream_draws
@@ -132,11 +133,12 @@ def score(
     of_columns = Columns(program, guide, x, structure, how)
     # A guide that always gives one value was asked for two draws of it, not more.
     draws = stream_draws(program, guide, x, int(found.attrs["particles"]), how)
-    rows = []
+    rows = Rows(count(x))
     for row, drawn in enumerate(draws):
-        rows.append(of_columns.mean(take(x, slice(row, row + 1)), drawn).cpu().numpy())
+        mean = of_columns.mean(take(x, slice(row, row + 1)), drawn)
+        rows.add({"contribution": mean.cpu().numpy()})
         pass_done(count(x) + row + 1)
-    table = np.stack(rows)
+    table = rows.arrays()["contribution"]
     if isinstance(x, dict) and "observed" in x:
         table = np.where(x["observed"].flatten(1).cpu().numpy(), table, np.nan)
     kept["contribution"] = (("datum", "feature"), table, {"units": "nats"})

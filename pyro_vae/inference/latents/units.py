@@ -24,6 +24,7 @@ from pyro_vae.inference.checking.posterior import coordinates
 from pyro_vae.inference.checking.predictive import prior_draws
 from pyro_vae.inference.engine.diagnostics import ACTIVE_VARIANCE
 from pyro_vae.inference.engine.inputs import count, take
+from pyro_vae.inference.engine.rows import Rows
 from pyro_vae.inference.engine.sampling import Sampling
 from pyro_vae.inference.engine.traces import (
     latent_sites,
@@ -157,7 +158,7 @@ def _from_draws(
 ) -> tuple[list[str], Tensor, Tensor]:
     """Names, KL and means ``(B, L)`` by counting draws between quantiles of the prior."""
     names: list[str] = []
-    rows, means = [], []
+    rows = Rows(count(x))
     for row, draws in enumerate(stream_draws(model, guide, x, num_particles, sampling)):
         datum = take(x, slice(row, row + 1))
         prior, _ = prior_draws(
@@ -172,9 +173,10 @@ def _from_draws(
         at_prior = {name: torch.as_tensor(prior[name].values[0]) for name in draws.values}
         _, reference = coordinates(at_prior)
         columns = zip(particles[:, 0].T.cpu().numpy(), reference[:, 0].T.numpy(), strict=True)
-        rows.append([_binned_kl(q, p) for q, p in columns])
-        means.append(particles[:, 0].mean(0))
-    return names, torch.tensor(rows), torch.stack(means)
+        kl = np.array([_binned_kl(q, p) for q, p in columns], dtype=np.float32)
+        rows.add({"kl": kl, "mean": particles[:, 0].mean(0).cpu().numpy()})
+    found = rows.arrays()
+    return names, torch.from_numpy(found["kl"]), torch.from_numpy(found["mean"])
 
 
 def _binned_kl(q: np.ndarray, p: np.ndarray) -> float:
