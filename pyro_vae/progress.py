@@ -12,7 +12,16 @@ from pyro_vae.on_demand import library
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["bar_console", "measuring", "wants_bar"]
+__all__ = ["bar_console", "measuring", "no_bars", "wants_bar"]
+
+#: Whether nobody watches this process, whatever its standard error is.
+_unwatched = False
+
+
+def no_bars() -> None:
+    """Show no bar here unless told to: those of several processes would overwrite each other."""
+    global _unwatched
+    _unwatched = True
 
 
 def in_notebook() -> bool:
@@ -24,7 +33,9 @@ def in_notebook() -> bool:
 
 def wants_bar(progress: bool | None = None) -> bool:
     """Whether to show a bar: as asked, else where somebody can see it move."""
-    return (sys.stderr.isatty() or in_notebook()) if progress is None else progress
+    if progress is None:
+        return not _unwatched and (sys.stderr.isatty() or in_notebook())
+    return progress
 
 
 def bar_console() -> Any:

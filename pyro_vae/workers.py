@@ -17,10 +17,11 @@ import sys
 import threading
 import uuid
 import warnings
+from collections import ChainMap
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 import pyro
@@ -28,6 +29,7 @@ import torch
 
 from pyro_vae.errors import WorkerError
 from pyro_vae.on_demand import library
+from pyro_vae.progress import no_bars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -154,8 +156,30 @@ def _by_workers(
 
 def _packed(work: Callable[..., Any]) -> np.ndarray:
     """What a worker needs, as bytes in an array: joblib hands on a large one by its file."""
-    rest = library("cloudpickle").dumps((work, pyro.get_param_store().get_state()))
-    return np.frombuffer(pickle.dumps((_SENT_ALONG, rest)), dtype=np.uint8)
+    # Apart, since what a worker imports must be there before the rest is read.
+    rest = _pickled((work, pyro.get_param_store().get_state()))
+    return np.frombuffer(_pickled((_SENT_ALONG, rest)), dtype=np.uint8)
+
+
+def _pickled(content: Any) -> bytes:
+    """Programs and results, without the memory that tensors share with others."""
+    pickler = library("cloudpickle").Pickler
+
+    class Compact(pickler):  # type: ignore[misc, valid-type]
+        dispatch_table: ClassVar[Any] = ChainMap(
+            {torch.Tensor: _of_its_own}, pickler.dispatch_table
+        )
+
+    file = io.BytesIO()
+    Compact(file).dump(content)
+    return file.getvalue()
+
+
+def _of_its_own(x: torch.Tensor) -> Any:
+    """How a tensor is pickled: a view would take with it all that it is a view of."""
+    if x.layout is torch.strided and x.untyped_storage().nbytes() > x.nbytes:
+        x = x.detach().clone().requires_grad_(x.requires_grad)
+    return x.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
 
 
 def _import(name: str, source: str | None) -> None:
@@ -169,15 +193,6 @@ def _import(name: str, source: str | None) -> None:
     exec(compile(source, name, "exec"), vars(module))  # as an import would
 
 
-class _Compact(pickle.Pickler):
-    """Tensors without the memory that they share with others."""
-
-    def reducer_override(self, obj: Any) -> Any:
-        if type(obj) is torch.Tensor:
-            return torch.from_numpy, (obj.detach().cpu().numpy(),)
-        return NotImplemented
-
-
 def _in_worker(packed: np.ndarray, key: str, parent: int, task: tuple[Any, ...]) -> bytes:
     """Do a task in the process of a worker."""
     if os.getpid() == parent:
@@ -186,6 +201,7 @@ def _in_worker(packed: np.ndarray, key: str, parent: int, task: tuple[Any, ...])
             "thing at a time: give it workers that are processes, as in "
             "LocalCluster(processes=True)"
         )
+    no_bars()
     if threading.current_thread() is threading.main_thread():
         # Ctrl-C reaches the whole group of processes: it is for the one that sent the task.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -196,6 +212,4 @@ def _in_worker(packed: np.ndarray, key: str, parent: int, task: tuple[Any, ...])
             _import(name, source)
         _UNPACKED[key], store = pickle.loads(rest)
         pyro.get_param_store().set_state(store)
-    found = io.BytesIO()
-    _Compact(found).dump(list(_with_one_thread(_UNPACKED[key](*task))))
-    return found.getvalue()
+    return _pickled(list(_with_one_thread(_UNPACKED[key](*task))))

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     # What may be offered is said on the ground, where whoever asks can see it.
     "protocols": set(),
     "spelling": {"errors"},
-    "workers": {"errors", "on_demand"},
+    "workers": {"errors", "on_demand", "progress"},
     "verbs": {"isolation", "progress", "settings"},
     # What a person holds is made into tensors at one door, by whatever is given it.
     "conversion": {"errors", "protocols"},

@@ -16,13 +16,12 @@ from pyro.distributions import constraints
 from pyro_vae.errors import ProgramError, UnknownNameError, WorkerError
 from pyro_vae.inference import compare, evaluate, gap_parts
 from pyro_vae.inference.checking import posterior_samples, sbc_ranks
-from pyro_vae.inference.engine.inputs import without_storage_of_others
 from pyro_vae.inference.engine.weights import stream_log_weights
 from pyro_vae.inference.evidence import ais, certify, conditional, impute, score
 from pyro_vae.inference.evidence.checkpoint import Checkpoint
 from pyro_vae.models import VAE
 from pyro_vae.models.likelihoods import Normal
-from pyro_vae.workers import shared_out
+from pyro_vae.workers import _pickled, shared_out
 from tests.cases import a_few_always
 
 GENERATOR = torch.Generator().manual_seed(3)
@@ -45,21 +44,22 @@ MEASUREMENTS = {
 }
 
 
+def measured(name, **settings):
+    """Results without the time that they took."""
+    found = MEASUREMENTS[name](**settings)
+    found.attrs.pop("seconds", None)
+    return found
+
+
 @a_few_always("name", MEASUREMENTS, ["evaluate", "ais", "impute", "score", "sbc_ranks"])
 def test_two_workers_give_the_numbers_of_one(name):
-    one, two = (MEASUREMENTS[name](n_jobs=jobs) for jobs in (1, 2))
-    for each in (one, two):
-        each.attrs.pop("seconds", None)
-    assert two.identical(one)
+    assert measured(name, n_jobs=2).identical(measured(name, n_jobs=1))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["evaluate", "several at once", "ais"])
 def test_four_workers_give_the_numbers_of_one(name):
-    one, four = (MEASUREMENTS[name](n_jobs=jobs) for jobs in (1, 4))
-    for each in (one, four):
-        each.attrs.pop("seconds", None)
-    assert four.identical(one)
+    assert measured(name, n_jobs=4).identical(measured(name, n_jobs=1))
 
 
 def test_several_results_are_those_of_one_worker():
@@ -213,7 +213,7 @@ def test_what_was_stopped_goes_on_with_another_number_of_workers(tmp_path):
 def test_only_the_rows_that_are_measured_are_sent():
     many = torch.zeros(100_000, 5)
     assert len(pickle.dumps(many[:3])) > 1_000_000
-    assert len(pickle.dumps(without_storage_of_others({"x": many[:3]}))) < 2_000
+    assert len(_pickled({"x": many[:3]})) < 2_000
 
 
 @pytest.mark.parametrize(("jobs", "reason"), [(0, "got 0"), (1.5, "got 1.5"), (True, "got True")])
@@ -233,8 +233,4 @@ def test_processes_of_a_dask_cluster_give_the_same_numbers():
         joblib.parallel_config("dask"),
     ):
         for name in ("evaluate", "ais"):
-            found = MEASUREMENTS[name]()
-            one = MEASUREMENTS[name](n_jobs=1)
-            for each in (one, found):
-                each.attrs.pop("seconds", None)
-            assert found.identical(one), name
+            assert measured(name).identical(measured(name, n_jobs=1)), name

@@ -41,7 +41,7 @@ from pyro_vae.pages.report import save_figure
 from pyro_vae.progress import measuring
 from pyro_vae.spelling import split_list
 from pyro_vae.stored.measured import results_of_run
-from pyro_vae.workers import shared_out, shares_out
+from pyro_vae.workers import shared_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,8 +124,6 @@ def grid(
         holds="a grid with other data, networks or training",
         overwrite=overwrite,
     ):
-        # Bars of several processes would be in each other's way.
-        training["progress"] = False if as_json or shares_out(jobs) else None
         fit = partial(_fit, out, data, seed, overwrite, training)
         fitted = shared_out(fit, [(cell,) for cell in cells], jobs)
         for number, cell in enumerate(cells, start=1):

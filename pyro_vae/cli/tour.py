@@ -51,7 +51,7 @@ from pyro_vae.tour import (
     table,
     visit,
 )
-from pyro_vae.workers import shared_out, shares_out
+from pyro_vae.workers import shared_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,9 +137,7 @@ def tour(
         console = Console(highlight=False, soft_wrap=True, stderr=True)
         console.print("a reference density of real pictures, for the hole test")
         reference = hole_reference(dataset, seed=seed)
-        # Bars of several processes would be in each other's way.
-        show = False if as_json or shares_out(jobs) else None
-        fit = partial(_fit, dataset, plan, out, overwrite, show)
+        fit = partial(_fit, dataset, plan, out, overwrite)
         # What follows another stop waits for it.
         rounds = [[s for s in chosen if (s.follows is not None) == later] for later in (0, 1)]
         fitted = itertools.chain.from_iterable(
@@ -173,11 +171,10 @@ def _fit(
     plan: Plan,
     out: Path,
     overwrite: bool,
-    progress: bool | None,
     stop: Stop,
 ) -> Iterator[None]:
     """Fit a stop in its folder."""
-    fit_stop(stop, data, plan, out, overwrite=overwrite, progress=progress)
+    fit_stop(stop, data, plan, out, overwrite=overwrite)
     yield
 
 

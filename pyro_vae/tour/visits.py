@@ -51,26 +51,8 @@ class Visit:
     holes: xr.Dataset | None
 
 
-def fit_stop(
-    stop: Stop,
-    data: Dataset,
-    plan: Plan,
-    out: Path,
-    *,
-    overwrite: bool,
-    progress: bool | None = None,
-) -> Run:
-    """Fit a stop's model in its folder, go on with it, or find it done.
-
-    Parameters
-    ----------
-    stop, data, plan
-        The stop, its data and the settings that all stops share.
-    out
-        Folder of the tour.
-    overwrite, progress
-        As for ``inference.fit``.
-    """
+def fit_stop(stop: Stop, data: Dataset, plan: Plan, out: Path, *, overwrite: bool) -> Run:
+    """Fit a stop's model in its folder, go on with it, or find it done."""
     model = stop.build(data, plan)
     if stop.follows is not None:
         first = load_model(out / stop.follows)
@@ -84,7 +66,6 @@ def fit_stop(
         data,
         stop.objective,
         overwrite=overwrite,
-        progress=progress,
         epochs=plan.epochs,
         batch_size=plan.batch_size,
         learning_rate=faster * plan.learning_rate,

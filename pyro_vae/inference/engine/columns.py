@@ -18,6 +18,7 @@ from pyro_vae.inference.engine.traces import (
     latent_sites,
     observed_sites,
     replayed,
+    structure_of,
     sum_sites,
     trace_of,
     values_of,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.inference.engine.inputs import Inputs
     from pyro_vae.inference.engine.sampling import Sampling
-    from pyro_vae.inference.engine.traces import Program, Structure
+    from pyro_vae.inference.engine.traces import Program
     from pyro_vae.inference.engine.weights import Draws
 
 __all__ = ["BLOCK", "Columns", "data_site", "scoring", "why_dependent", "why_joint"]
@@ -134,22 +135,21 @@ class Columns:
     ----------
     model, guide, x
         A pair for which ``why_joint`` gives no reason, and its data.
-    structure
-        What ``structure_of`` returned for them.
     sampling
         How the particles were drawn; decides how many are evaluated at once.
     """
 
-    def __init__(
-        self, model: Program, guide: Program, x: Inputs, structure: Structure, sampling: Sampling
-    ) -> None:
-        self.model, self.structure = model, structure
+    def __init__(self, model: Program, guide: Program, x: Inputs, sampling: Sampling) -> None:
+        self.model = model
         first = take(x, slice(1))
         with torch.no_grad(), isolated():
+            self.structure = structure_of(
+                model, guide, first, sampling.enumerate_discrete, sampling.data_plate
+            )
             self._sites = {site["name"]: site for site in latent_sites(trace_of(guide, first))}
             self._size = sampling.chunk_size or 1
             if sampling.chunk_size is None and sampling.vectorize_particles:
-                each = bytes_per_particle(model, guide, first, structure)
+                each = bytes_per_particle(model, guide, first, self.structure)
                 self._size = max(1, int(sampling.memory_limit // max(each, 1)))
         if not sampling.vectorize_particles:
             self._size = 1

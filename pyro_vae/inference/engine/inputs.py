@@ -22,7 +22,6 @@ __all__ = [
     "run_program",
     "take",
     "tensors",
-    "without_storage_of_others",
 ]
 
 Inputs: TypeAlias = Tensor | Mapping[str, Tensor]
@@ -53,11 +52,6 @@ def take(x: Inputs, rows: slice | Tensor) -> Inputs:
     if isinstance(x, Mapping):
         return {name: part[rows] for name, part in x.items()}
     return x[rows]
-
-
-def without_storage_of_others(x: Inputs) -> Inputs:
-    """The data, without the rest of what they were taken from: pickled, a view has all of it."""
-    return named_as(x, [part.clone() for part in tensors(x)])
 
 
 def encoder_side(x: Inputs) -> Inputs:

@@ -29,7 +29,6 @@ from pyro_vae.inference.engine.inputs import (
     named_as,
     take,
     tensors,
-    without_storage_of_others,
 )
 from pyro_vae.inference.engine.sampling import MEMORY_LIMIT, Sampling
 from pyro_vae.inference.engine.several import SeveralAtOnce
@@ -320,12 +319,10 @@ def by_rows(work: OfRows[R], start: int, n_jobs: int | None) -> Iterator[R]:
     if not shares_out(n_jobs):
         return shared_out(work, [(start, total)], n_jobs)
     size = work.columns.at_once
-    apart = replace(
-        work, x=without_storage_of_others(work.x), sampling=work.sampling.but(n_jobs=None)
-    )
     # Blocks end where passes over several data do: which datum is in which decides rounding.
     ends = [start, *range(start - start % size + size, total, size), total]
-    return shared_out(apart, list(itertools.pairwise(ends)), n_jobs)
+    # A new one, without the columns that were made to know their size.
+    return shared_out(replace(work), list(itertools.pairwise(ends)), n_jobs)
 
 
 class _DrawsOfRows(OfRows[Draws]):

@@ -22,7 +22,7 @@ from pyro_vae.conversion import takes_data
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.inference.engine.bounds import log_evidence_of
 from pyro_vae.inference.engine.diagnostics import effective_sample_size
-from pyro_vae.inference.engine.inputs import count, take, without_storage_of_others
+from pyro_vae.inference.engine.inputs import count, take
 from pyro_vae.inference.evidence.latent_space import LatentSpace
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.isolation import isolated
@@ -120,11 +120,10 @@ def ais(
     path = _Path(num_temperatures, num_leapfrog, start, schedule)
     _check_chains(num_chains)
     began = time.perf_counter()
-    apart = shares_out(n_jobs) and count(x) > batch_size
     batches = _Batches(
         model=model,
         guide=guide,
-        x=without_storage_of_others(x) if apart else x,
+        x=x,
         size=batch_size,
         path=path,
         num_chains=num_chains,
@@ -136,6 +135,7 @@ def ais(
     )
     total = 2 * num_temperatures * len(batches)
     # Another process tells of whole batches alone.
+    apart = shares_out(n_jobs) and len(batches) > 1
     tick = None if apart else _ticker(progress, 0, total)
     annealed = shared_out(batches, [(number, tick) for number in range(len(batches))], n_jobs)
     columns: dict[str, list[Tensor]] = {}

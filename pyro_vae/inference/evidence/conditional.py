@@ -22,7 +22,6 @@ from pyro_vae.inference.engine.diagnostics import effective_sample_size, pareto_
 from pyro_vae.inference.engine.inputs import count, take
 from pyro_vae.inference.engine.rows import Rows
 from pyro_vae.inference.engine.sampling import Sampling
-from pyro_vae.inference.engine.traces import structure_of
 from pyro_vae.inference.engine.weights import occurrences, stream_draws, stream_seed
 from pyro_vae.inference.evidence.evaluate import settle, takes_one_model
 from pyro_vae.isolation import isolated
@@ -124,10 +123,7 @@ def conditional(
     if reason := why_joint(program, guide, filled, len(of) + len(given)):
         raise ProgramError(f"log p(y | x) is not known column by column: {reason}")
     scored = scoring(program, given)
-    with torch.no_grad(), isolated():
-        first = take(filled, slice(1))
-        structure = structure_of(scored, guide, first, how.enumerate_discrete, how.data_plate)
-    every = Columns(program, guide, filled, structure, how)
+    every = Columns(program, guide, filled, how)
     rows = Rows(count(x))
     ordinals = occurrences(filled)
     particles = stream_draws(scored, guide, filled, num_particles, how)

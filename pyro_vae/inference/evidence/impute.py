@@ -25,10 +25,10 @@ from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference.engine.columns import BLOCK, Columns, data_site, why_dependent
 from pyro_vae.inference.engine.inputs import take
 from pyro_vae.inference.engine.sampling import Sampling
-from pyro_vae.inference.engine.traces import structure_of, trace_of
-from pyro_vae.inference.engine.weights import OfRows, by_rows, occurrences, stream_seed
+from pyro_vae.inference.engine.traces import trace_of
+from pyro_vae.inference.engine.weights import by_rows, occurrences, stream_seed
 from pyro_vae.inference.evidence.evaluate import settle, takes_one_model
-from pyro_vae.inference.evidence.reductions import evidence_reduction, judge_of, reduced
+from pyro_vae.inference.evidence.reductions import JudgedRows, evidence_reduction, reduced
 from pyro_vae.inference.evidence.trust import khat_note
 from pyro_vae.isolation import isolated
 from pyro_vae.protocols import CompletesCells, Facts, FillsCells, offers
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
     from pyro_vae.inference.engine.sampling import SamplingSettings
     from pyro_vae.inference.engine.weights import Draws
-    from pyro_vae.inference.evidence.reductions import Judge
 
 __all__ = ["impute"]
 
@@ -243,7 +242,7 @@ def _as_they_are(x: Mapping[str, Tensor], draws: int) -> xr.Dataset:
 
 
 @dataclass
-class _ImputedRows(OfRows[dict[str, np.ndarray]]):
+class _ImputedRows(JudgedRows):
     """What is found of each datum: of its missing cells in order, and of its weights.
 
     Attributes
@@ -260,19 +259,7 @@ class _ImputedRows(OfRows[dict[str, np.ndarray]]):
 
     @cached_property
     def _cells(self) -> Columns:
-        with torch.no_grad(), isolated():
-            structure = structure_of(
-                self.model,
-                self.guide,
-                take(self.x, slice(1)),
-                self.sampling.enumerate_discrete,
-                self.sampling.data_plate,
-            )
-        return Columns(self.model, self.guide, self.x, structure, self.sampling)
-
-    @cached_property
-    def _judge(self) -> Callable[[int], Judge]:
-        return judge_of(self.model, self.guide, self.x, self.num_particles, self.sampling)
+        return Columns(self.model, self.guide, self.x, self.sampling)
 
     @cached_property
     def _ordinals(self) -> list[int]:
@@ -284,7 +271,7 @@ class _ImputedRows(OfRows[dict[str, np.ndarray]]):
         drawn = self.columns.draw(row)
         missing = ~datum["observed"].flatten()
         log_weights = drawn.terms.log_weights[:, 0]
-        parts = reduced([evidence_reduction], drawn.terms, self._judge(row))
+        parts = reduced([evidence_reduction], drawn.terms, self.judge(row))
         if not drawn.values:
             # Every site is summed out: all particles are alike, and the value is exact.
             parts |= {"ess": np.array([math.nan]), "doubt": np.zeros(1)}

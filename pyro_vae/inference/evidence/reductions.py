@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Judge",
+    "JudgedRows",
     "Reduction",
     "elbo_reduction",
     "evidence_reduction",
     "gap_reduction",
     "iwae_reduction",
-    "judge_of",
     "reduce_weights",
     "reduced",
 ]
@@ -130,21 +130,26 @@ def reduce_weights(
     return results
 
 
+class JudgedRows(OfRows[dict[str, np.ndarray]]):
+    """Numbers of every datum, beside its weights those that judge them."""
+
+    @cached_property
+    def judge(self) -> Callable[[int], Judge]:
+        """From the row of a datum to what judges its weights."""
+        return _judge_of(self.model, self.guide, self.x, self.num_particles, self.sampling)
+
+
 @dataclass
-class _ReducedRows(OfRows[dict[str, np.ndarray]]):
+class _ReducedRows(JudgedRows):
     """What the reductions make of the weights of every datum."""
 
     reductions: Sequence[Reduction]
 
-    @cached_property
-    def _judge(self) -> Callable[[int], Judge]:
-        return judge_of(self.model, self.guide, self.x, self.num_particles, self.sampling)
-
     def of_row(self, row: int) -> dict[str, np.ndarray]:
-        return reduced(self.reductions, self.columns.draw(row).terms, self._judge(row))
+        return reduced(self.reductions, self.columns.draw(row).terms, self.judge(row))
 
 
-def judge_of(
+def _judge_of(
     model: Program,
     guide: Program,
     x: Inputs,

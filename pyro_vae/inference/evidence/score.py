@@ -19,10 +19,8 @@ from pyro_vae.inference.engine.columns import Columns, why_joint
 from pyro_vae.inference.engine.inputs import count, take
 from pyro_vae.inference.engine.rows import Rows
 from pyro_vae.inference.engine.sampling import Sampling
-from pyro_vae.inference.engine.traces import structure_of
 from pyro_vae.inference.engine.weights import stream_draws
 from pyro_vae.inference.evidence.evaluate import measure, settle, takes_one_model
-from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -127,10 +125,7 @@ def score(
         kept.attrs["no_contribution"] = reason
         pass_done(total)
         return kept
-    with torch.no_grad(), isolated():
-        first = take(x, slice(1))
-        structure = structure_of(program, guide, first, how.enumerate_discrete, how.data_plate)
-    of_columns = Columns(program, guide, x, structure, how)
+    of_columns = Columns(program, guide, x, how)
     # A guide that always gives one value was asked for two draws of it, not more.
     draws = stream_draws(program, guide, x, int(found.attrs["particles"]), how)
     rows = Rows(count(x))
