@@ -46,13 +46,16 @@ __all__ = [
     "Initialisable",
     "LocalPair",
     "Moving",
+    "NeedsWholeBatch",
     "OfNumData",
+    "OverWholeBatch",
     "Pair",
     "Scheduled",
     "Scored",
     "SettableOutput",
     "Story",
     "Summarised",
+    "WholeBatch",
     "offers",
 ]
 
@@ -371,6 +374,38 @@ class SettableOutput(Protocol):
 
     def set_output(self, eta: Tensor) -> None:
         """Start the output around ``eta``, shape ``(num_params,)``."""
+
+
+class WholeBatch(Protocol):
+    """A batch of which several processes have some rows each."""
+
+    @property
+    def size(self) -> int:
+        """Number of data of the whole."""
+
+    def total(self, part: Tensor) -> Tensor:
+        """Sum over the processes, with its gradient."""
+
+    def rows(self, part: Tensor) -> Tensor:
+        """Rows of all processes in the order of the batch, without gradient."""
+
+
+class OverWholeBatch(Protocol):
+    """A module whose output or state in training hangs on all the data of a batch.
+
+    It takes sums or rows over the processes that share the batch.
+    """
+
+    def share_batch(self, batch: WholeBatch | None) -> None:
+        """Take the batch that is shared from now on; None for one that is in one process."""
+
+
+class NeedsWholeBatch(Protocol):
+    """A module or an objective that several processes cannot share a batch of."""
+
+    @property
+    def needs_whole_batch(self) -> str:
+        """Why, as a clause."""
 
 
 class OfNumData(Protocol):

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "conversion": {"errors", "protocols"},
     "disk": {"errors", "spelling"},
     "data": {"conversion", "disk", "errors", "on_demand", "spelling", "verbs"},
-    "networks": {"disk", "errors", "on_demand"},
+    "networks": {"disk", "errors", "on_demand", "protocols"},
     "models": {
         "conversion",
         "disk",

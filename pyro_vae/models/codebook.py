@@ -20,6 +20,8 @@ from pyro_vae.settings import require_positive_integer
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pyro_vae.protocols import WholeBatch
+
 __all__ = ["UPDATES", "Codebook"]
 
 #: How the codes learn: moving averages of what they stand for, or gradient steps.
@@ -83,6 +85,7 @@ class Codebook(nn.Module):
         self.updates = updates
         self.decay = decay
         self.revive_below = revive_below
+        self._batch: WholeBatch | None = None
         codes = torch.randn(num_codes, code_dim, generator=torch.Generator().manual_seed(seed))
         # Per vector, not per batch: a last batch that is smaller counts no less.
         self.register_buffer("use", torch.full((num_codes,), 1 / num_codes))
@@ -169,9 +172,11 @@ class Codebook(nn.Module):
         z
             Their codes, ``(...)``.
         """
-        h = h.reshape(-1, self.code_dim).to(self.codes)
+        h, z = h.reshape(-1, self.code_dim).to(self.codes), z.reshape(-1)
+        if self._batch is not None:
+            h, z = self._batch.rows(h), self._batch.rows(z)
         # A product, not a scatter: the same to the bit on every device.
-        members = F.one_hot(z.reshape(-1), self.num_codes).to(h)
+        members = F.one_hot(z, self.num_codes).to(h)
         count = members.sum(0)
         used = count > 0
         self.use.lerp_(count / len(h), 1 - self.decay)
@@ -185,6 +190,10 @@ class Codebook(nn.Module):
         if len(dead):
             rows = torch.randperm(len(h), device=h.device)[: len(dead)]
             self._place(dead[: len(rows)], h[rows])
+
+    def share_batch(self, batch: WholeBatch | None) -> None:
+        """Take into the averages what all processes have of a batch."""
+        self._batch = batch
 
     def extra_repr(self) -> str:
         """Sizes and how the codes learn."""

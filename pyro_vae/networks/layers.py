@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from pyro_vae.protocols import WholeBatch
+
 __all__ = [
     "ACTIVATIONS",
     "BatchNorm",
@@ -69,9 +71,44 @@ def check_widths(what: str, widths: Sequence[int], example: str) -> None:
             )
 
 
-def _batch_moments(norm: nn.BatchNorm1d | nn.BatchNorm2d, h: Tensor) -> Tensor:
-    """Normalise by the moments of h, and leave the running ones where they are."""
+def _own_moments(norm: BatchNorm | BatchNormImages, h: Tensor) -> Tensor | None:
+    """The output where it is not PyTorch's."""
+    if not norm.training:
+        return None
+    learning = torch.is_grad_enabled()
+    if learning and norm.batch is not None:
+        return _moments_of_all(norm, h, norm.batch)
+    if h.numel() == h.shape[1]:  # one value of each channel
+        moments = norm.running_mean, norm.running_var
+        return F.batch_norm(h, *moments, norm.weight, norm.bias, eps=norm.eps)
+    if learning:
+        return None
+    # The running moments stay where they are.
     return F.batch_norm(h, None, None, norm.weight, norm.bias, training=True, eps=norm.eps)
+
+
+def _moments_of_all(norm: BatchNorm | BatchNormImages, h: Tensor, batch: WholeBatch) -> Tensor:
+    """Normalise by the moments of what all processes have, and take them into the running ones.
+
+    As ``nn.SyncBatchNorm`` does, which runs on GPUs alone.
+    """
+    others = [0, *range(2, h.dim())]  # all but the channels
+    by_channel = (1, -1, *(1,) * (h.dim() - 2))
+    number = h.new_tensor([h.numel() / h.shape[1]])
+    sums, n = batch.total(torch.cat([h.sum(others), number])).split([h.shape[1], 1])
+    mean = sums / n
+    centred = h - mean.view(by_channel)
+    variance = batch.total(centred.square().sum(others)) / n
+    # Our own norms have them always.
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    norm.running_mean.lerp_(mean.detach(), norm.momentum)
+    norm.running_var.lerp_((variance * n / (n - 1)).detach(), norm.momentum)
+    norm.num_batches_tracked += 1
+    scale = norm.weight * (variance + norm.eps).rsqrt()
+    return centred * scale.view(by_channel) + norm.bias.view(by_channel)
 
 
 @final
@@ -81,20 +118,21 @@ class BatchNorm(nn.BatchNorm1d):
     Ioffe & Szegedy (2015), arXiv 1502.03167. In training a datum's output hangs on the others
     of its batch; in ``eval`` mode, where models are measured, it does not. A lone row has no
     variance and is normalised by the running moments. Without gradients the running moments
-    stay: objectives run the programs on one datum to see their sites.
+    stay: objectives run the programs on one datum to see their sites. Of a batch that several
+    processes share the moments are those of the whole.
     """
+
+    batch: WholeBatch | None = None
+
+    def share_batch(self, batch: WholeBatch | None) -> None:
+        """Take moments over a batch that several processes share."""
+        self.batch = batch
 
     def forward(self, h: Tensor) -> Tensor:
         """Map ``(..., num_features)`` to the same shape."""
         rows = h.reshape(-1, h.shape[-1])
-        if self.training and len(rows) == 1:
-            moments = self.running_mean, self.running_var
-            out = F.batch_norm(rows, *moments, self.weight, self.bias, eps=self.eps)
-        elif self.training and not torch.is_grad_enabled():
-            out = _batch_moments(self, rows)
-        else:
-            out = super().forward(rows)
-        return out.reshape(h.shape)
+        own = _own_moments(self, rows)
+        return (super().forward(rows) if own is None else own).reshape(h.shape)
 
 
 @final
@@ -104,14 +142,16 @@ class BatchNormImages(nn.BatchNorm2d):
     As ``BatchNorm``, over the pixels too; of a lone image of one pixel there is no variance.
     """
 
+    batch: WholeBatch | None = None
+
+    def share_batch(self, batch: WholeBatch | None) -> None:
+        """Take moments over a batch that several processes share."""
+        self.batch = batch
+
     def forward(self, h: Tensor) -> Tensor:
         """Map ``(n, channels, height, width)`` to the same shape."""
-        if self.training and h.numel() == h.shape[1]:
-            moments = self.running_mean, self.running_var
-            return F.batch_norm(h, *moments, self.weight, self.bias, eps=self.eps)
-        if self.training and not torch.is_grad_enabled():
-            return _batch_moments(self, h)
-        return super().forward(h)
+        own = _own_moments(self, h)
+        return super().forward(h) if own is None else own
 
 
 def normalisers(layers: Sequence[nn.Linear | nn.Conv2d]) -> list[nn.Module]:

@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from pyro_vae.errors import SettingError
 from pyro_vae.on_demand import library
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["fabric_on", "is_first_process"]
+__all__ = ["fabric_on", "is_alone", "is_first_process"]
 
 
 def fabric_on(accelerator: str, devices: int, precision: str) -> Fabric:
@@ -27,14 +29,26 @@ def fabric_on(accelerator: str, devices: int, precision: str) -> Fabric:
     Raises
     ------
     SettingError
-        If this machine has no such device, there is no such setting, or several processes are
-        asked for where the script that they would each run again is not in a file.
+        If this machine has no such device, there is no such setting, several processes are
+        asked for where the script that they would each run again is not in a file, or
+        ``torchrun`` started another number of them.
     """
     # It takes as long to import as PyTorch does.
     lightning = library("lightning_fabric")
     misconfiguration = library("lightning_fabric.utilities.exceptions").MisconfigurationException
+    here, machines = _of_torchrun(devices) if _started_by_torchrun() else (devices, 1)
+    strategy = "auto"
+    if not is_alone(devices):
+        # A program may have parameters that no step uses.
+        strategy = library("lightning_fabric.strategies").DDPStrategy(static_graph=True)
     try:
-        fabric = lightning.Fabric(accelerator=accelerator, devices=devices, precision=precision)
+        fabric = lightning.Fabric(
+            accelerator=accelerator,
+            strategy=strategy,
+            devices=here,
+            num_nodes=machines,
+            precision=precision,
+        )
     except (misconfiguration, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise SettingError(
@@ -51,9 +65,30 @@ def fabric_on(accelerator: str, devices: int, precision: str) -> Fabric:
     return fabric
 
 
+def is_alone(devices: int) -> bool:
+    """Whether a training of so many devices is that of one process."""
+    return devices == 1 and os.environ.get("WORLD_SIZE", "1") == "1"
+
+
 def is_first_process() -> bool:
-    """Whether this is the first of the processes that share the work on this machine."""
-    return _rank_from_launcher() in (None, "0")
+    """Whether this is the first of the processes that share the work."""
+    # On several machines each has a process of local rank 0.
+    return os.environ.get("RANK", _rank_from_launcher()) in (None, "0")
+
+
+def _started_by_torchrun() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()
+
+
+def _of_torchrun(devices: int) -> tuple[int, int]:
+    """Processes on each machine, and machines, as ``torchrun`` started them."""
+    here, everywhere = (int(os.environ[name]) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+    if devices not in (1, here):
+        raise SettingError(
+            f"devices got {devices}, and torchrun started {here} processes on this machine: leave "
+            "devices (--devices) out, and say it with --nproc-per-node"
+        )
+    return here, everywhere // here
 
 
 def _started_by_a_launcher() -> bool:

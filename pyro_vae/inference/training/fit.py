@@ -16,7 +16,7 @@ from pyro_vae.data.scales import scale_note
 from pyro_vae.formulas import described
 from pyro_vae.inference.engine.inputs import count
 from pyro_vae.inference.training.by_graph import batch_loss_of
-from pyro_vae.inference.training.devices import fabric_on
+from pyro_vae.inference.training.devices import fabric_on, is_alone
 from pyro_vae.inference.training.epochs import EpochBounds, run_epochs
 from pyro_vae.inference.training.folder import TrainingFolder, config_of, held_run
 from pyro_vae.inference.training.loss import Loss, ThroughHandlers
@@ -26,6 +26,7 @@ from pyro_vae.inference.training.objectives import (
     tell_num_data,
     tell_share,
 )
+from pyro_vae.inference.training.processes import Processes
 from pyro_vae.inference.training.program import (
     bounds_reached,
     is_trained,
@@ -185,9 +186,9 @@ def fit(
     ).within(len(data.train))
     objective = objective_of(model, objective)
     tell_num_data(objective, len(data.train))
-    with held_run(run, resume, overwrite, alone=devices == 1) as held:
+    with held_run(run, resume, overwrite, alone=is_alone(devices)) as held:
         fabric = fabric_on(accelerator, devices, precision)
-        if devices != 1:
+        if not is_alone(devices):
             fabric.launch()
         folder = TrainingFolder(held, fabric.is_global_zero)
         splits = make_ready(model, splits, goes_on=resume and folder.has_checkpoint)
@@ -233,11 +234,18 @@ class _Training:
     ) -> _Training:
         """With Adam over the model's parameters, and all of it where Fabric wants it."""
         adam = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+        processes = Processes(fabric, objective.num_particles)
+        processes.require_shareable(model, objective, count(splits.train), settings.batch_size)
         plain = Loss(model, objective)
-        loss, optimiser = fabric.setup(plain, adam)
+        # Processes that have no gradient to share are not connected for it.
+        shares = fabric.world_size == 1 or is_trained(model)
+        loss, optimiser = fabric.setup(plain, adam) if shares else (plain, adam)
         # Models are measured at the true bound, whatever weight the KL has in training.
-        comparable = described(objective).comparable
-        held_out = loss if comparable else Loss(model, default_objective_of(model))
+        if described(objective).comparable:
+            held_out, measured_by = loss, objective
+        else:
+            measured_by = default_objective_of(model)
+            held_out = Loss(model, measured_by)
         splits = splits.on_device_of(fabric)
         batch_size, clip_norm, seed = settings.batch_size, settings.clip_norm, settings.seed
         batch_loss = batch_loss_of(
@@ -249,8 +257,9 @@ class _Training:
             world=fabric.world_size,
             precision=settings.precision,
         )
-        steps = Steps(model, loss, batch_loss, optimiser, fabric, batch_size, clip_norm, seed)
-        validation = Validation(model, held_out, splits.validation, fabric, seed)
+        steps = Steps(model, loss, batch_loss, optimiser, processes, batch_size, clip_norm, seed)
+        measuring = Processes(fabric, measured_by.num_particles)
+        validation = Validation(model, held_out, splits.validation, measuring, seed)
         return cls(model, objective, splits, settings, folder, steps, validation)
 
     def run(self, state: TrainingState, *, show: bool) -> Stopped:

@@ -12,10 +12,10 @@ from pyro_vae.inference.engine.inputs import Inputs, count, take
 from pyro_vae.inference.training.non_finite import non_finite
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
     from torch import Tensor, nn
 
     from pyro_vae.inference.training.loss import BatchLoss, LossAndGradients
+    from pyro_vae.inference.training.processes import Processes
 
 __all__ = ["Steps", "epoch_seed"]
 
@@ -28,7 +28,7 @@ class Steps:
     module: Any
     batch_loss: BatchLoss
     optimiser: Any
-    fabric: Fabric
+    processes: Processes
     batch_size: int
     clip_norm: float | None
     seed: int
@@ -54,43 +54,41 @@ class Steps:
         self.batch_loss.begin_epoch()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        rank, world = self.fabric.global_rank, self.fabric.world_size
         size = count(x)
         batches = self.batches(size, epoch)
         total = 0.0
         for index, batch in enumerate(batches):
-            part = take(x, batch[rank::world])
+            part = take(x, batch[self.processes.own])
             # The mean over processes that Fabric takes of the gradients is then the batch's.
-            found = self.batch_loss(part, world / len(batch))
-            value = found.loss.item()
+            with self.processes.sharing(self.program, len(batch)):
+                found = self.batch_loss(part, self.processes.count / len(batch))
+            value = self.processes.mean(found.loss)
             if not math.isfinite(value):
                 step = epoch * len(batches) + index
                 raise non_finite(self.program, part, epoch, step, value)
             total += value * len(batch)
             self.step(found)
-        if world > 1:
-            total = self.fabric.all_reduce(torch.tensor(total), reduce_op="mean").item()  # type: ignore[union-attr]
         return -total / size
 
     def batches(self, size: int, epoch: int) -> tuple[Tensor, ...]:
         """Rows of every batch of an epoch; the generator is seeded for the draws of its steps."""
         # Every epoch has its own seed, so that a resumed run draws what it would have drawn.
-        torch.manual_seed(epoch_seed(self.seed, epoch, self.fabric.global_rank))
-        order = torch.randperm(
-            size, generator=torch.Generator().manual_seed(epoch_seed(self.seed, epoch, 0))
-        )
-        return order.to(self.fabric.device).split(self.batch_size)
+        seed = epoch_seed(self.seed, epoch)
+        torch.manual_seed(seed)
+        order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
+        return order.to(self.processes.fabric.device).split(self.batch_size)
 
     def step(self, found: LossAndGradients) -> None:
         """One step of the optimiser down a loss per datum; none where it has no gradient."""
         if not found.backward():
             return
         if self.clip_norm is not None:
-            self.fabric.clip_gradients(self.module, self.optimiser, max_norm=self.clip_norm)
+            fabric = self.processes.fabric
+            fabric.clip_gradients(self.module, self.optimiser, max_norm=self.clip_norm)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
 
 
-def epoch_seed(seed: int, epoch: int, rank: int) -> int:
-    """Seed of the draws of a process in an epoch; that of rank 0 is of the order of data, too."""
-    return (seed * 1_000_003 + epoch) * 1_009 + rank
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Seed of an epoch, in every process: of the order of the data, and of the draws."""
+    return (seed * 1_000_003 + epoch) * 1_009

@@ -12,8 +12,9 @@ from pyro_vae.inference.engine.inputs import Inputs, count, take
 from pyro_vae.isolation import isolated
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
     from torch import nn
+
+    from pyro_vae.inference.training.processes import Processes
 
 __all__ = ["Validation"]
 
@@ -28,7 +29,7 @@ class Validation:
     program: nn.Module
     loss: Any
     x: Inputs
-    fabric: Fabric
+    processes: Processes
     seed: int
 
     def bound(self) -> float:
@@ -37,7 +38,16 @@ class Validation:
         if size == 0:
             return math.nan
         self.program.eval()
-        with torch.no_grad(), isolated(self.seed), self.fabric.autocast():
+        with torch.no_grad(), isolated(self.seed), self.processes.fabric.autocast():
             parts = (take(self.x, slice(k, k + _ROWS)) for k in range(0, size, _ROWS))
-            total = sum(self.loss(part).item() for part in parts)
+            total = sum(self._total(part) for part in parts)
         return -total / size
+
+    def _total(self, x: Inputs) -> float:
+        """The loss summed over some data, of which every process measures its own."""
+        processes, size = self.processes, count(x)
+        if size < processes.count:  # too few to share: each measures them all
+            return self.loss(x).item()
+        with processes.sharing(self.program, size):
+            found = self.loss(take(x, processes.own))
+        return processes.mean(found) * processes.count

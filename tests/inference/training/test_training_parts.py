@@ -26,6 +26,7 @@ from pyro_vae.inference.training.epochs import EpochBounds, run_epochs
 from pyro_vae.inference.training.folder import TrainingFolder, config_of, held_run
 from pyro_vae.inference.training.loss import Loss, LossAndGradients, ThroughHandlers
 from pyro_vae.inference.training.non_finite import first_bad_site
+from pyro_vae.inference.training.processes import Processes
 from pyro_vae.inference.training.program import make_ready, require_gradients, require_trainable
 from pyro_vae.inference.training.progress import bound_text, progress_bar
 from pyro_vae.inference.training.settings import (
@@ -424,7 +425,8 @@ def steps_of(model, *, batch_size=16, clip_norm=None, seed=0):
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
     loss, optimiser = fabric.setup(Loss(model, Trace_ELBO()), optimiser)
     batch_loss = ThroughHandlers(loss, fabric)
-    return Steps(model, loss, batch_loss, optimiser, fabric, batch_size, clip_norm, seed)
+    processes = Processes(fabric)
+    return Steps(model, loss, batch_loss, optimiser, processes, batch_size, clip_norm, seed)
 
 
 def test_batches_are_all_the_data_in_an_order_of_the_seed_and_the_epoch():
@@ -434,7 +436,7 @@ def test_batches_are_all_the_data_in_an_order_of_the_seed_and_the_epoch():
     assert torch.cat(batches).sort().values.tolist() == list(range(40))
     assert torch.equal(torch.cat(batches), torch.cat(steps.batches(40, epoch=1)))
     assert not torch.equal(torch.cat(batches), torch.cat(steps.batches(40, epoch=2)))
-    assert len({epoch_seed(s, e, r) for s in range(3) for e in range(50) for r in range(4)}) == 600
+    assert len({epoch_seed(seed, epoch) for seed in range(3) for epoch in range(50)}) == 150
 
 
 def test_an_epoch_is_the_mean_of_the_bound_over_its_steps():
@@ -497,9 +499,8 @@ def test_a_loss_that_is_not_finite_names_epoch_step_and_site():
 def test_the_validation_bound_has_the_same_draws_every_time():
     model = small_vae()
     x = X.repeat(30, 1)  # more than are measured at once
-    validation = Validation(
-        model, Loss(model, Trace_ELBO()), x, Fabric(accelerator="cpu", devices=1), seed=3
-    )
+    processes = Processes(Fabric(accelerator="cpu", devices=1))
+    validation = Validation(model, Loss(model, Trace_ELBO()), x, processes, seed=3)
     state = torch.get_rng_state()
     found = validation.bound()
     assert found == validation.bound()

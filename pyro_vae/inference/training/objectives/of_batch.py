@@ -52,6 +52,11 @@ class BatchObjective(WeightedObjective):
 
     comparable = False
 
+    @property
+    def needs_whole_batch(self) -> str:
+        """Why several processes cannot share a batch."""
+        return f"{self.name} is no sum over the data of a batch"
+
     @abstractmethod
     def total(self, at: BatchTraces) -> Tensor:
         """Estimate of the objective summed over the batch, a scalar."""
