@@ -148,7 +148,8 @@ def fit(
         What to do with a run that is in the folder: go on with it, or replace it.
     accelerator, devices, precision
         As for Lightning Fabric: ``"cpu"``, ``"cuda"``, ``"auto"``; number of processes, which
-        share every batch; ``"32-true"``, ``"bf16-mixed"``, ``"64-true"``.
+        share every batch and give the numbers of one to rounding (leave it out where
+        ``torchrun`` started them); ``"32-true"``, ``"bf16-mixed"``, ``"64-true"``.
     compile
         ``"graph"``: record what a step computes, once, and repeat that without Pyro's handlers;
         its numbers are theirs to the bit. ``"auto"``: do so where the steps to come are worth
