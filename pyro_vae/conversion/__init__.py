@@ -3,7 +3,7 @@
 from pyro_vae.conversion.arrays import Converted, convert
 from pyro_vae.conversion.labels import convert_labels
 from pyro_vae.conversion.places import check_finite, place
-from pyro_vae.conversion.programs import as_inputs, own_dtype, takes_data
+from pyro_vae.conversion.programs import as_inputs, own_device, own_dtype, takes_data
 from pyro_vae.conversion.rounding import cast
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "check_finite",
     "convert",
     "convert_labels",
+    "own_device",
     "own_dtype",
     "place",
     "takes_data",

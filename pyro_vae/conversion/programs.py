@@ -19,7 +19,7 @@ from pyro_vae.conversion.rounding import cast
 from pyro_vae.errors import DataError
 from pyro_vae.protocols import ChecksData, Facts, FillsCells, offers
 
-__all__ = ["as_inputs", "own_dtype", "takes_data"]
+__all__ = ["as_inputs", "own_device", "own_dtype", "takes_data"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -135,9 +135,8 @@ def _as_input(
         there, likelihood = observed.reshape(values.shape).to(values.device), facts.likelihood
         legal = likelihood.filled(values, there) if offers(likelihood, FillsCells) else 0.0
         values = torch.where(there, values, legal)
-    owner = facts.owner
-    weights = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
-    return values if weights is None or weights.is_meta else values.to(weights.device)
+    device = own_device(facts.owner)
+    return values if device is None or device.type == "meta" else values.to(device)
 
 
 def _not_empty(given: Any, name: str, gradients: bool) -> Tensor | None:
@@ -207,6 +206,12 @@ def own_dtype(owner: Any) -> torch.dtype:
     parameters = owner.parameters() if isinstance(owner, nn.Module) else ()
     floating = (p.dtype for p in parameters if p.is_floating_point())
     return next(floating, torch.get_default_dtype())
+
+
+def own_device(owner: Any) -> torch.device | None:
+    """Device of a program's parameters; None where it has none."""
+    weights = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
+    return None if weights is None else weights.device
 
 
 def takes_data(

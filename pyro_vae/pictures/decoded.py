@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from pyro import poutine
 
-from pyro_vae.conversion import takes_data
+from pyro_vae.conversion import own_device, takes_data
 from pyro_vae.errors import DataError
 from pyro_vae.inference.engine.inputs import encoder_side, run_program
 from pyro_vae.inference.latents.holes import draw_codes
@@ -221,7 +221,7 @@ def manifold(
         If the codes are not two-dimensional.
     """
     given = given or {}
-    z = grid_of_quantiles(n)
+    z = grid_of_quantiles(n).to(own_device(model))
     with torch.no_grad():
         size = Facts(model).latent_dim
         if x is not None:

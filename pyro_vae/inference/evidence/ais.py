@@ -22,7 +22,7 @@ from pyro_vae.conversion import takes_data
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.inference.engine.bounds import log_evidence_of
 from pyro_vae.inference.engine.diagnostics import effective_sample_size
-from pyro_vae.inference.engine.inputs import count, take
+from pyro_vae.inference.engine.inputs import count, device_of, take
 from pyro_vae.inference.evidence.latent_space import LatentSpace
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.isolation import isolated
@@ -214,7 +214,9 @@ def bdmc(
         steps, forward, acceptance = _annealed(
             land, num_chains, step_size, target_acceptance, tick
         )
-        exact = space.flatten({name: value.unsqueeze(0) for name, value in latents.items()})
+        here = device_of(x)
+        given = {name: value.to(here).unsqueeze(0) for name, value in latents.items()}
+        exact = space.flatten(given)
         backward = _backward(land, exact.repeat(num_chains, 1, 1), steps, tick)
     lower = log_evidence_of(forward.double())
     inverse = log_evidence_of(backward.double())
