@@ -58,6 +58,17 @@ class OwnProgram(nn.Module):
         return self.vae.guide(self.dropout(x))
 
 
+class NotFinite(OwnProgram):
+    """A program whose code is NaN for a datum of ones, which one process has."""
+
+    def guide(self, x):
+        return self.vae.guide(torch.where(x.all(1, keepdim=True), torch.nan, x))
+
+
+def with_ones():
+    return Dataset.from_tensors(torch.cat([binary(21, 8).train, torch.ones(1, 8)]))
+
+
 def of_parts(names, **settings):
     torch.manual_seed(0)
     vae, x = made_of(*names)
@@ -101,6 +112,7 @@ CASES |= {
 REFUSED = {
     "torch-batch-norm": lambda: (OwnProgram(nn.BatchNorm1d(3)), binary(22, 8), {}),
     "lone-last-row": lambda: (VAE((8,), 2), binary(21, 8), {}),
+    "not-finite": lambda: (NotFinite(), with_ones(), {}),
     "other-number": lambda: (VAE((8,), 2), binary(22, 8), {"devices": 3}),
 }
 

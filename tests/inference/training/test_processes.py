@@ -86,6 +86,7 @@ def said(folder, name):
         ("free-bits(nats=0.5)", "FreeBits cannot be trained by 2 processes: free-bits is no sum"),
         ("torch-batch-norm", "BatchNorm1d cannot be trained by 2 processes: it would normalise"),
         ("lone-last-row", "batch_size got 5, which leaves 1 of the 21 training data for the last"),
+        ("not-finite", "the loss is nan at step"),
         ("other-number", "devices got 3, and torchrun started 2 processes on this machine"),
     ],
 )
