@@ -321,6 +321,7 @@ NOT_MODELS = {
     ("stored/scored.py", "data"),
     ("cli/options.py", "self"),
     ("data/dataset.py", "self"),
+    ("data/streamed/dataset.py", "self"),
     ("data/reading/formats.py", "library('pandas')"),
     ("data/reading/reader.py", "origin"),
     ("data/schema/schema.py", "c"),

@@ -16,7 +16,14 @@ from pyro_vae.errors import DataError, MissingDataError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Origin", "checksum_of_file", "find_again"]
+__all__ = ["Origin", "Streaming", "checksum_of_file", "find_again"]
+
+
+class Streaming(Settings):
+    """How data are streamed: as for ``data.stream``."""
+
+    memory_limit: int
+    maximum: int | None = None
 
 
 class Origin(Settings):
@@ -39,6 +46,8 @@ class Origin(Settings):
     location, scale
         Of every feature that was standardised, in the order of the array; None for a table,
         whose schema has them.
+    streamed
+        How they are read by blocks; None for data that are read whole.
     """
 
     name: str
@@ -56,6 +65,7 @@ class Origin(Settings):
     names: list[str] | None = None
     location: list[float] | None = None
     scale: list[float] | None = None
+    streamed: Streaming | None = None
 
 
 def checksum_of_file(path: Path) -> str:

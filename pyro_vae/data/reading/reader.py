@@ -27,7 +27,7 @@ from pyro_vae.data.missing import without_holes
 from pyro_vae.data.reading.content import Content
 from pyro_vae.data.reading.formats import content_of_anndata, content_of_array, read_content
 from pyro_vae.data.reading.origin import Origin, checksum_of_file, find_again
-from pyro_vae.data.reading.parts import by_column, by_share, check_shares
+from pyro_vae.data.reading.parts import by_column, by_share, check_shares, left_shares
 from pyro_vae.data.schema.cells import cells_of_frame
 from pyro_vae.data.schema.choices import parse_choices
 from pyro_vae.data.schema.column import level_texts
@@ -485,18 +485,12 @@ def _parts(
         rows = by_column(level_texts(whole[split_by.name]), split_by.name)
     else:
         groups = None if group is None else np.array(level_texts(whole[group.name]))
-        rows = by_share(count, _left(origin.shares, given), origin.seed, groups)
+        rows = by_share(count, left_shares(origin.shares, given), origin.seed, groups)
     found = {
         split: {label: column.rows(which) for label, column in whole.items()}
         for split, which in rows.items()
     }
     return {**found, **{split: tables[split] for split in given}}
-
-
-def _left(shares: Sequence[float], given: Sequence[str]) -> list[float]:
-    """Shares of the rows that are to be split, where some splits have rows of their own."""
-    left = [0.0 if split in given else share for split, share in zip(SPLITS, shares, strict=True)]
-    return [share / sum(left) for share in left]
 
 
 def _kind_of(schema: Schema) -> Kind:
@@ -594,7 +588,7 @@ def _split_arrays(
         x = convert(arrays.pop("all"), origin.name).values
         if x.dim() == 0:
             raise DataError(f"{origin.name} holds a single number: give one row per datum")
-        rows = by_share(len(x), _left(origin.shares, given), origin.seed)
+        rows = by_share(len(x), left_shares(origin.shares, given), origin.seed)
         classes = labels.pop("all", None)
         arrays = {split: x[which] for split, which in rows.items()}
         if classes is not None:

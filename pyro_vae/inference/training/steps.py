@@ -10,8 +10,11 @@ import torch
 
 from pyro_vae.inference.engine.inputs import Inputs, count, take
 from pyro_vae.inference.training.non_finite import non_finite
+from pyro_vae.inference.training.order import batches_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from lightning_fabric import Fabric
     from torch import Tensor, nn
 
@@ -56,7 +59,7 @@ class Steps:
             group["lr"] = rate
         rank, world = self.fabric.global_rank, self.fabric.world_size
         size = count(x)
-        batches = self.batches(size, epoch)
+        batches = self.batches(x, epoch)
         total = 0.0
         for index, batch in enumerate(batches):
             part = take(x, batch[rank::world])
@@ -72,14 +75,12 @@ class Steps:
             total = self.fabric.all_reduce(torch.tensor(total), reduce_op="mean").item()  # type: ignore[union-attr]
         return -total / size
 
-    def batches(self, size: int, epoch: int) -> tuple[Tensor, ...]:
+    def batches(self, x: Inputs | int, epoch: int) -> Collection[Tensor]:
         """Rows of every batch of an epoch; the generator is seeded for the draws of its steps."""
         # Every epoch has its own seed, so that a resumed run draws what it would have drawn.
         torch.manual_seed(epoch_seed(self.seed, epoch, self.fabric.global_rank))
-        order = torch.randperm(
-            size, generator=torch.Generator().manual_seed(epoch_seed(self.seed, epoch, 0))
-        )
-        return order.to(self.fabric.device).split(self.batch_size)
+        generator = torch.Generator().manual_seed(epoch_seed(self.seed, epoch, 0))
+        return batches_of(x, self.batch_size, generator, self.fabric.device)
 
     def step(self, found: LossAndGradients) -> None:
         """One step of the optimiser down a loss per datum; none where it has no gradient."""

@@ -1,0 +1,168 @@
+"""Arrays in ``.npy`` files and in files that NumPy has mapped into memory.
+
+They are read with seek and read: pages that are mapped would count as memory of the process.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyro_vae.conversion import convert
+from pyro_vae.data.streamed.rows import even_ends
+from pyro_vae.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["NpyRows"]
+
+
+class NpyRows:
+    """Rows of an array that lies in a file, in C order.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shape, dtype
+        Of the array.
+    offset
+        Bytes before it.
+    block_bytes
+        Bytes of a block.
+
+    Attributes
+    ----------
+    whole_file
+        Whether the file is a ``.npy`` that says all this itself.
+    """
+
+    columns = None
+    in_order = False
+
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        offset: int,
+        block_bytes: int,
+        *,
+        whole_file: bool = False,
+    ) -> None:
+        self.path, self.shape, self.dtype, self.offset = path, shape, dtype, offset
+        self.name, self.whole_file = str(path), whole_file
+        if len(shape) < 2:
+            raise DataError(
+                f"{path} has an array of shape {shape}, and rows must be (n, *event_shape): a "
+                "single column is (n, 1)"
+            )
+        if dtype.kind not in "biuf" or dtype.itemsize > 8:
+            raise DataError(
+                f"{path} has values of type {dtype}: they must be numbers, as x.astype('float32') "
+                "makes them"
+            )
+        if 0 in shape:
+            raise DataError(f"{path} has an array of shape {shape}: give at least one value")
+        self.grey = 255 if dtype == np.uint8 and len(shape) > 2 else None
+        self._row_bytes = math.prod(shape[1:]) * dtype.itemsize
+        self.ends = even_ends(shape[0], self._row_bytes, block_bytes)
+        there = self._stat()
+        if there[0] < offset + shape[0] * self._row_bytes:
+            raise DataError(
+                f"{path} is cut short: an array of shape {shape} and type {dtype} needs "
+                f"{offset + shape[0] * self._row_bytes:,} bytes, and it has {there[0]:,}; put a "
+                "sound copy there"
+            )
+        self._as_it_was = there
+
+    @classmethod
+    def of_file(cls, path: Path, block_bytes: int) -> NpyRows:
+        """The array of a ``.npy`` file.
+
+        Raises
+        ------
+        DataError
+            If it has none that can be read by rows.
+        """
+        try:
+            with path.open("rb") as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0
+                if version != (1, 0):
+                    read = np.lib.format.read_array_header_2_0
+                shape, fortran, dtype = read(file)
+                offset = file.tell()
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{path} cannot be read as NumPy's ({error}): it must hold plain numbers; write "
+                "it anew, without objects"
+            ) from error
+        if fortran and len(shape) > 1:
+            raise DataError(
+                f"{path} has its array column by column (Fortran order), so that a row lies all "
+                "over the file: write it anew with numpy.save(path, numpy.ascontiguousarray(x))"
+            )
+        return cls(path, shape, dtype, offset, block_bytes, whole_file=True)
+
+    @classmethod
+    def of_memmap(cls, x: np.memmap[Any, Any], block_bytes: int) -> NpyRows:
+        """The part of a file that is mapped.
+
+        Raises
+        ------
+        DataError
+            If the rows do not lie one after another, or the mapping has no file.
+        """
+        root = x
+        while isinstance(root.base, np.memmap):
+            root = root.base
+        if not x.flags.c_contiguous or root.filename is None or x.mode == "c":
+            raise DataError(
+                "source got a numpy.memmap whose rows do not lie one after another in a file: "
+                "give the whole of what is mapped with mode 'r', or write it with numpy.save"
+            )
+        offset = root.offset + x.ctypes.data - root.ctypes.data
+        path = Path(str(root.filename))
+        if path.suffix == ".npy":
+            whole = cls.of_file(path, block_bytes)
+            if (whole.shape, whole.dtype, whole.offset) == (x.shape, x.dtype, offset):
+                return whole
+        return cls(path, x.shape, x.dtype, offset, block_bytes)
+
+    def begin(self, seed: int) -> None:
+        """Any block can be read at any time."""
+
+    def read(self, block: int) -> Tensor:
+        """Rows of a block, as they are in the file."""
+        start = int(self.ends[block - 1]) if block else 0
+        count = int(self.ends[block]) - start
+        if self._stat() != self._as_it_was:
+            raise DataError(
+                f"{self.path} has changed while it was read: let nobody write to it, and begin "
+                "again"
+            )
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset + start * self._row_bytes)
+                content = file.read(count * self._row_bytes)
+            values = np.frombuffer(content, dtype=self.dtype)
+            rows = values.reshape(count, *self.shape[1:])
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.path} cannot be read ({error}): put a sound copy there") from (
+                error
+            )
+        return convert(rows, self.name).values
+
+    def _stat(self) -> tuple[int, int]:
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            raise DataError(
+                f"{self.path} cannot be read ({error.strerror}): give one that can"
+            ) from error
+        return found.st_size, found.st_mtime_ns

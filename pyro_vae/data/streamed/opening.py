@@ -1,0 +1,69 @@
+"""From what a person holds to rows that can be streamed, or a sentence on why they cannot."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyro_vae.data.streamed.npy import NpyRows
+from pyro_vae.errors import DataError, MissingDataError
+
+if TYPE_CHECKING:
+    from pyro_vae.data.streamed.rows import RowSource
+
+__all__ = ["STREAMABLE", "open_rows"]
+
+#: What can be streamed, for messages.
+STREAMABLE = "a .npy file"
+
+
+def open_rows(given: Any, name: str, block_bytes: int, num_data: int | None) -> RowSource:
+    """Rows of a file, an array on disk or an iterable of batches.
+
+    Parameters
+    ----------
+    given
+        As for ``data.stream``.
+    name
+        What the argument is called.
+    block_bytes
+        Bytes of a block.
+    num_data
+        Number of data of an iterable.
+
+    Raises
+    ------
+    DataError
+        If it cannot be streamed.
+    MissingDataError
+        If a file is not there, or a library is not installed.
+    """
+    if isinstance(given, str | os.PathLike):
+        return _of_path(Path(given), block_bytes)
+    if isinstance(given, np.memmap):
+        return NpyRows.of_memmap(given, block_bytes)
+    raise DataError(
+        f"{name} got a {type(given).__name__}, which is in memory already or cannot be gone "
+        f"through again: data.read takes arrays and frames, and data.stream {STREAMABLE}"
+    )
+
+
+def _of_path(path: Path, block_bytes: int) -> RowSource:
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise DataError(
+            f"{str(path)[:200]} cannot be read ({error.strerror}): give the path of a file that "
+            "can"
+        ) from error
+    if not there:
+        raise MissingDataError(f"{path} does not exist: give the path of {STREAMABLE}")
+    if path.suffix == ".npy" and path.is_file():
+        return NpyRows.of_file(path, block_bytes)
+    raise DataError(
+        f"{path} cannot be streamed: give {STREAMABLE}; data.read takes other files, where their "
+        "data fit into memory, and numpy.save writes an array that can be streamed"
+    )
