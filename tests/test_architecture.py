@@ -91,6 +91,7 @@ MAY_IMPORT = {
         "protocols",
     },
     "stored": {
+        "conversion",
         "data",
         "disk",
         "errors",

@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 from safetensors.torch import load, save
 
@@ -30,6 +32,7 @@ __all__ = [
     "altered",
     "checksum",
     "checksum_of_arrays",
+    "checksum_of_rows",
     "read_bytes",
     "read_json",
     "read_netcdf",
@@ -184,3 +187,23 @@ def checksum_of_arrays(arrays: Iterable[Any]) -> str:
     for array in arrays:
         parts += [f"{array.dtype} {array.shape}", array.tobytes()]
     return checksum(*parts)
+
+
+def checksum_of_rows(blocks: Iterable[Any], dtype: str, shape: tuple[int, ...]) -> str:
+    """``checksum_of_arrays`` of one array whose rows come in blocks.
+
+    Parameters
+    ----------
+    blocks
+        Arrays of rows, one after another.
+    dtype, shape
+        Of the whole.
+    """
+    # As ``checksum`` of two parts, the second of which is never in memory as a whole.
+    about = f"{dtype} {shape}".encode()
+    digest = hashlib.blake2b(digest_size=32)
+    digest.update(len(about).to_bytes(8, "little") + about)
+    digest.update((math.prod(shape) * np.dtype(dtype).itemsize).to_bytes(8, "little"))
+    for rows in blocks:
+        digest.update(rows.tobytes())
+    return digest.hexdigest()
