@@ -159,7 +159,8 @@ class StreamedArray:
             return 0
         # An int64 of the order and one of its permutation for each row, beside the row.
         row = self._row_bytes + 16
-        return max(1, min(len(self._ends), self.memory_limit // (self._longest * row)))
+        fewest = 2 if self.source.in_order else 1
+        return min(len(self._ends), max(fewest, self.memory_limit // (self._longest * row)))
 
     @property
     def _row_bytes(self) -> int:
@@ -197,16 +198,21 @@ class StreamedArray:
         """Rows drawn without replacement, in their order: all, where there are no more."""
         if len(self) <= size:
             return self[:]
+        return torch.cat(list(self.sampled(size, seed=seed)))
+
+    def sampled(self, size: int = SAMPLE, *, seed: int = 0) -> Iterator[Tensor]:
+        """The rows of ``sample``, those of a block at a time."""
+        if len(self) <= size:
+            yield from (rows for _, rows in self.blocks())
+            return
         rows = np.random.default_rng(seed).choice(len(self), size, replace=False, shuffle=False)
         rows.sort()
-        found = torch.empty((size, *self.shape[1:]), dtype=self.dtype)
         done = 0
         for at, stop in enumerate(np.searchsorted(rows, self._ends).tolist()):
             if stop > done:
                 inside = torch.from_numpy(rows[done:stop] - self._starts[at])
-                found[done:stop] = self._block(at)[inside]
+                yield self._block(at)[inside].to(self.device)
                 done = stop
-        return found.to(self.device)
 
     def windows(self, generator: torch.Generator) -> Iterator[Tensor]:
         """Row numbers in a random order, of as many blocks together as memory holds.
@@ -214,15 +220,20 @@ class StreamedArray:
         Where that is all of them, the order is that of a tensor in memory.
         """
         self.source.begin(generator.initial_seed())
+        in_order, together = self.source.in_order, self.num_slots
         if self.fits:
+            if in_order:
+                self._with(list(range(len(self._ends))))  # in their order, and once
             yield torch.randperm(len(self), generator=generator)
             return
-        if self.source.in_order:
+        order = torch.randperm(len(self._ends), generator=generator)
+        if in_order:
             self._forget()  # another pass may bring other rows
-            order = torch.arange(len(self._ends))
-        else:
-            order = torch.randperm(len(self._ends), generator=generator)
-        for blocks in order.split(self.num_slots):
+            # Rows that are left of one window are had while the next is read.
+            order, together = order.sort().values, together // 2
+        for blocks in order.split(together):
+            if in_order:
+                self._with(blocks.tolist())
             parts = [torch.arange(self._starts[b], self._ends[b]) for b in blocks.tolist()]
             rows = torch.cat(parts)
             yield rows[torch.randperm(len(rows), generator=generator)]

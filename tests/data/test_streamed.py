@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+import zarr
 
 from pyro_vae import data
 from pyro_vae.conversion import StreamedArray
@@ -32,6 +33,41 @@ def in_memory(streamed):
     """The same rows as a data set in memory, made by other code."""
     splits = (streamed.train[:], streamed.validation[:], streamed.test[:])
     return Dataset.from_tensors(*splits, kind=streamed.kind)
+
+
+def zarr_saved(tmp_path, x, chunks, name="x.zarr"):
+    array = zarr.create_array(tmp_path / name, shape=x.shape, dtype=x.dtype, chunks=chunks)
+    array[:] = x
+    return tmp_path / name
+
+
+@pytest.mark.parametrize("chunks", [(7, 5), (64, 2), (500, 5)])
+def test_a_zarr_array_is_streamed_as_a_numpy_file_is(tmp_path, chunks):
+    x = normal(500, 5)
+    path = zarr_saved(tmp_path, x, chunks)
+    expected = data.stream(saved(tmp_path, x), memory_limit=LITTLE)
+    for source in (path, zarr.open_array(path, mode="r")):
+        streamed = data.stream(source, memory_limit=LITTLE)
+        for split in ("train", "validation", "test"):
+            assert torch.equal(getattr(streamed, split)[:], getattr(expected, split)[:])
+        # Whole chunks, that none is decoded twice.
+        ends = streamed.train.source.source.ends
+        assert (ends[:-1] % chunks[0] == 0).all()
+    again = pickle.loads(pickle.dumps(streamed.train))
+    assert torch.equal(again[:9], streamed.train[:9])
+    seal = data.stream(path).origin.checksums
+    assert seal == data.stream(path).origin.checksums
+    zarr.open_array(path, mode="r+")[3, 3] = 7.0
+    assert seal != data.stream(path).origin.checksums
+
+
+def test_a_broken_zarr_array_is_refused(tmp_path):
+    path = zarr_saved(tmp_path, normal(50, 5), (10, 5))
+    (path / "zarr.json").write_text("{}")
+    with pytest.raises(DataError, match="cannot be read"):
+        data.stream(path)
+    with pytest.raises(DataError, match=r"a single column is \(n, 1\)"):
+        data.stream(zarr_saved(tmp_path, normal(50), (10,), "y.zarr"))
 
 
 @pytest.mark.parametrize("memory_limit", [1, LITTLE, 2**28])

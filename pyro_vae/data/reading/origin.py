@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from pyro_vae.data.reading.images import image_files
+from pyro_vae.data.streamed.zarr_arrays import is_zarr
 from pyro_vae.disk.schema import Settings
 from pyro_vae.errors import DataError, MissingDataError
 
@@ -69,7 +70,7 @@ class Origin(Settings):
 
 
 def checksum_of_file(path: Path) -> str:
-    """SHA-256 of a file; of a folder of images, of their names and contents.
+    """SHA-256 of a file; of a folder of images, or a Zarr array, of names and contents.
 
     Raises
     ------
@@ -79,7 +80,8 @@ def checksum_of_file(path: Path) -> str:
     try:
         if path.is_dir():
             whole = hashlib.sha256()
-            for image in image_files(path):
+            every = sorted(p for p in path.rglob("*") if p.is_file()) if is_zarr(path) else None
+            for image in every or image_files(path):
                 whole.update(image.relative_to(path).as_posix().encode() + b"\0")
                 whole.update(checksum_of_file(image).encode())
             return whole.hexdigest()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_vae.conversion import convert
-from pyro_vae.data.streamed.rows import even_ends
+from pyro_vae.data.streamed.rows import check_array, even_ends, grey_of
 from pyro_vae.errors import DataError
 
 if TYPE_CHECKING:
@@ -56,19 +56,8 @@ class NpyRows:
     ) -> None:
         self.path, self.shape, self.dtype, self.offset = path, shape, dtype, offset
         self.name, self.whole_file = str(path), whole_file
-        if len(shape) < 2:
-            raise DataError(
-                f"{path} has an array of shape {shape}, and rows must be (n, *event_shape): a "
-                "single column is (n, 1)"
-            )
-        if dtype.kind not in "biuf" or dtype.itemsize > 8:
-            raise DataError(
-                f"{path} has values of type {dtype}: they must be numbers, as x.astype('float32') "
-                "makes them"
-            )
-        if 0 in shape:
-            raise DataError(f"{path} has an array of shape {shape}: give at least one value")
-        self.grey = 255 if dtype == np.uint8 and len(shape) > 2 else None
+        check_array(self.name, shape, dtype)
+        self.grey = grey_of(shape, dtype)
         self._row_bytes = math.prod(shape[1:]) * dtype.itemsize
         self.ends = even_ends(shape[0], self._row_bytes, block_bytes)
         there = self._stat()

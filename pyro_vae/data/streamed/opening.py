@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from pyro_vae.data.streamed.batches import BatchRows
 from pyro_vae.data.streamed.npy import NpyRows
+from pyro_vae.data.streamed.zarr_arrays import ZarrRows, is_zarr
 from pyro_vae.errors import DataError, MissingDataError
 
 if TYPE_CHECKING:
@@ -17,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["STREAMABLE", "open_rows"]
 
 #: What can be streamed, for messages.
-STREAMABLE = "a .npy file"
+STREAMABLE = (
+    "a .npy file, a Zarr array, a numpy.memmap, or an iterable of batches such as a DataLoader"
+)
 
 
 def open_rows(given: Any, name: str, block_bytes: int, num_data: int | None) -> RowSource:
@@ -45,6 +52,12 @@ def open_rows(given: Any, name: str, block_bytes: int, num_data: int | None) -> 
         return _of_path(Path(given), block_bytes)
     if isinstance(given, np.memmap):
         return NpyRows.of_memmap(given, block_bytes)
+    zarr = sys.modules.get("zarr")  # whoever holds an array of it has imported it
+    if zarr is not None and isinstance(given, zarr.Array):
+        return ZarrRows(given, block_bytes)
+    in_memory = isinstance(given, torch.Tensor | np.ndarray) or hasattr(given, "columns")
+    if isinstance(given, Iterable) and not in_memory and not isinstance(given, Mapping):
+        return BatchRows(given, name, num_data, block_bytes)
     raise DataError(
         f"{name} got a {type(given).__name__}, which is in memory already or cannot be gone "
         f"through again: data.read takes arrays and frames, and data.stream {STREAMABLE}"
@@ -63,6 +76,8 @@ def _of_path(path: Path, block_bytes: int) -> RowSource:
         raise MissingDataError(f"{path} does not exist: give the path of {STREAMABLE}")
     if path.suffix == ".npy" and path.is_file():
         return NpyRows.of_file(path, block_bytes)
+    if is_zarr(path):
+        return ZarrRows(path, block_bytes)
     raise DataError(
         f"{path} cannot be streamed: give {STREAMABLE}; data.read takes other files, where their "
         "data fit into memory, and numpy.save writes an array that can be streamed"

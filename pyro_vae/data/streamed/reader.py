@@ -86,7 +86,8 @@ def stream(
     standardise
         Give every feature of an array mean 0 and standard deviation 1.
     num_data
-        Number of data of an iterable that does not say it.
+        Number of data of ``source``, if it is an iterable that does not say it; counted in a
+        pass unless given.
     name
         What to call the data; the name of the file unless given.
     seed
@@ -124,7 +125,9 @@ def stream(
         raise UnknownNameError("kind of data", kind, get_args(Kind))
     block_bytes = _block_bytes(memory_limit)
     opened = {
-        part: open_rows(x, "source" if part == "all" else part, block_bytes, num_data)
+        part: open_rows(x, part, block_bytes, None)
+        if part != "all"
+        else open_rows(x, "source", block_bytes, num_data)
         for part, x in given.items()
     }
     paths = {part: Path(x) for part, x in given.items() if isinstance(x, str | os.PathLike)}

@@ -404,15 +404,16 @@ def _point_mass(sites: list[dict[str, Any]]) -> bool:
 def _size(model: Any, x: Inputs) -> dict[str, float]:
     """Number of parameters, length of the code, and how much of it is in use."""
     size: dict[str, float] = {}
-    x = x.sample() if isinstance(x, StreamedArray) else x
     if offers(model, HasParameters):
         size["num_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if Facts(model).latent_dim is not None and offers(model, HasCode):
         with torch.no_grad():
-            means = run_program(model.code, encoder_side(x))
+            parts = x.sampled() if isinstance(x, StreamedArray) else [encoder_side(x)]
+            means = torch.cat([run_program(model.code, part) for part in parts])
         size["latent_dim"] = int(means.shape[-1])
         if offers(model, HasCodeUse):
-            size |= run_program(model.code_use, encoder_side(x))
+            some = x.sample() if isinstance(x, StreamedArray) else encoder_side(x)
+            size |= run_program(model.code_use, some)
         elif count(x) > 1:
             size["active_units"] = active_units(means)
             size["active_directions"] = active_directions(means)
