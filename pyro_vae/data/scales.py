@@ -26,8 +26,7 @@ def scale_note(data: AnyDataset) -> str | None:
     x = data.train
     if data.kind != "real" or data.standardise or x.dim() != 2 or len(x) < 2:
         return None
-    if isinstance(data, StreamedDataset):
-        moments = data.moments
+    if isinstance(data, StreamedDataset) and (moments := data.moments) is not None:
         unit = bool(((moments.least >= 0) & (moments.largest <= 1)).all())
         spread, varies = moments.spread, ~moments.constant
     else:

@@ -4,6 +4,7 @@ import json
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -146,3 +147,30 @@ def test_a_file_that_has_changed_or_gone_is_refused(folder, tmp_path):
     (tmp_path / "y.npy").unlink()
     with pytest.raises(RunError, match="is not there any more"):
         load_data(tmp_path / "run")
+
+
+def test_a_table_is_streamed_with_its_schema(tmp_path):
+    rng = np.random.default_rng(0)
+    table = {
+        "age": rng.normal(50, 9, 400),
+        "visits": rng.poisson(3, 400),
+        "site": rng.choice(["north", "south", "west"], 400),
+        "number": np.arange(400),
+    }
+    pd.DataFrame(table).to_parquet(tmp_path / "t.parquet", row_group_size=50)
+    given = ("--data", tmp_path / "t.parquet", "--columns", "number=drop", "--stream")
+    out = run("fit", "--run", tmp_path / "run", *given, *FIT)
+    assert "site" in out.stdout
+    run("fit", "--run", tmp_path / "run", "--resume")
+    found = load_data(tmp_path / "run")
+    assert isinstance(found, StreamedDataset)
+    assert found.schema.names == ("age", "visits", "site")
+    assert found.remembered() == Run.open(tmp_path / "run").config()["data"]["origin"]
+    run("evaluate", tmp_path / "run", "--particles", 10, "--limit", 20)
+    run("report", tmp_path / "run")
+    run("sample", tmp_path / "run")
+    assert list(pd.read_csv(tmp_path / "run" / "samples.csv")) == ["age", "visits", "site"]
+    pd.DataFrame(table).head(12).to_parquet(tmp_path / "new.parquet")
+    scores = tmp_path / "scores.csv"
+    run("score", tmp_path / "run", tmp_path / "new.parquet", "--out", scores, "--particles", 10)
+    assert len(pd.read_csv(scores)) == 12

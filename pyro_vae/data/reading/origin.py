@@ -21,10 +21,19 @@ __all__ = ["Origin", "Streaming", "checksum_of_file", "find_again"]
 
 
 class Streaming(Settings):
-    """How data are streamed: as for ``data.stream``."""
+    """How data are streamed.
+
+    Attributes
+    ----------
+    memory_limit, maximum
+        As for ``data.stream``.
+    largest
+        Largest count in the training rows of a table.
+    """
 
     memory_limit: int
     maximum: int | None = None
+    largest: int | None = None
 
 
 class Origin(Settings):

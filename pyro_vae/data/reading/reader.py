@@ -32,7 +32,7 @@ from pyro_vae.data.schema.cells import cells_of_frame
 from pyro_vae.data.schema.choices import parse_choices
 from pyro_vae.data.schema.column import level_texts
 from pyro_vae.data.schema.recognise import in_type
-from pyro_vae.data.schema.schema import Schema
+from pyro_vae.data.schema.schema import Schema, kind_of_table
 from pyro_vae.errors import DataError, MissingDataError, SettingError
 from pyro_vae.spelling import spelt
 from pyro_vae.verbs import verb
@@ -345,7 +345,7 @@ def _dataset_of_table(
     stored: dict[str, Any] = {s: affine.forward(x) for s, x in originals.items()}
     for split, x in stored.items():
         _check_rounded(schema, x, originals[split], f"{origin.name}: {split}")
-    kind = _kind_of(schema)
+    kind = kind_of_table(schema)
     labelled = all(part.labels is not None for part in encoded.values())
     side: dict[str, Any] = {
         "labels": {s: part.labels for s, part in encoded.items()} if labelled else None,
@@ -491,16 +491,6 @@ def _parts(
         for split, which in rows.items()
     }
     return {**found, **{split: tables[split] for split in given}}
-
-
-def _kind_of(schema: Schema) -> Kind:
-    """Kind of a data set with these columns."""
-    kinds = {column.kind for column in schema.data}
-    if kinds == {"yes-no"}:
-        return "binary"
-    if kinds == {"count"}:
-        return "counts"
-    return "real" if kinds <= {"real", "positive", "share", "date"} else "mixed"
 
 
 def _dataset_of_arrays(

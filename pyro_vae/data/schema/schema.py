@@ -31,10 +31,11 @@ from pyro_vae.spelling import in_quotes, spelt
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pyro_vae.data.kind import Kind
     from pyro_vae.data.schema.cells import Cells
     from pyro_vae.data.schema.numbers import Numbers
 
-__all__ = ["Encoded", "Schema", "levels_said", "with_likelihood"]
+__all__ = ["Encoded", "Schema", "kind_of_table", "levels_said", "with_likelihood"]
 
 #: Roles of columns that a model needs.
 _MODELLED = ("data", "covariate")
@@ -596,3 +597,13 @@ def _scale_text(column: Column) -> str:
     if column.kind == "date":
         return f"{column.scale:.3g} {column.unit}"
     return f"{column.scale:.4g}"
+
+
+def kind_of_table(schema: Schema) -> Kind:
+    """Kind of a data set with these columns."""
+    kinds = {column.kind for column in schema.data}
+    if kinds == {"yes-no"}:
+        return "binary"
+    if kinds == {"count"}:
+        return "counts"
+    return "real" if kinds <= {"real", "positive", "share", "date"} else "mixed"

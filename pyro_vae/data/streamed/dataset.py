@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from pyro_vae.conversion.streamed import SAMPLE
+from pyro_vae.conversion.streamed import SAMPLE, StreamedArray
 from pyro_vae.data.any_dataset import AnyDataset
 from pyro_vae.data.dataset import SPLITS, Dataset
 from pyro_vae.errors import DataError, UnknownNameError
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from pyro_vae.conversion import StreamedArray
     from pyro_vae.data.affine import Affine
     from pyro_vae.data.kind import Kind
     from pyro_vae.data.reading.origin import Origin
@@ -42,7 +41,8 @@ class StreamedDataset(AnyDataset):
         Arrays whose rows ``x[rows]`` are read when they are asked for, of shape
         ``(n, *event_shape)``.
     moments
-        Number, mean, variance and range of the training rows, in the units of ``base_measure``.
+        Number, mean, variance and range of the training rows, in the units of ``base_measure``;
+        None of a table, whose schema says as much.
     """
 
     name: str
@@ -50,7 +50,7 @@ class StreamedDataset(AnyDataset):
     validation: StreamedArray
     test: StreamedArray
     kind: Kind
-    moments: Moments
+    moments: Moments | None
     maximum: int | None = None
     bounded: bool = False
     seed: int = 0
@@ -79,6 +79,10 @@ class StreamedDataset(AnyDataset):
             How many of each, at most.
         """
         splits: dict[str, Any] = {split: getattr(self, split)[:num_rows] for split in SPLITS}
+        originals = None
+        if self.affine is not None:
+            of = {split: getattr(self, split).source.as_it_came() for split in SPLITS}
+            originals = {s: StreamedArray(part, 1)[:num_rows] for s, part in of.items()}
         return Dataset(
             self.name,
             **splits,
@@ -92,6 +96,7 @@ class StreamedDataset(AnyDataset):
             columns=self.columns,
             schema=self.schema,
             origin=self.origin,
+            originals=originals,
         )
 
     def inputs(self, split: str, names: Iterable[str] = ()) -> dict[str, Any]:

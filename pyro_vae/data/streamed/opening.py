@@ -13,6 +13,8 @@ import torch
 
 from pyro_vae.data.streamed.batches import BatchRows
 from pyro_vae.data.streamed.npy import NpyRows
+from pyro_vae.data.streamed.parquet import ParquetRows
+from pyro_vae.data.streamed.rows import BLOCK_BYTES
 from pyro_vae.data.streamed.zarr_arrays import ZarrRows, is_zarr
 from pyro_vae.errors import DataError, MissingDataError
 
@@ -23,11 +25,15 @@ __all__ = ["STREAMABLE", "open_rows"]
 
 #: What can be streamed, for messages.
 STREAMABLE = (
-    "a .npy file, a Zarr array, a numpy.memmap, or an iterable of batches such as a DataLoader"
+    "a .npy or .parquet file, a Zarr array, a numpy.memmap, or an iterable of batches such as a "
+    "DataLoader"
 )
 
+#: So many blocks at least are in memory together, that rows are mixed.
+_TOGETHER = 16
 
-def open_rows(given: Any, name: str, block_bytes: int, num_data: int | None) -> RowSource:
+
+def open_rows(given: Any, name: str, memory_limit: int, num_data: int | None = None) -> RowSource:
     """Rows of a file, an array on disk or an iterable of batches.
 
     Parameters
@@ -36,8 +42,8 @@ def open_rows(given: Any, name: str, block_bytes: int, num_data: int | None) -> 
         As for ``data.stream``.
     name
         What the argument is called.
-    block_bytes
-        Bytes of a block.
+    memory_limit
+        Bytes that rows may take in memory.
     num_data
         Number of data of an iterable.
 
@@ -48,8 +54,9 @@ def open_rows(given: Any, name: str, block_bytes: int, num_data: int | None) -> 
     MissingDataError
         If a file is not there, or a library is not installed.
     """
+    block_bytes = max(1, min(BLOCK_BYTES, memory_limit // _TOGETHER))
     if isinstance(given, str | os.PathLike):
-        return _of_path(Path(given), block_bytes)
+        return _of_path(Path(given), block_bytes, memory_limit)
     if isinstance(given, np.memmap):
         return NpyRows.of_memmap(given, block_bytes)
     zarr = sys.modules.get("zarr")  # whoever holds an array of it has imported it
@@ -64,7 +71,7 @@ def open_rows(given: Any, name: str, block_bytes: int, num_data: int | None) -> 
     )
 
 
-def _of_path(path: Path, block_bytes: int) -> RowSource:
+def _of_path(path: Path, block_bytes: int, memory_limit: int) -> RowSource:
     try:
         there = path.exists()
     except OSError as error:
@@ -76,6 +83,8 @@ def _of_path(path: Path, block_bytes: int) -> RowSource:
         raise MissingDataError(f"{path} does not exist: give the path of {STREAMABLE}")
     if path.suffix == ".npy" and path.is_file():
         return NpyRows.of_file(path, block_bytes)
+    if path.suffix == ".parquet" and path.is_file():
+        return ParquetRows(path, memory_limit)
     if is_zarr(path):
         return ZarrRows(path, block_bytes)
     raise DataError(

@@ -72,6 +72,12 @@ class Part:
         self.shape = (int(counts.sum()), *source.shape[1:])
         self.in_order = source.in_order
 
+    def as_it_came(self) -> Part:
+        """The same rows in the units of ``base_measure``, float64."""
+        counts = np.diff(self.ends, prepend=0)
+        split = SPLITS[self.place]
+        return Part(self.source, split, self.shares, counts, torch.float64, None)
+
     def begin(self, seed: int) -> None:
         """Called before a pass in a seeded order."""
         self.source.begin(seed)

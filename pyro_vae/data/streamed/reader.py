@@ -14,12 +14,15 @@ from pyro_vae.conversion import StreamedArray
 from pyro_vae.data.kind import Kind
 from pyro_vae.data.reading.origin import Origin, Streaming, checksum_of_file, find_again
 from pyro_vae.data.reading.parts import check_shares, left_shares
+from pyro_vae.data.schema.choices import parse_choices
+from pyro_vae.data.schema.schema import Schema, kind_of_table
 from pyro_vae.data.streamed.census import Census
 from pyro_vae.data.streamed.dataset import StreamedDataset
 from pyro_vae.data.streamed.opening import open_rows
+from pyro_vae.data.streamed.parquet import ParquetRows
 from pyro_vae.data.streamed.part import Part, Shares, as_given
-from pyro_vae.data.streamed.rows import BLOCK_BYTES
 from pyro_vae.data.streamed.selection import SPLITS
+from pyro_vae.data.streamed.table import schema_of
 from pyro_vae.errors import DataError, MissingDataError, UnknownNameError
 from pyro_vae.verbs import verb
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.data.affine import Affine
     from pyro_vae.data.reading.reader import Form
+    from pyro_vae.data.schema.choices import Choice
     from pyro_vae.data.streamed.rows import RowSource
 
 __all__ = ["MEMORY_LIMIT", "stream", "stream_again"]
@@ -36,9 +40,6 @@ __all__ = ["MEMORY_LIMIT", "stream", "stream_again"]
 MEMORY_LIMIT = 2**28
 
 _DEFAULT_SHARES = (0.7, 0.1, 0.2)
-
-#: So many blocks at least are in memory together, that rows are mixed.
-_TOGETHER = 16
 
 
 @verb
@@ -123,11 +124,10 @@ def stream(
         raise DataError(f"source got {source!r}: give the path of a file, or what has batches")
     if kind is not None and kind not in get_args(Kind):
         raise UnknownNameError("kind of data", kind, get_args(Kind))
-    block_bytes = _block_bytes(memory_limit)
     opened = {
-        part: open_rows(x, part, block_bytes, None)
+        part: open_rows(x, part, memory_limit)
         if part != "all"
-        else open_rows(x, "source", block_bytes, num_data)
+        else open_rows(x, "source", memory_limit, num_data)
         for part, x in given.items()
     }
     paths = {part: Path(x) for part, x in given.items() if isinstance(x, str | os.PathLike)}
@@ -140,7 +140,19 @@ def stream(
         kind=kind,
         streamed=Streaming(memory_limit=memory_limit, maximum=maximum),
     )
-    return _streamed(opened, origin, standardise=standardise)
+    if not isinstance(opened["all"], ParquetRows):
+        if columns is not None:
+            raise DataError(
+                f"columns was given for {origin.name}, which is no table and has no names of "
+                "columns: leave it out"
+            )
+        return _of_arrays(opened, origin, standardise=standardise)
+    if kind is not None or maximum is not None:
+        raise DataError(
+            f"{origin.name} is a table, and kind and maximum are for arrays: say what columns are "
+            "with columns='age=count'"
+        )
+    return _of_tables(opened, origin, parse_choices(columns))
 
 
 def stream_again(
@@ -170,16 +182,14 @@ def stream_again(
             f"{origin.name} was streamed from what was given in Python: stream it there again"
         )
     found = find_again(origin, folders)
-    block_bytes = _block_bytes(origin.streamed.memory_limit)
-    opened = {part: open_rows(path, part, block_bytes, None) for part, path in found.items()}
+    memory_limit = origin.streamed.memory_limit
+    opened = {part: open_rows(path, part, memory_limit) for part, path in found.items()}
     if on is not None:
-        opened["on"] = open_rows(on, "on", block_bytes, None)
+        opened["on"] = open_rows(on, "on", memory_limit)
+    if origin.columns is not None:
+        return _of_tables(opened, origin, {})
     bare = origin.model_copy(update={"location": None, "scale": None})
-    return _streamed(opened, bare, standardise=form.standardise)
-
-
-def _block_bytes(memory_limit: int) -> int:
-    return max(1, min(BLOCK_BYTES, memory_limit // _TOGETHER))
+    return _of_arrays(opened, bare, standardise=form.standardise)
 
 
 def _stem(path: Path) -> str:
@@ -202,12 +212,15 @@ class _Split:
         return Part(self.source, split, self.shares, counts, dtype, affine)
 
 
-def _streamed(
+def _of_arrays(
     opened: Mapping[str, RowSource], origin: Origin, *, standardise: bool
 ) -> StreamedDataset:
-    """A data set of what was opened, once it has been gone through."""
+    """A data set of numbers without a schema, once they have been gone through."""
     assert origin.streamed is not None
-    splits = _gone_through(opened, origin)
+    splits, shares = _splits(opened, origin)
+    _pass(opened["all"], shares, {s: f for s, f in splits.items() if f.source is opened["all"]})
+    _pass_own(opened["all"], splits)
+    _require_rows(splits, origin, shares)
     whole = opened["all"]
     moments = splits["train"].census.moments
     kind, maximum = _kind_of(splits, origin, whole)
@@ -226,13 +239,9 @@ def _streamed(
         found.census.keeps_digits(moments, counts=kind == "counts") for found in splits.values()
     )
     dtype = torch.float32 if keep else torch.float64
-    arrays: dict[str, Any] = {
-        split: StreamedArray(found.part(split, dtype, affine), origin.streamed.memory_limit)
-        for split, found in splits.items()
-    }
     return StreamedDataset(
         origin.name,
-        **arrays,
+        **_arrays(splits, origin, dtype, affine),
         kind=kind,
         moments=moments,
         maximum=maximum,
@@ -244,6 +253,55 @@ def _streamed(
         columns=whole.columns,
         origin=origin,
     )
+
+
+def _of_tables(
+    opened: Mapping[str, RowSource], origin: Origin, choices: Mapping[str, Choice]
+) -> StreamedDataset:
+    """A data set of tables, once they have been gone through; with the origin's schema, if any."""
+    assert origin.streamed is not None
+    splits, shares = _splits(opened, origin)
+    whole, largest = opened["all"], origin.streamed.largest
+    assert isinstance(whole, ParquetRows)
+    own = {split: found for split, found in splits.items() if found.source is whole}
+    if origin.columns is None:
+        schema, largest = schema_of(whole, choices, shares)
+    else:
+        schema = Schema.from_config(origin.columns)
+    for name, source in opened.items():
+        if not isinstance(source, ParquetRows):
+            raise DataError(f"{name} is an array, and source is a table: give a table here too")
+        source.schema = schema
+    for split, found in own.items():
+        found.counts = _counts(whole, shares, split)
+        found.census.moments.count = sum(found.counts)
+    _pass_own(whole, splits)
+    _require_rows(splits, origin, shares)
+    kind, affine = kind_of_table(schema), schema.affine()
+    streaming = origin.streamed.model_copy(update={"largest": largest})
+    return StreamedDataset(
+        origin.name,
+        **_arrays(splits, origin, torch.float32, affine),
+        kind=kind,
+        moments=None,
+        maximum=largest if kind == "counts" else None,
+        seed=origin.seed,
+        standardise=True,
+        affine=affine,
+        columns=schema.names,
+        schema=schema,
+        origin=origin.model_copy(update={"columns": schema.to_config(), "streamed": streaming}),
+    )
+
+
+def _arrays(
+    splits: Mapping[str, _Split], origin: Origin, dtype: torch.dtype, affine: Affine | None
+) -> dict[str, Any]:
+    assert origin.streamed is not None
+    return {
+        split: StreamedArray(found.part(split, dtype, affine), origin.streamed.memory_limit)
+        for split, found in splits.items()
+    }
 
 
 def _kind_of(
@@ -266,39 +324,61 @@ def _kind_of(
     return kind, int(census.moments.largest.max()) if maximum is None else maximum
 
 
-def _gone_through(opened: Mapping[str, RowSource], origin: Origin) -> dict[str, _Split]:
-    """The three splits, after one pass over everything."""
+def _splits(
+    opened: Mapping[str, RowSource], origin: Origin
+) -> tuple[dict[str, _Split], Shares | None]:
+    """The three splits, and how the rows of the source are shared out among them."""
     whole = opened["all"]
-    own = {"validation": opened.get("validation"), "test": opened.get("test")}
-    given = [split for split, source in own.items() if source is not None]
+    own = {split: opened[split] for split in SPLITS[1:] if split in opened}
     shares = None
-    if not whole.in_order and len(given) < len(own):
-        shares = Shares(left_shares(origin.shares, given), origin.seed)
-    splits = {
-        split: _Split(own.get(split) or whole, None if own.get(split) else shares, Census(""))
-        for split in SPLITS
-    }
-    for split, found in splits.items():
-        found.census = Census(found.source.name, found.source.columns)
-        if found.source.shape[1:] != whole.shape[1:]:
-            raise DataError(
-                f"{origin.name}: {split} has events of shape {found.source.shape[1:]}, and "
-                f"source of {whole.shape[1:]}: give rows of one shape in all splits"
-            )
-    _pass(whole, shares, {s: f for s, f in splits.items() if f.source is whole})
-    for split in given:
-        _pass(splits[split].source, None, {split: splits[split]})
-    if other := opened.get("on"):
+    if not whole.in_order and len(own) < 2:
+        shares = Shares(left_shares(origin.shares, list(own)), origin.seed)
+    splits = {}
+    for split in SPLITS:
+        source = own.get(split, whole)
+        splits[split] = _Split(
+            source, shares if source is whole else None, Census(source.name, source.columns)
+        )
+    if (other := opened.get("on")) is not None:
         splits["test"] = _Split(other, None, Census(other.name, other.columns))
-        _pass(other, None, {"test": splits["test"]})
+    return splits, shares
+
+
+def _require_rows(splits: Mapping[str, _Split], origin: Origin, shares: Shares | None) -> None:
+    """Refuse shares that leave a split without a row."""
     for split, found in splits.items():
         wanted = split == "train" or (shares is not None and found.shares is shares)
         if wanted and not found.census.count and origin.shares[SPLITS.index(split)] > 0:
             raise DataError(
                 f"shares got {tuple(origin.shares)}, which leaves {split} without a row of the "
-                f"{whole.shape[0]} rows: give more rows, or another share"
+                f"{found.source.shape[0]} rows: give more rows, or another share"
             )
-    return splits
+
+
+def _pass_own(whole: RowSource, splits: Mapping[str, _Split]) -> None:
+    """Look at the rows of splits that have a file of their own."""
+    for split, found in splits.items():
+        if found.source is whole:
+            continue
+        if found.source.shape[1:] != whole.shape[1:]:
+            raise DataError(
+                f"{found.source.name} has events of shape {found.source.shape[1:]}, and source of "
+                f"{whole.shape[1:]}: give rows of one shape in all splits"
+            )
+        found.census.columns = found.source.columns
+        _pass(found.source, None, {split: found})
+
+
+def _counts(whole: RowSource, shares: Shares | None, split: str) -> list[int]:
+    """Number of rows of a split in every block of the source."""
+    starts = [0, *whole.ends[:-1].tolist()]
+    counts = []
+    for start, stop in zip(starts, whole.ends.tolist(), strict=True):
+        if shares is None:
+            counts.append((stop - start) * (split == "train"))
+        else:
+            counts.append(int((shares.place(start, stop) == SPLITS.index(split)).sum()))
+    return counts
 
 
 def _pass(source: RowSource, shares: Shares | None, splits: Mapping[str, _Split]) -> None:
