@@ -302,10 +302,11 @@ class StreamedArray:
         for at in blocks:
             if at in self._slots:
                 continue
-            free = len(self._slots)
-            if free >= self.num_slots:
-                _, free = self._slots.popitem(last=False)
             found = self._read(at)
+            if len(self._slots) >= self.num_slots:
+                self._slots.popitem(last=False)
+            # Looked for, as an interruption may have come after the line before this.
+            free = min(set(range(self.num_slots)).difference(self._slots.values()))
             self._window[free * self._longest :][: len(found)] = found
             self._slots[at] = free
         return self._window

@@ -299,6 +299,9 @@ def hole(x, row, value):
         (np.zeros((300, 2), dtype=complex), {}, "they must be numbers"),
         (np.array([["a"]], dtype=object), {}, "without objects|they must be numbers"),
         (np.asfortranarray(normal(300, 2)), {}, "Fortran order"),
+        (np.zeros((300, 2)), {"maximum": 1.5}, "maximum got 1.5, and counts need a whole"),
+        (normal(300, 2), {"num_data": 300}, "num_data got 300, and x says itself"),
+        (normal(300, 2), {"columns": "a=drop"}, "has no names of columns"),
         (normal(2, 2), {}, "leaves validation without a row"),
     ],
 )

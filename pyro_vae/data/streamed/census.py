@@ -45,7 +45,7 @@ class Moments:
         """Take in more rows, ``(m, *event_shape)``."""
         x = rows.double()
         mean, variance = x.mean(0), x.var(0, correction=0)
-        least, largest = x.amin(0), x.amax(0)
+        least, largest = rows.amin(0).double(), rows.amax(0).double()
         if not self.count:
             self.count, self.mean, self.variance = len(x), mean, variance
             self.least, self.largest = least, largest
@@ -142,15 +142,22 @@ class Census:
         """
         if not len(x):
             return
-        if x.is_floating_point():
+        least, largest = float(x.amin()), float(x.amax())
+        if not math.isfinite(least) or not math.isfinite(largest):
             self._refuse(~torch.isfinite(x), x, rows)
         self.moments.add(x)
+        # What the range tells needs no look at every value.
+        there = {"negative": least < 0, "above 1": largest > 1}
+        whole = not x.is_floating_point() or torch.equal(x, x.round())
+        there |= {"not whole": not whole}
+        there |= {"no 0 or 1": any(there.values())}
         for what, odd in _ODD.items():
-            if what not in self._odd and (found := _first(odd(x), x, rows)) is not None:
+            if there[what] and what not in self._odd:
+                found = _first(odd(x), x, rows)
+                assert found is not None
                 self._odd[what] = found
-        top = x.flatten().argmax()
-        if self._most is None or x.flatten()[top] > self._most.value:
-            self._most = _first(x == x.flatten()[top], x, rows)
+        if self._most is None or largest > self._most.value:
+            self._most = _first(x == x.amax(), x, rows)
         self._whole_type = not x.is_floating_point()
         moved, beyond = largest_move(x)
         self._beyond |= beyond

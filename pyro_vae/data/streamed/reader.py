@@ -124,6 +124,11 @@ def stream(
         raise DataError(f"source got {source!r}: give the path of a file, or what has batches")
     if kind is not None and kind not in get_args(Kind):
         raise UnknownNameError("kind of data", kind, get_args(Kind))
+    if maximum is not None and (not isinstance(maximum, int) or maximum < 0):
+        raise DataError(
+            f"maximum got {maximum!r}, and counts need a whole number, the largest that a feature "
+            "can take"
+        )
     opened = {
         part: open_rows(x, part, memory_limit)
         if part != "all"
@@ -140,6 +145,11 @@ def stream(
         kind=kind,
         streamed=Streaming(memory_limit=memory_limit, maximum=maximum),
     )
+    if num_data is not None and not opened["all"].in_order:
+        raise DataError(
+            f"num_data got {num_data}, and {origin.name} says itself how many rows it has: leave "
+            "it out"
+        )
     if not isinstance(opened["all"], ParquetRows):
         if columns is not None:
             raise DataError(
