@@ -26,7 +26,9 @@ def scale_note(data: AnyDataset) -> str | None:
     x = data.train
     if data.kind != "real" or data.standardise or x.dim() != 2 or len(x) < 2:
         return None
-    if isinstance(data, StreamedDataset) and (moments := data.moments) is not None:
+    if isinstance(data, StreamedDataset):
+        if (moments := data.moments) is None:
+            return None  # of a run that goes on, which was told when it began
         unit = bool(((moments.least >= 0) & (moments.largest <= 1)).all())
         spread, varies = moments.spread, ~moments.constant
     else:

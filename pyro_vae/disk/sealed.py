@@ -49,7 +49,7 @@ _NUMBERS = re.compile(r"\[\n((?:\s+(?:-?[\d.]+(?:e[-+]?\d+)?|null),?\n)+)\s*\]")
 _TRAILER = b"\npyro_vae checksum "
 
 
-def checksum(*parts: bytes | str) -> str:
+def checksum(*parts: bytes | memoryview | str) -> str:
     """BLAKE2b of these parts one after another, 64 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=32)
     for part in parts:
@@ -125,8 +125,8 @@ def read_tensors(path: Path, *, remedy: str) -> tuple[dict[str, Tensor], dict[st
 
 def write_netcdf(path: Path, dataset: xr.Dataset) -> None:
     """Write a data set as netCDF, its checksum behind it, where other readers do not look."""
-    content = bytes(dataset.to_netcdf(engine="h5netcdf"))
-    write_whole(path, content + _TRAILER + checksum(path.name, content).encode() + b"\n")
+    content = memoryview(dataset.to_netcdf(engine="h5netcdf"))
+    write_whole(path, [content, _TRAILER + checksum(path.name, content).encode() + b"\n"])
 
 
 def read_netcdf(path: Path, *, remedy: str) -> xr.Dataset:

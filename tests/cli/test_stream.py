@@ -1,5 +1,6 @@
 """A file that is streamed, on the command line: fitted, measured, gone on with, looked at."""
 
+import hashlib
 import json
 import warnings
 
@@ -8,8 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from pyro_vae import load_data, load_model
+from pyro_vae import data, load_data, load_model
 from pyro_vae.data import StreamedDataset
+from pyro_vae.data.streamed.npy import NpyRows
 from pyro_vae.disk.runs import Run
 from pyro_vae.disk.sealed import checksum_of_arrays, checksum_of_rows
 from pyro_vae.errors import DataError, RunError
@@ -121,6 +123,30 @@ def test_pictures_are_of_the_first_rows_and_say_so(folder, monkeypatch):
     assert len(rows.train) == len(rows.test) == 50
     run("evaluate", folder / "run", "--particles", 20)
     assert "is streamed" in run("report", folder / "run").stderr
+
+
+def test_a_file_is_read_once_to_be_opened_and_once_to_be_opened_again(folder, monkeypatch):
+    read = []
+
+    class Counted(NpyRows):
+        def read(self, block):
+            read.append(block)
+            return super().read(block)
+
+    monkeypatch.setattr("pyro_vae.data.streamed.opening.NpyRows", Counted)
+    monkeypatch.setattr("pyro_vae.data.streamed.reader.NpyRows", Counted)
+    path = folder / "x.npy"
+    found = data.stream(path, memory_limit=2**12)
+    assert read == list(range(len(found.train.source.source.ends)))
+    # As ``sha256sum`` prints it, though no other reader has seen the file.
+    assert found.origin.checksums["all"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    read.clear()
+    again = load_data(folder / "run")
+    assert read == []
+    expected = data.stream(path, memory_limit=2**20, standardise=True)
+    assert torch.equal(again.train[:], expected.train[:])
+    for name in ("kind", "maximum", "bounded", "base_measure", "standardise"):
+        assert getattr(again, name) == getattr(expected, name), name
 
 
 def test_a_checksum_of_rows_is_that_of_the_array():

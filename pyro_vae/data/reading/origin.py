@@ -27,12 +27,15 @@ class Streaming(Settings):
     ----------
     memory_limit, maximum
         As for ``data.stream``.
-    largest
-        Largest count in the training rows of a table.
+    told, double, largest
+        What the pass over all rows told: kind of the values, whether float32 has not their
+        digits, and the largest count in the training rows.
     """
 
     memory_limit: int
     maximum: int | None = None
+    told: str | None = None
+    double: bool = False
     largest: int | None = None
 
 

@@ -5,6 +5,7 @@ They are read with seek and read: pages that are mapped would count as memory of
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_vae.conversion import convert
+from pyro_vae.data.reading.origin import checksum_of_file
 from pyro_vae.data.streamed.rows import check_array, even_ends, grey_of
 from pyro_vae.errors import DataError
 
@@ -68,6 +70,8 @@ class NpyRows:
                 "sound copy there"
             )
         self._as_it_was = there
+        self._seal: Any = None
+        self._sealed = 0
 
     @classmethod
     def of_file(cls, path: Path, block_bytes: int) -> NpyRows:
@@ -123,6 +127,23 @@ class NpyRows:
                 return whole
         return cls(path, x.shape, x.dtype, offset, block_bytes)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_seal": None}
+
+    def begin_seal(self) -> None:
+        """Have the next pass over all blocks make the checksum of the file, too."""
+        if self.whole_file:
+            self._seal, self._sealed = hashlib.sha256(self._content(0, self.offset)), 0
+
+    def checksum(self) -> str:
+        """SHA-256 of the file: that of the pass, if there was one."""
+        if self._seal is None or self._sealed < len(self.ends):
+            return checksum_of_file(self.path)
+        rest = self._content(self.offset + self.shape[0] * self._row_bytes, -1)
+        self._seal.update(rest)
+        found, self._seal = self._seal.hexdigest(), None
+        return str(found)
+
     def begin(self, seed: int) -> None:
         """Any block can be read at any time."""
 
@@ -130,6 +151,15 @@ class NpyRows:
         """Rows of a block, as they are in the file."""
         start = int(self.ends[block - 1]) if block else 0
         count = int(self.ends[block]) - start
+        content = self._content(self.offset + start * self._row_bytes, count * self._row_bytes)
+        if self._seal is not None and block == self._sealed:
+            self._seal.update(content)
+            self._sealed += 1
+        rows = np.frombuffer(content, dtype=self.dtype).reshape(count, *self.shape[1:])
+        return convert(rows, self.name).values
+
+    def _content(self, start: int, size: int) -> bytes:
+        """Bytes of the file, all that are left for -1."""
         if self._stat() != self._as_it_was:
             raise DataError(
                 f"{self.path} has changed while it was read: let nobody write to it, and begin "
@@ -137,15 +167,12 @@ class NpyRows:
             )
         try:
             with self.path.open("rb") as file:
-                file.seek(self.offset + start * self._row_bytes)
-                content = file.read(count * self._row_bytes)
-            values = np.frombuffer(content, dtype=self.dtype)
-            rows = values.reshape(count, *self.shape[1:])
-        except (OSError, ValueError) as error:
-            raise DataError(f"{self.path} cannot be read ({error}): put a sound copy there") from (
-                error
-            )
-        return convert(rows, self.name).values
+                file.seek(start)
+                return file.read(size)
+        except OSError as error:
+            raise DataError(
+                f"{self.path} cannot be read ({error.strerror}): put a sound copy there"
+            ) from error
 
     def _stat(self) -> tuple[int, int]:
         try:

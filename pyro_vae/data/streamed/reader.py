@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 import torch
 
 from pyro_vae.conversion import StreamedArray
+from pyro_vae.data.affine import Affine
 from pyro_vae.data.kind import Kind
 from pyro_vae.data.reading.origin import Origin, Streaming, checksum_of_file, find_again
 from pyro_vae.data.reading.parts import check_shares, left_shares
 from pyro_vae.data.schema.choices import parse_choices
 from pyro_vae.data.schema.schema import Schema, kind_of_table
-from pyro_vae.data.streamed.census import Census
+from pyro_vae.data.streamed.census import Census, Moments
 from pyro_vae.data.streamed.dataset import StreamedDataset
+from pyro_vae.data.streamed.npy import NpyRows
 from pyro_vae.data.streamed.opening import open_rows
 from pyro_vae.data.streamed.parquet import ParquetRows
 from pyro_vae.data.streamed.part import Part, Shares, as_given
@@ -29,7 +31,6 @@ from pyro_vae.verbs import verb
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pyro_vae.data.affine import Affine
     from pyro_vae.data.reading.reader import Form
     from pyro_vae.data.schema.choices import Choice
     from pyro_vae.data.streamed.rows import RowSource
@@ -139,7 +140,6 @@ def stream(
     origin = Origin(
         name=name or (_stem(paths["all"]) if "all" in paths else "stream"),
         files={part: str(path.absolute()) for part, path in paths.items()},
-        checksums={part: checksum_of_file(path) for part, path in paths.items()},
         shares=list(check_shares(shares)),
         seed=seed,
         kind=kind,
@@ -150,6 +150,27 @@ def stream(
             f"num_data got {num_data}, and {origin.name} says itself how many rows it has: leave "
             "it out"
         )
+    found = _streamed(opened, origin, columns, standardise=standardise)
+    assert found.origin is not None
+    seals = {part: _checksum(opened[part], path) for part, path in paths.items()}
+    return replace(found, origin=found.origin.model_copy(update={"checksums": seals}))
+
+
+def _checksum(source: RowSource, path: Path) -> str:
+    return source.checksum() if isinstance(source, NpyRows) else checksum_of_file(path)
+
+
+def _streamed(
+    opened: Mapping[str, RowSource],
+    origin: Origin,
+    columns: str | Path | Mapping[str, str] | None,
+    *,
+    standardise: bool,
+) -> StreamedDataset:
+    """What ``stream`` gives of what it has opened."""
+    for source in opened.values():
+        if isinstance(source, NpyRows):
+            source.begin_seal()
     if not isinstance(opened["all"], ParquetRows):
         if columns is not None:
             raise DataError(
@@ -157,7 +178,8 @@ def stream(
                 "columns: leave it out"
             )
         return _of_arrays(opened, origin, standardise=standardise)
-    if kind is not None or maximum is not None:
+    assert origin.streamed is not None
+    if origin.kind is not None or origin.streamed.maximum is not None:
         raise DataError(
             f"{origin.name} is a table, and kind and maximum are for arrays: say what columns are "
             "with columns='age=count'"
@@ -198,8 +220,7 @@ def stream_again(
         opened["on"] = open_rows(on, "on", memory_limit)
     if origin.columns is not None:
         return _of_tables(opened, origin, {})
-    bare = origin.model_copy(update={"location": None, "scale": None})
-    return _of_arrays(opened, bare, standardise=form.standardise)
+    return _of_arrays(opened, origin, standardise=form.standardise)
 
 
 def _stem(path: Path) -> str:
@@ -215,6 +236,19 @@ class _Split:
     shares: Shares | None
     census: Census
     counts: list[int] = field(default_factory=list)
+    is_new: bool = False
+
+    def count_rows(self, source: RowSource, shares: Shares | None, split: str) -> None:
+        """Count its rows in every block, without a look at them."""
+        self.counts = []
+        starts = [0, *source.ends[:-1].tolist()]
+        for start, stop in zip(starts, source.ends.tolist(), strict=True):
+            if shares is None:
+                self.counts.append((stop - start) * (split == "train"))
+            else:
+                here = shares.place(start, stop) == SPLITS.index(split)
+                self.counts.append(int(here.sum()))
+        self.census.moments.count = sum(self.counts)
 
     def part(self, split: str, dtype: torch.dtype, affine: Affine | None) -> Part:
         """Its rows as a model is given them."""
@@ -222,47 +256,105 @@ class _Split:
         return Part(self.source, split, self.shares, counts, dtype, affine)
 
 
+class _Told(NamedTuple):
+    """What is known of numbers without a schema, as they are before they are standardised."""
+
+    kind: Kind
+    maximum: int | None
+    dtype: torch.dtype
+    affine: Affine | None
+    moments: Moments | None
+
+
 def _of_arrays(
     opened: Mapping[str, RowSource], origin: Origin, *, standardise: bool
 ) -> StreamedDataset:
-    """A data set of numbers without a schema, once they have been gone through."""
+    """A data set of numbers without a schema."""
     assert origin.streamed is not None
     splits, shares = _splits(opened, origin)
-    _pass(opened["all"], shares, {s: f for s, f in splits.items() if f.source is opened["all"]})
-    _pass_own(opened["all"], splits)
-    _require_rows(splits, origin, shares)
     whole = opened["all"]
+    if origin.streamed.told is None:
+        told = _told_by_a_pass(whole, splits, shares, origin, standardise=standardise)
+    else:
+        told = _told_before(whole, splits, shares, origin, standardise=standardise)
+    _require_rows(splits, origin, shares)
+    streaming = origin.streamed.model_copy(
+        update={
+            "told": told.kind,
+            "double": told.dtype == torch.float64,
+            "largest": told.maximum,
+        }
+    )
+    return StreamedDataset(
+        origin.name,
+        **_arrays(splits, origin, told.dtype, told.affine),
+        kind="real" if standardise else told.kind,
+        moments=told.moments,
+        maximum=told.maximum,
+        bounded=origin.streamed.maximum is not None,
+        seed=origin.seed,
+        standardise=standardise,
+        base_measure="as given" if whole.grey is None else "unit interval",
+        affine=told.affine,
+        origin=origin.model_copy(update={"streamed": streaming}),
+    )
+
+
+def _told_by_a_pass(
+    whole: RowSource,
+    splits: Mapping[str, _Split],
+    shares: Shares | None,
+    origin: Origin,
+    *,
+    standardise: bool,
+) -> _Told:
+    """What one pass over everything tells."""
+    assert origin.streamed is not None
+    _pass(whole, shares, {s: found for s, found in splits.items() if found.source is whole})
+    _pass_own(whole, splits)
     moments = splits["train"].census.moments
     kind, maximum = _kind_of(splits, origin, whole)
     bounded = origin.streamed.maximum is not None
     for split, found in splits.items():
         found.census.require_kind(kind, maximum if bounded or split == "train" else None)
-    affine, measure = None, "as given" if whole.grey is None else "unit interval"
-    if standardise:
-        if kind not in ("real", "unit-interval"):
-            raise DataError(
-                f"{origin.name}: {kind} data cannot be standardised, which would leave their "
-                "support: leave it out, or say kind='real'"
-            )
-        affine, kind = moments.standardising(), "real"
-    keep = affine is not None or all(
+    if standardise and kind not in ("real", "unit-interval"):
+        raise DataError(
+            f"{origin.name}: {kind} data cannot be standardised, which would leave their "
+            "support: leave it out, or say kind='real'"
+        )
+    affine = moments.standardising() if standardise else None
+    keep = standardise or all(
         found.census.keeps_digits(moments, counts=kind == "counts") for found in splits.values()
     )
-    dtype = torch.float32 if keep else torch.float64
-    return StreamedDataset(
-        origin.name,
-        **_arrays(splits, origin, dtype, affine),
-        kind=kind,
-        moments=moments,
-        maximum=maximum,
-        bounded=bounded,
-        seed=origin.seed,
-        standardise=standardise,
-        base_measure=measure,
-        affine=affine,
-        columns=whole.columns,
-        origin=origin,
-    )
+    return _Told(kind, maximum, torch.float32 if keep else torch.float64, affine, moments)
+
+
+def _told_before(
+    whole: RowSource,
+    splits: Mapping[str, _Split],
+    shares: Shares | None,
+    origin: Origin,
+    *,
+    standardise: bool,
+) -> _Told:
+    """What a run remembers of files that have not changed; other rows are gone through."""
+    about: Any = origin.streamed
+    for split, found in splits.items():
+        if found.source is whole:
+            found.count_rows(whole, shares, split)
+        elif found.is_new:
+            _pass(found.source, None, {split: found})
+            bound = about.maximum if about.told == "counts" else None
+            found.census.require_kind(about.told, bound)
+        else:
+            found.count_rows(found.source, None, "train")
+    affine = None
+    if standardise:
+        shape = whole.shape[1:]
+        pair = (torch.tensor(part, dtype=torch.double) for part in (origin.location, origin.scale))
+        affine = Affine(*(part.reshape(shape) for part in pair))
+    dtype = torch.float64 if about.double else torch.float32
+    return _Told(about.told, about.largest, dtype, affine, None)
 
 
 def _of_tables(
@@ -283,8 +375,7 @@ def _of_tables(
             raise DataError(f"{name} is an array, and source is a table: give a table here too")
         source.schema = schema
     for split, found in own.items():
-        found.counts = _counts(whole, shares, split)
-        found.census.moments.count = sum(found.counts)
+        found.count_rows(whole, shares, split)
     _pass_own(whole, splits)
     _require_rows(splits, origin, shares)
     kind, affine = kind_of_table(schema), schema.affine()
@@ -350,7 +441,7 @@ def _splits(
             source, shares if source is whole else None, Census(source.name, source.columns)
         )
     if (other := opened.get("on")) is not None:
-        splits["test"] = _Split(other, None, Census(other.name, other.columns))
+        splits["test"] = _Split(other, None, Census(other.name, other.columns), is_new=True)
     return splits, shares
 
 
@@ -377,18 +468,6 @@ def _pass_own(whole: RowSource, splits: Mapping[str, _Split]) -> None:
             )
         found.census.columns = found.source.columns
         _pass(found.source, None, {split: found})
-
-
-def _counts(whole: RowSource, shares: Shares | None, split: str) -> list[int]:
-    """Number of rows of a split in every block of the source."""
-    starts = [0, *whole.ends[:-1].tolist()]
-    counts = []
-    for start, stop in zip(starts, whole.ends.tolist(), strict=True):
-        if shares is None:
-            counts.append((stop - start) * (split == "train"))
-        else:
-            counts.append(int((shares.place(start, stop) == SPLITS.index(split)).sum()))
-    return counts
 
 
 def _pass(source: RowSource, shares: Shares | None, splits: Mapping[str, _Split]) -> None:
