@@ -184,6 +184,10 @@ def test_a_table_is_streamed_with_its_schema(tmp_path):
         "number": np.arange(400),
     }
     pd.DataFrame(table).to_parquet(tmp_path / "t.parquet", row_group_size=50)
+    shown = run("data", tmp_path / "t.parquet", "--columns", "number=drop", "--stream")
+    assert "category" in shown.stdout
+    assert "--stream" in shown.stdout
+    run("data", tmp_path / "t.parquet", "--stream", "--drop-empty", status=2)
     given = ("--data", tmp_path / "t.parquet", "--columns", "number=drop", "--stream")
     out = run("fit", "--run", tmp_path / "run", *given, *FIT)
     assert "site" in out.stdout
