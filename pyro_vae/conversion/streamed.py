@@ -17,7 +17,7 @@ import torch
 from pyro_vae.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Self
 
     from torch import Tensor
@@ -176,9 +176,9 @@ class StreamedArray:
         """Whether all rows are in memory at once when they are taken by number."""
         return self.num_slots >= len(self._ends)
 
-    def __getitem__(self, rows: int | slice | Tensor) -> Tensor:
-        if isinstance(rows, int):
-            row = rows + len(self) if rows < 0 else rows
+    def __getitem__(self, rows: int | slice | Tensor | Sequence[int]) -> Tensor:
+        if isinstance(rows, int | np.integer):
+            row = int(rows) + len(self) * (rows < 0)
             if not 0 <= row < len(self):
                 raise IndexError(f"row {rows} of {len(self)}")
             return self[row : row + 1][0]
@@ -187,15 +187,33 @@ class StreamedArray:
             if step != 1:
                 return self[torch.arange(start, stop, step)]
             return self._between(start, stop)
-        return self._gathered(rows.cpu().numpy()).to(self.device)
+        numbers = torch.empty(0) if isinstance(rows, tuple) else torch.as_tensor(rows).cpu()
+        if numbers.dtype == torch.bool:
+            numbers = numbers.nonzero().flatten()
+        if numbers.dim() != 1 or numbers.is_floating_point():
+            raise IndexError(
+                f"rows got {rows!r}: a streamed array is taken by a slice or by numbers of rows"
+            )
+        numbers = torch.where(numbers < 0, numbers + len(self), numbers)
+        return self._gathered(numbers.long().numpy()).to(self.device)
 
     def blocks(self) -> Iterator[tuple[int, Tensor]]:
         """Every block after the other, with the number of its first row."""
         for start, stop in zip(self._starts.tolist(), self._ends.tolist(), strict=True):
             yield start, self._between(start, stop)
 
-    def sample(self, size: int = SAMPLE, *, seed: int = 0) -> Tensor:
-        """Rows drawn without replacement, in their order: all, where there are no more."""
+    def sample(self, size: int | None = None, *, seed: int = 0) -> Tensor:
+        """Rows drawn without replacement, in their order: all, where there are no more.
+
+        Parameters
+        ----------
+        size
+            How many; 10,000 unless given, or as many as the memory limit holds.
+        seed
+            Seed of the draw.
+        """
+        if size is None:
+            size = min(SAMPLE, max(1, self.memory_limit // max(self._row_bytes, 1)))
         if len(self) <= size:
             return self[:]
         return torch.cat(list(self.sampled(size, seed=seed)))

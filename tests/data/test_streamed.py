@@ -87,6 +87,12 @@ def test_every_row_is_in_one_split_and_rows_are_had_by_slice_and_number(tmp_path
         assert torch.equal(streamed.train[batch], train[batch])
     assert torch.equal(streamed.train[7], train[7])
     assert torch.equal(streamed.train[-1], train[-1])
+    assert torch.equal(streamed.train[np.int64(3)], train[3])
+    assert torch.equal(streamed.train[[5, -2, 5]], train[[5, -2, 5]])
+    odd = torch.arange(len(train)) % 2 == 1
+    assert torch.equal(streamed.train[odd], train[odd])
+    with pytest.raises(IndexError, match="by a slice or by numbers of rows"):
+        streamed.train[3, 2]
     with pytest.raises(IndexError):
         streamed.train[torch.tensor([len(train)])]
     with pytest.raises(IndexError):
@@ -247,6 +253,8 @@ def test_a_sample_is_of_all_rows_or_drawn_from_them(tmp_path):
     x = np.arange(3000, dtype=np.float32).reshape(-1, 1)
     train = data.stream(saved(tmp_path, x), shares=(1, 0, 0), memory_limit=LITTLE).train
     assert torch.equal(train.sample(3000), torch.from_numpy(x))
+    assert len(train.sample()) == LITTLE // 4  # as many as memory holds
+    assert len(data.stream(tmp_path / "x.npy", shares=(1, 0, 0)).train.sample()) == 3000
     some = train.sample(200, seed=3)
     assert len(some.unique()) == 200
     assert torch.equal(some, some.sort(0).values)

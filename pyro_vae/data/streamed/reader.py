@@ -65,7 +65,8 @@ def stream(
     missing or infinite; afterwards rows are read when they are asked for. ``fit`` goes through
     blocks of rows in a random order, and mixes as many of them as ``memory_limit`` holds; where
     that is all of them, its numbers are those of the same rows in memory, to the bit. A model
-    is started from a random sample of 10,000 training rows, or from all where there are fewer.
+    is started from a random sample of 10,000 training rows, from all where there are fewer, or
+    from as many as ``memory_limit`` holds.
 
     Parameters
     ----------
