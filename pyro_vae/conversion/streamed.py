@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -101,13 +102,21 @@ class StreamedArray:
 
     def _forget(self) -> None:
         """Let go of what is in memory."""
+        #: Where in the window the blocks are that it has, the one longest not used first.
         self._slots: OrderedDict[int, int] = OrderedDict()
+        self._free: list[int] = []
         self._window: Tensor | None = None
         self._beside: tuple[int, Tensor] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Whoever it is sent to reads for itself.
-        return self.__dict__ | {"_slots": OrderedDict(), "_window": None, "_beside": None}
+        nothing: dict[str, Any] = {
+            "_slots": OrderedDict(),
+            "_free": [],
+            "_window": None,
+            "_beside": None,
+        }
+        return self.__dict__ | nothing
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -152,7 +161,7 @@ class StreamedArray:
                 "file, as numpy.save does"
             )
 
-    @property
+    @cached_property
     def num_slots(self) -> int:
         """Blocks that are in memory at once when rows are taken by number."""
         if not len(self._ends):
@@ -162,11 +171,11 @@ class StreamedArray:
         fewest = 2 if self.source.in_order else 1
         return min(len(self._ends), max(fewest, self.memory_limit // (self._longest * row)))
 
-    @property
+    @cached_property
     def _row_bytes(self) -> int:
         return torch.empty((), dtype=self.dtype).element_size() * int(np.prod(self.shape[1:]))
 
-    @property
+    @cached_property
     def _longest(self) -> int:
         """Rows of the longest block."""
         return int((self._ends - self._starts).max())
@@ -261,7 +270,7 @@ class StreamedArray:
         if at in self._slots:
             size, slot = int(self._ends[at] - self._starts[at]), self._slots[at]
             assert self._window is not None
-            return self._window[slot * self._longest :][:size].clone()
+            return self._window[slot * self._longest :][:size]
         if self._beside is None or self._beside[0] != at:
             self._beside = None  # before another is read
             self._beside = at, self._read(at)
@@ -278,7 +287,9 @@ class StreamedArray:
         last = int(np.searchsorted(self._ends, stop - 1, side="right"))
         if first == last:
             offset = start - int(self._starts[first])
-            return self._block(first)[offset : offset + stop - start].to(self.device)
+            part = self._block(first)[offset : offset + stop - start]
+            # The window is written over, and what is read beside it is not.
+            return (part.clone() if first in self._slots else part).to(self.device)
         found = torch.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
         for at in range(first, last + 1):
             low, high = max(start, int(self._starts[at])), min(stop, int(self._ends[at]))
@@ -303,9 +314,8 @@ class StreamedArray:
             window = self._with(group)
             mask = np.isin(which, group)
             at = which[mask]
-            slots = np.zeros(len(self._ends), dtype=np.int64)
-            slots[group] = [self._slots[b] for b in group]
-            places = slots[at] * self._longest + rows[mask] - self._starts[at]
+            slots = np.array([self._slots[b] for b in group])[np.searchsorted(group, at)]
+            places = slots * self._longest + rows[mask] - self._starts[at]
             found[torch.from_numpy(mask)] = window[torch.from_numpy(places)]
         return found
 
@@ -322,9 +332,10 @@ class StreamedArray:
                 continue
             found = self._read(at)
             if len(self._slots) >= self.num_slots:
-                self._slots.popitem(last=False)
-            # Looked for, as an interruption may have come after the line before this.
-            free = min(set(range(self.num_slots)).difference(self._slots.values()))
+                self._free.append(self._slots.popitem(last=False)[1])
+            if not self._free:  # at first, and where an interruption came between two lines
+                self._free = sorted(set(range(self.num_slots)).difference(self._slots.values()))
+            free = self._free.pop()
             self._window[free * self._longest :][: len(found)] = found
             self._slots[at] = free
         return self._window

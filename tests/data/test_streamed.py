@@ -1,5 +1,6 @@
 """Data that are streamed: their rows, kinds, scales and refusals are those of data in memory."""
 
+import contextlib
 import pickle
 
 import numpy as np
@@ -349,3 +350,34 @@ def test_models_with_side_information_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"streamed, and has no labels.*data\.read"):
         streamed.inputs("train", ["labels"])
     assert isinstance(streamed.inputs("train")["x"], StreamedArray)
+
+
+def test_what_was_taken_stays_what_it_is_when_the_window_is_written_over(tmp_path):
+    train = data.stream(saved(tmp_path, normal(900, 4)), memory_limit=LITTLE).train
+    whole = train[:]
+    train[torch.arange(20)]
+    taken = [train[3:9], train[2], train[torch.arange(5)]]
+    kept = [part.clone() for part in taken]
+    for batch in torch.randperm(len(train)).split(30):
+        assert torch.equal(train[batch], whole[batch])
+        assert torch.equal(train[batch[0] : batch[0] + 3], whole[batch[0] : batch[0] + 3])
+    assert all(map(torch.equal, taken, kept))
+
+
+def test_an_interruption_leaves_a_window_that_can_be_gone_on_with(tmp_path, monkeypatch):
+    train = data.stream(saved(tmp_path, normal(900, 4)), memory_limit=LITTLE).train
+    whole, read = train[:], train._read
+    calls = iter(range(10**6))
+
+    def interrupted(at):
+        if next(calls) % 5 == 4:
+            raise KeyboardInterrupt
+        return read(at)
+
+    monkeypatch.setattr(train, "_read", interrupted)
+    for batch in torch.randperm(len(train)).split(30):
+        with contextlib.suppress(KeyboardInterrupt):
+            assert torch.equal(train[batch], whole[batch])
+    monkeypatch.undo()
+    for batch in torch.randperm(len(train)).split(30):
+        assert torch.equal(train[batch], whole[batch])
