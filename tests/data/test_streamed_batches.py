@@ -147,3 +147,17 @@ def test_processes_cannot_share_batches():
     streamed = data.stream(list(rows(60).split(30)))
     with pytest.raises(DataError, match="leave n_jobs out"):
         evaluate(vae(), streamed.train, 5, n_jobs=2)
+
+
+def test_what_an_iterable_draws_is_one_stream_of_draws():
+    class Noisy:
+        def __iter__(self):
+            for _ in range(10):
+                yield torch.randn(30, 5)
+
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    found = data.stream(Noisy(), num_data=300).train[:]
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(0)
+    assert torch.equal(found, torch.cat([torch.randn(30, 5) for _ in range(10)]))
