@@ -72,10 +72,7 @@ class StreamedArray:
     num_rows
         The first so many rows only.
 
-    Attributes
-    ----------
-    shape, dtype, device
-        As of a tensor.
+    It has the ``shape``, ``dtype`` and ``device`` of a tensor.
     """
 
     def __init__(

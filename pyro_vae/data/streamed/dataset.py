@@ -35,14 +35,14 @@ class StreamedDataset(AnyDataset):
 
     Attributes
     ----------
-    name, kind, maximum, bounded, columns, seed, standardise, base_measure, affine, schema, origin
-        As of ``Dataset``.
     train, validation, test
         Arrays whose rows ``x[rows]`` are read when they are asked for, of shape
         ``(n, *event_shape)``.
     moments
         Number, mean, variance and range of the training rows, in the units of ``base_measure``;
-        None of a table, whose schema says as much.
+        None of a table, whose schema says as much, and of a run's data.
+
+    The other attributes are those of a ``Dataset``.
     """
 
     name: str
