@@ -8,6 +8,7 @@ from benchmarks import (
     evidence_throughput,
     likelihood_step,
     start_up,
+    streaming,
     svi_step,
     workers,
 )
@@ -22,6 +23,7 @@ def main() -> None:
         evidence_throughput.report(),
         evidence_scaling.report(),
         workers.report(),
+        streaming.report(),
     ]
     sys.exit(0 if all(met) else 1)
 

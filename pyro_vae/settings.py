@@ -145,6 +145,7 @@ RULES: dict[str, Callable[[str, Any], Any]] = {
             "max_particles",
             "max_points",
             "num_chains",
+            "num_data",
             "num_draws",
             "num_leapfrog",
             "num_pairs",

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     # What a person holds is made into tensors at one door, by whatever is given it.
     "conversion": {"errors", "protocols"},
     "disk": {"errors", "spelling"},
-    "data": {"conversion", "disk", "errors", "on_demand", "spelling", "verbs"},
+    "data": {"conversion", "disk", "errors", "isolation", "on_demand", "spelling", "verbs"},
     "networks": {"disk", "errors", "on_demand", "protocols"},
     "models": {
         "conversion",
@@ -91,6 +91,7 @@ MAY_IMPORT = {
         "protocols",
     },
     "stored": {
+        "conversion",
         "data",
         "disk",
         "errors",

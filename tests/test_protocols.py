@@ -321,6 +321,7 @@ NOT_MODELS = {
     ("stored/scored.py", "data"),
     ("cli/options.py", "self"),
     ("data/dataset.py", "self"),
+    ("data/streamed/dataset.py", "self"),
     ("data/reading/formats.py", "library('pandas')"),
     ("data/reading/reader.py", "origin"),
     ("data/schema/schema.py", "c"),
@@ -345,6 +346,7 @@ NOT_MODELS = {
     # what a person holds, errors, the interpreter
     ("conversion/programs.py", "given"),
     ("conversion/arrays.py", "given"),
+    ("data/streamed/opening.py", "given"),
     ("disk/runs.py", "v"),
     ("disk/files.py", "error"),
     ("disk/schema.py", "builtins"),

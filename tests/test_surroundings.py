@@ -2,6 +2,7 @@
 
 import inspect
 import random
+import tempfile
 import threading
 import warnings
 from contextlib import contextmanager
@@ -85,6 +86,14 @@ def snr():
     return inference.gradient_snr(vae, TABLE, parameters, num_particles=(1, 2), repeats=3)
 
 
+def streamed():
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(f"{folder}/table.npy", TABLE.numpy())
+        found = data.stream(f"{folder}/table.npy", memory_limit=64)
+        fit(small(), found, epochs=1, batch_size=8, progress=False)
+        return found.first_rows(2)
+
+
 CALLS = {
     "active_directions": lambda: inference.engine.active_directions(images()),
     "active_units": lambda: inference.engine.active_units(images()),
@@ -158,6 +167,7 @@ CALLS = {
     "sbc_ranks": lambda: inference.sbc_ranks(small().model, small().guide, 20, 9),
     "score": lambda: inference.score(small(), TABLE, 30, reference=[-9.0, -5.0]),
     "simulator": pair("simulator"),
+    "stream": streamed,
     "stream_log_weights": lambda: list(
         inference.engine.stream_log_weights(PAIR.model, PAIR.guide, X, 20, prior_share=0.5)
     ),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +17,9 @@ from pyro_vae.disk.files import write_whole
 from pyro_vae.errors import SettingError
 from pyro_vae.spelling import command_line
 
+if TYPE_CHECKING:
+    from pyro_vae.data import Dataset, StreamedDataset
+
 __all__ = ["data"]
 
 
@@ -26,6 +30,9 @@ def data(
     columns: Columns = None,
     drop_empty: Annotated[
         bool, typer.Option("--drop-empty", help="Leave out rows with an empty cell.")
+    ] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Read a file by blocks, as `pyro-vae fit --stream`.")
     ] = False,
     out: Annotated[
         Path | None,
@@ -39,11 +46,15 @@ def data(
 ) -> None:
     """List the data sets; download one; or show what the columns of a file of yours are."""
     if file is not None:
-        _show_file(file, columns, drop_empty, out, as_json)
+        if stream and drop_empty:
+            raise SettingError("--drop-empty is for data in memory: leave it or --stream out")
+        read = datasets.stream if stream else partial(datasets.read, drop_empty=drop_empty)
+        said = ["--stream"] * stream + ["--drop-empty"] * drop_empty
+        _show_file(file, read(file, columns=columns), said, columns, out, as_json)
         return
-    if columns is not None or out is not None or drop_empty:
+    if columns is not None or out is not None or drop_empty or stream:
         raise SettingError(
-            "--columns, --out and --drop-empty are for a file, and none was given: "
+            "--columns, --out, --drop-empty and --stream are for a file, and none was given: "
             "`pyro-vae data FILE`"
         )
     if download is not None:
@@ -62,10 +73,14 @@ def data(
 
 
 def _show_file(
-    file: Path, columns: str | None, drop_empty: bool, out: Path | None, as_json: bool
+    file: Path,
+    found: Dataset | StreamedDataset,
+    flags: list[str],
+    columns: str | None,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """The schema of a file, printed before anything is fitted."""
-    found = datasets.read(file, columns=columns, drop_empty=drop_empty)
     if out is not None:
         if found.schema is None:
             raise SettingError(f"--out is for a table, and {file} is an array: leave it out")
@@ -85,6 +100,6 @@ def _show_file(
         )
     said: list[str | Path] = [] if columns is None else ["--columns", columns]
     said = said if out is None else ["--columns", out]
-    said += ["--drop-empty"] if drop_empty else []
+    said += flags
     command = command_line("fit", "--run", Path("runs") / found.name, "--data", file, *said)
     console.print(f"next: {command}", markup=False)

@@ -34,7 +34,7 @@ from pyro_vae.figures.of_toy import TOY_SIZE, toy_data, training_bars
 from pyro_vae.inference.engine.conjugate import ConjugateNormal
 from pyro_vae.pages.derivation import Chapter, write_derivation
 from pyro_vae.protocols import HasUnamortised, offers
-from pyro_vae.stored.loading import load_data, load_model
+from pyro_vae.stored.loading import load_model, load_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -209,7 +209,7 @@ def _run(
 ) -> tuple[str, Derivation, list[Chapter], Derivation | None, str]:
     """A run's derivation, what its training has kept, and the E-step of the datum."""
     run = Run.open(folder)
-    fitted, data = load_model(run), load_data(run, data_root=data_root)
+    fitted, data = load_model(run), load_rows(run, data_root=data_root)
     model = fitted.evidence_model
     measured = (
         ""

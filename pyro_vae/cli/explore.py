@@ -14,7 +14,7 @@ from pyro_vae.disk.files import make_folder
 from pyro_vae.disk.runs import Run
 from pyro_vae.errors import SettingError
 from pyro_vae.explorer import describe_run, serve_page, write_page
-from pyro_vae.stored.loading import load_data, load_model
+from pyro_vae.stored.loading import load_model, load_rows
 
 __all__ = ["explore"]
 
@@ -51,7 +51,7 @@ def explore(
     target = out or Path("explore.html")
     if run is not None:
         opened = Run.open(run)
-        data = load_data(opened, data_root=data_root)
+        data = load_rows(opened, data_root=data_root)
         part = describe_run(load_model(opened).evidence_model, data, name=run.resolve().name)
         target = out or opened.path / "explore.html"
     make_folder(target.parent)

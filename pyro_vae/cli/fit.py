@@ -30,7 +30,6 @@ from pyro_vae.spelling import command_line
 from pyro_vae.stored.loading import load_data, make_model
 
 if TYPE_CHECKING:
-    from pyro_vae.data import Dataset
     from pyro_vae.inference.training.fit import FitResult
     from pyro_vae.models import LatentVariableModel
 
@@ -41,7 +40,7 @@ class _Plan(NamedTuple):
     """What is to be fitted, to which data, and how: arguments of ``inference.fit``."""
 
     model: LatentVariableModel
-    data: Dataset
+    data: Any
     training: dict[str, Any]
 
 
@@ -56,6 +55,13 @@ def fit(
             help="Counts: each row's total as its exposure, for likelihoods with exposure=true.",
         ),
     ] = False,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Read rows by blocks: a file may be larger than memory."),
+    ] = False,
+    stream_mb: Annotated[
+        int, typer.Option(min=1, help="Memory for rows with --stream, in MiB.")
+    ] = 256,
     recipe: Recipe,
     optimisation: Optimisation,
     clip_norm: Annotated[
@@ -85,6 +91,7 @@ def fit(
             data_root=data_root,
             total_exposure=total_exposure,
             condition=recipe.condition_columns,
+            stream_mb=stream_mb if stream else None,
         )
         training = {
             "objective": recipe.objective,

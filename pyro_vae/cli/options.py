@@ -21,7 +21,7 @@ from pyro_vae.inference.training.settings import SCHEDULES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pyro_vae.data import Dataset
+    from pyro_vae.data import StreamedDataset
 
 __all__ = [
     "Activation",
@@ -198,8 +198,14 @@ class DataOptions:
         data_root: Path | None,
         total_exposure: bool = False,
         condition: Sequence[str] = (),
-    ) -> Dataset:
-        """The data set, as ``pyro_vae.data.load`` or, from a file, ``read`` gives it."""
+        stream_mb: int | None = None,
+    ) -> Any:
+        """The data set, as ``pyro_vae.data.load`` or, from a file, ``read`` gives it.
+
+        With ``stream_mb``, rows are read by blocks, so many MiB of which are in memory.
+        """
+        if stream_mb is not None:
+            return self._stream(seed, stream_mb, total_exposure, condition)
         form: dict[str, Any] = {
             "binarisation": self.binarisation,
             "values": self.values,
@@ -231,6 +237,38 @@ class DataOptions:
             num_rows=self.rows,
             resize=None if self.resize is None else widths(self.resize, "--resize"),
             **form,
+        )
+
+    def _stream(
+        self, seed: int, stream_mb: int, total_exposure: bool, condition: Sequence[str]
+    ) -> StreamedDataset:
+        """A file as ``pyro_vae.data.stream`` opens it."""
+        taken = ("data", "standardise", "columns", "test", "validation", "shares")
+        given = [
+            field.name
+            for field in fields(self)
+            if field.name not in taken and getattr(self, field.name) != field.default
+        ]
+        given += ["total_exposure"] * total_exposure + ["condition"] * bool(condition)
+        if given:
+            raise SettingError(
+                f"--{given[0].replace('_', '-')} is for data in memory, and --stream reads "
+                "them by blocks of rows: leave one of the two out"
+            )
+        if not self._is_file():
+            raise SettingError(
+                f"--stream is for a file of yours, and --data got {self.data!r}, a data set with "
+                "a name: leave it out, or give the path of a file"
+            )
+        return datasets.stream(
+            Path(self.data),
+            columns=self.columns,
+            validation=self.validation,
+            test=self.test,
+            shares=numbers(self.shares, "--shares"),
+            standardise=self.standardise,
+            seed=seed,
+            memory_limit=stream_mb * 2**20,
         )
 
     def _is_file(self) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from pyro_vae.data import Dataset
+    from pyro_vae.data.any_dataset import AnyDataset
     from pyro_vae.inference.training.fit import FitResult
     from pyro_vae.models import LatentVariableModel
 
@@ -79,7 +79,7 @@ def print_summary(table: pd.DataFrame, title: str, *, bound: bool = False) -> No
     Console().print(out)
 
 
-def print_schema(data: Dataset) -> None:
+def print_schema(data: AnyDataset) -> None:
     """Print what each column of a table is, and how many rows go where."""
     assert data.schema is not None
     console = Console(highlight=False)

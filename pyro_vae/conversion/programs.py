@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pyro_vae.conversion.arrays import convert
 from pyro_vae.conversion.places import check_finite, first_place
 from pyro_vae.conversion.rounding import cast
+from pyro_vae.conversion.streamed import StreamedArray, look_through, refuse_streamed
 from pyro_vae.errors import DataError
 from pyro_vae.protocols import ChecksData, Facts, FillsCells, offers
 
@@ -48,7 +49,8 @@ def as_inputs(
         Whatever ``convert`` takes, or a mapping from names to such. What is named ``observed``
         says which cells of x are there: the others get a value that has no effect, and may have
         been anything, NaN too. A program that says that it takes ``observed``, and is not given
-        it, is told that NaN is missing: x is then named too.
+        it, is told that NaN is missing: x is then named too. A ``StreamedArray``, which has been
+        looked at, is given the type and the device that its rows are to have.
     program
         What the data are for: a module, or a Pyro program. If it is a module, or a method of
         one, the data go to its device, and to its type if it says a ``dtype``.
@@ -67,6 +69,8 @@ def as_inputs(
         If the data cannot be converted, are empty, have NaN or infinity, or would lose digits.
     """
     facts = Facts(program)
+    if isinstance(given, StreamedArray):
+        return _streamed(given, facts, name, dtype)
     many = isinstance(given, Mapping) and not hasattr(given, "columns")
     parts = dict(given) if many else {name: given}
     said = facts.dtype
@@ -102,6 +106,23 @@ def as_inputs(
     if not lengths or lengths == {0}:
         raise DataError(f"{name} is empty: at least one datum is needed")
     return made if many else made[name]
+
+
+def _streamed(
+    x: StreamedArray, facts: Facts, name: str, dtype: torch.dtype | None
+) -> StreamedArray:
+    """An array whose rows come in the type and on the device of a program."""
+    if not len(x):
+        raise DataError(f"{name} is empty: at least one datum is needed")
+    kind = facts.dtype if isinstance(facts.dtype, torch.dtype) else dtype
+    if x.dtype == torch.float64 and kind not in (None, torch.float64):
+        raise DataError(
+            f"{name} has digits that a model in {str(kind).removeprefix('torch.')} has not room "
+            "for: stream it with standardise=True, which works in float64, or take a model in "
+            "float64, as model.double() makes it"
+        )
+    device = own_device(facts.owner)
+    return x.to(dtype=kind, device=None if device is None or device.type == "meta" else device)
 
 
 def _as_input(
@@ -198,7 +219,7 @@ def _check_support(program: Any, x: Any) -> None:
     likelihood = Facts(program).likelihood
     values = x.get("x") if isinstance(x, Mapping) else x
     if values is not None and offers(likelihood, ChecksData):
-        likelihood.check(values)
+        look_through(likelihood.check, values)
 
 
 def own_dtype(owner: Any) -> torch.dtype:
@@ -215,7 +236,11 @@ def own_device(owner: Any) -> torch.device | None:
 
 
 def takes_data(
-    *names: str, gradients: bool = False, wide: bool = False, supported: bool = True
+    *names: str,
+    gradients: bool = False,
+    wide: bool = False,
+    supported: bool = True,
+    streams: bool = False,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Let arguments of a function be anything that can be converted: it is given tensors.
 
@@ -232,6 +257,8 @@ def takes_data(
     supported
         Whether data outside the support of the likelihood of a ``model`` or a ``program`` are
         refused, by their row among all of them.
+    streams
+        Whether the function takes an array that is streamed.
     """
     how: dict[str, Any] = {"gradients": gradients, "wide": wide}
 
@@ -256,6 +283,8 @@ def takes_data(
             for name in names:
                 if given.get(name) is None:
                     continue
+                if not streams:
+                    refuse_streamed(given[name], name, function.__name__)
                 beside = {n: given[n] for n in _BESIDE if given.get(n) is not None}
                 many = isinstance(given[name], Mapping)
                 alone = many or not beside

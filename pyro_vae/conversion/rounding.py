@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["cast", "keeps_digits"]
+__all__ = ["allowed_move", "cast", "keeps_digits", "largest_move"]
 
 #: Share of a column's standard deviation by which rounding may move a value.
 _SHARE = 1e-3
@@ -89,6 +89,38 @@ def keeps_digits(x: Tensor, like: Tensor, *, counts: bool) -> bool:
     """Whether ``cast`` would take x to float32."""
     lost = _lost(x, x.float(), like, counts)
     return lost is None or not bool(lost.any())
+
+
+def largest_move(x: Tensor) -> tuple[Tensor | None, bool]:
+    """How far float32 moves a value of every feature at most, and whether it has one as infinite.
+
+    None where it can move none.
+    """
+    if x.dtype == torch.float32 or x.dtype in _SMALL or x.numel() == 0:
+        return None, False
+    y = x.float()
+    beyond = torch.isfinite(x.double()) & ~torch.isfinite(y)
+    return _difference(x, y).amax(0), bool(beyond.any())
+
+
+def allowed_move(
+    count: int, spread: Tensor, least: Tensor, largest: Tensor, *, whole: bool
+) -> Tensor:
+    """How far rounding may move a value of every feature, by what is known of all of them.
+
+    Parameters
+    ----------
+    count
+        Number of the data.
+    spread, least, largest
+        Standard deviation and range of each feature, float64.
+    whole
+        Whether the values came as whole numbers.
+    """
+    noise = 8 * torch.finfo(torch.double).eps * torch.maximum(least.abs(), largest.abs())
+    constant = largest - least <= (0.0 if whole else noise)
+    share = _SHARE if count >= _FEW else _SHARE_OF_FEW
+    return (share * spread).where(~constant & (count >= 2), torch.inf)
 
 
 def _lost(x: Tensor, y: Tensor, like: Tensor, counts: bool) -> Tensor | None:

@@ -12,6 +12,8 @@ with without_trace():
     from pyro_vae.data.schema.column import Column
     from pyro_vae.data.schema.schema import Schema
     from pyro_vae.data.sprites import SPRITE_FACTORS
+    from pyro_vae.data.streamed.dataset import StreamedDataset
+    from pyro_vae.data.streamed.reader import stream
 
 __all__ = [
     "SPRITE_FACTORS",
@@ -20,9 +22,11 @@ __all__ = [
     "Entry",
     "Kind",
     "Schema",
+    "StreamedDataset",
     "catalogue",
     "hide",
     "load",
     "moon",
     "read",
+    "stream",
 ]

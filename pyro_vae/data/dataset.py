@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
@@ -14,6 +13,7 @@ import torch
 from pyro_vae.conversion import cast, check_finite, convert, convert_labels, place
 from pyro_vae.conversion.rounding import keeps_digits
 from pyro_vae.data.affine import Affine
+from pyro_vae.data.any_dataset import AnyDataset
 from pyro_vae.data.binarisation import check_binarisation, draw, stream
 from pyro_vae.data.grey_levels import check_values
 from pyro_vae.data.kind import Kind
@@ -45,7 +45,7 @@ _SIDE_INFORMATION = ("labels", "covariates", "exposure", "observed")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
+class Dataset(AnyDataset):
     """Training, validation and test data.
 
     Attributes
@@ -350,34 +350,10 @@ class Dataset:
         return [_filled(before, there, self.to_frame(draw)) for draw in draws]
 
     @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one datum."""
-        return tuple(self.train.shape[1:])
-
-    @property
-    def num_features(self) -> int:
-        """Number of values in one datum."""
-        return math.prod(self.event_shape)
-
-    @property
-    def feature_names(self) -> list[str]:
-        """Names of the values of one datum: those of the columns, or their numbers."""
-        return [str(name) for name in (self.columns or range(self.num_features))]
-
-    @property
     def num_missing(self) -> int:
         """Number of cells that are missing, in all splits."""
         masks = () if self.observed is None else self.observed.values()
         return sum(int((~mask).sum()) for mask in masks)
-
-    @property
-    def log_jacobian(self) -> float:
-        """Sum of log dy_d/dx_d, in nats per datum: log p(x) = log p(y) + log_jacobian.
-
-        y is the datum that is stored, x the same in the units of ``base_measure``, without a
-        missing cell: ``log_jacobians`` has the number of each datum.
-        """
-        return 0.0 if self.affine is None else self.affine.log_jacobian()
 
     def log_jacobians(self, split: str) -> Tensor:
         """``log_jacobian`` of each datum, over its observed cells, float64 ``(n,)``."""
@@ -396,23 +372,6 @@ class Dataset:
         if self.originals is not None:
             return self.originals[split]
         return x if self.affine is None else self.affine.inverse(x).float()
-
-    def in_original_units(self, values: Tensor) -> Tensor:
-        """Values on the scale of standardised splits, back in the units of ``base_measure``.
-
-        Parameters
-        ----------
-        values
-            Draws from a model, means or reconstructions, ``(..., *event_shape)``.
-
-        Returns
-        -------
-        Tensor
-            Float64; the values as they are, if the data are not standardised.
-        """
-        if not self.standardise or self.affine is None:
-            return values
-        return self.affine.inverse(values)
 
     def standardised(self, by: Affine | None = None) -> Dataset:
         """Data with mean 0 and standard deviation 1 per feature over the training split.
@@ -460,16 +419,11 @@ class Dataset:
         """
         if self.origin is None:
             return None
-        found = self.origin.model_dump()
+        found = self.origin.model_dump(exclude={"streamed"})
         if self.standardise and self.schema is None and self.affine is not None:
             location, scale = (part.flatten().tolist() for part in self.affine)
             found |= {"location": location, "scale": scale}
         return found
-
-    @property
-    def unit_scale(self) -> float:
-        """What counts are multiplied by to be in the unit interval; 1 for other data."""
-        return 1.0 if self.maximum is None else 1.0 / self.maximum
 
     def with_total_exposure(self) -> Dataset:
         """Counts with the exposure of each row: its total, over the mean training total.

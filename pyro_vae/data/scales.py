@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pyro_vae.data.streamed.dataset import StreamedDataset
+
 if TYPE_CHECKING:
-    from pyro_vae.data.dataset import Dataset
+    from pyro_vae.data.any_dataset import AnyDataset
 
 __all__ = ["scale_note"]
 
@@ -13,7 +15,7 @@ __all__ = ["scale_note"]
 _RATIO = 100.0
 
 
-def scale_note(data: Dataset) -> str | None:
+def scale_note(data: AnyDataset) -> str | None:
     """A sentence on columns of real numbers whose scales are orders of magnitude from one.
 
     Parameters
@@ -24,11 +26,16 @@ def scale_note(data: Dataset) -> str | None:
     x = data.train
     if data.kind != "real" or data.standardise or x.dim() != 2 or len(x) < 2:
         return None
-    if bool(((x >= 0) & (x <= 1)).all()):
-        return None
-    spread = x.double().std(0, correction=0)
-    varying = (x != x[0]).any(0).nonzero().flatten()
-    if not len(varying):
+    if isinstance(data, StreamedDataset):
+        if (moments := data.moments) is None:
+            return None  # of a run that goes on, which was told when it began
+        unit = bool(((moments.least >= 0) & (moments.largest <= 1)).all())
+        spread, varies = moments.spread, ~moments.constant
+    else:
+        unit = bool(((x >= 0) & (x <= 1)).all())
+        spread, varies = x.double().std(0, correction=0), (x != x[0]).any(0)
+    varying = varies.nonzero().flatten()
+    if unit or not len(varying):
         return None
     least = int(varying[spread[varying].argmin()])
     most = int(varying[spread[varying].argmax()])

@@ -18,7 +18,7 @@ from filelock import FileLock, SoftFileLock, Timeout
 from pyro_vae.errors import RunError, WriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from filelock import BaseFileLock
@@ -42,7 +42,7 @@ _REMEDIES = {
 }
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
+def write_whole(path: Path, content: bytes | str | Sequence[bytes | memoryview]) -> None:
     """Put a file in its place in one step, safe on the disk when this returns.
 
     Parameters
@@ -50,7 +50,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
     path
         The file; its folder must be there.
     content
-        What it holds; text is written as UTF-8.
+        What it holds, or its parts; text is written as UTF-8.
 
     Raises
     ------
@@ -58,12 +58,14 @@ def write_whole(path: Path, content: bytes | str) -> None:
         If it cannot be written; what was there is as it was.
     """
     content = content.encode() if isinstance(content, str) else content
+    parts = [content] if isinstance(content, bytes) else content
     # Short, so that a name that can be had can also be written.
     scratch = path.with_name(f".{path.name[:32]}.{os.getpid()}-{threading.get_ident():x}.tmp")
     try:
         try:
             with scratch.open("wb") as file:
-                file.write(content)
+                for part in parts:
+                    file.write(part)
                 file.flush()
                 os.fsync(file.fileno())
             scratch.replace(path)

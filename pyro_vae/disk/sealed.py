@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 from safetensors.torch import load, save
 
@@ -30,6 +32,7 @@ __all__ = [
     "altered",
     "checksum",
     "checksum_of_arrays",
+    "checksum_of_rows",
     "read_bytes",
     "read_json",
     "read_netcdf",
@@ -46,7 +49,7 @@ _NUMBERS = re.compile(r"\[\n((?:\s+(?:-?[\d.]+(?:e[-+]?\d+)?|null),?\n)+)\s*\]")
 _TRAILER = b"\npyro_vae checksum "
 
 
-def checksum(*parts: bytes | str) -> str:
+def checksum(*parts: bytes | memoryview | str) -> str:
     """BLAKE2b of these parts one after another, 64 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=32)
     for part in parts:
@@ -122,8 +125,8 @@ def read_tensors(path: Path, *, remedy: str) -> tuple[dict[str, Tensor], dict[st
 
 def write_netcdf(path: Path, dataset: xr.Dataset) -> None:
     """Write a data set as netCDF, its checksum behind it, where other readers do not look."""
-    content = bytes(dataset.to_netcdf(engine="h5netcdf"))
-    write_whole(path, content + _TRAILER + checksum(path.name, content).encode() + b"\n")
+    content = memoryview(dataset.to_netcdf(engine="h5netcdf"))
+    write_whole(path, [content, _TRAILER + checksum(path.name, content).encode() + b"\n"])
 
 
 def read_netcdf(path: Path, *, remedy: str) -> xr.Dataset:
@@ -184,3 +187,23 @@ def checksum_of_arrays(arrays: Iterable[Any]) -> str:
     for array in arrays:
         parts += [f"{array.dtype} {array.shape}", array.tobytes()]
     return checksum(*parts)
+
+
+def checksum_of_rows(blocks: Iterable[Any], dtype: str, shape: tuple[int, ...]) -> str:
+    """``checksum_of_arrays`` of one array whose rows come in blocks.
+
+    Parameters
+    ----------
+    blocks
+        Arrays of rows, one after another.
+    dtype, shape
+        Of the whole.
+    """
+    # As ``checksum`` of two parts, the second of which is never in memory as a whole.
+    about = f"{dtype} {shape}".encode()
+    digest = hashlib.blake2b(digest_size=32)
+    digest.update(len(about).to_bytes(8, "little") + about)
+    digest.update((math.prod(shape) * np.dtype(dtype).itemsize).to_bytes(8, "little"))
+    for rows in blocks:
+        digest.update(rows.tobytes())
+    return digest.hexdigest()

@@ -89,6 +89,8 @@ class Fitted:
         """A run with its model, data and results, which are already there."""
         objective = run.config().get("fit", {}).get("objective", "elbo")
         name = run.path.resolve().name
+        if results is not None and data.origin is not None and data.origin.streamed is not None:
+            results = results.isel(datum=slice(len(data.test)))  # as many as are in memory
         return cls(name, model, data, run.metrics(), results, objective, seed)
 
     @classmethod

@@ -14,7 +14,7 @@ from pyro_vae.data.reading.formats import read_content
 from pyro_vae.data.schema.column import LEVELLED
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT
-from pyro_vae.stored.loading import load_data, load_model
+from pyro_vae.stored.loading import load_model, load_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -105,7 +105,7 @@ def impute_run(
             f"{run.path.name} has a model of whole data, which cannot be told what is missing: "
             "fit one to data with empty cells, or say --missing mask (marginal of a mixture)"
         )
-    data = load_data(run, data_root=data_root, on=on)
+    data = load_rows(run, data_root=data_root, on=on)
     x: Any = {name: part[:limit] for name, part in data.inputs("test", model.inputs).items()}
     if bool(x["observed"].all()):
         where = f"{on}" if on is not None else f"the test split of {data.name}"

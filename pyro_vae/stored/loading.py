@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,10 +12,13 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from pyro_vae import data
+from pyro_vae.conversion.streamed import SAMPLE
 from pyro_vae.data.affine import Affine
 from pyro_vae.data.reading.origin import Origin
 from pyro_vae.data.reading.reader import Form, read_again
 from pyro_vae.data.schema.schema import Schema
+from pyro_vae.data.streamed.dataset import StreamedDataset
+from pyro_vae.data.streamed.reader import stream_again
 from pyro_vae.disk.runs import Run
 from pyro_vae.disk.schema import checked
 from pyro_vae.errors import (
@@ -35,7 +39,15 @@ if TYPE_CHECKING:
     from pyro_vae.data import Dataset
     from pyro_vae.models import LatentVariableModel
 
-__all__ = ["Units", "load_data", "load_model", "make_model", "origin_of", "units_of"]
+__all__ = [
+    "Units",
+    "load_data",
+    "load_model",
+    "load_rows",
+    "make_model",
+    "origin_of",
+    "units_of",
+]
 
 
 @verb
@@ -131,8 +143,8 @@ _MAKERS = (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.r
 @verb
 def load_data(
     path: str | Path | Run, *, data_root: str | Path | None = None, on: Any = None
-) -> Dataset:
-    """Data that a run was fitted on, drawn with the same seed.
+) -> Dataset | StreamedDataset:
+    """Data that a run was fitted on, drawn with the same seed; streamed again if they were.
 
     A file of one's own is looked for where it was, then by its name in the working folder, beside
     the run and in the data root; one that has moved is named in a warning.
@@ -170,6 +182,30 @@ def load_data(
         return data.load(**about, data_root=data_root)
     except UnknownNameError as error:
         raise RunError(f"{run.path / 'config.json'}: data: {error}") from error
+
+
+def load_rows(
+    path: str | Path | Run, *, data_root: str | Path | None = None, on: Any = None
+) -> Dataset:
+    """The same in memory: of data that are streamed the first rows of each split, and it says so.
+
+    Arguments and errors are those of ``load_data``; rows of ``on`` are all there.
+    """
+    found = load_data(path, data_root=data_root, on=on)
+    if not isinstance(found, StreamedDataset):
+        return found
+    rows = found.first_rows()
+    if on is not None:
+        rows = replace(rows, test=found.test[:])
+    of_file = (found.train, found.validation, found.test)
+    there = (rows.train, rows.validation, rows.test)
+    if any(len(part) < len(whole) for part, whole in zip(there, of_file, strict=True)):
+        warnings.warn(
+            f"{found.name} is streamed: what needs rows in memory, as pictures and tables do, is "
+            f"of the first {SAMPLE:,} of each split",
+            stacklevel=2,
+        )
+    return rows
 
 
 def origin_of(run: Run) -> Origin | None:
@@ -249,7 +285,7 @@ def units_of(run: Run, *, data_root: str | Path | None = None) -> Units:
 
 def _own_data(
     run: Run, about: dict[str, Any], given: dict[str, Any], data_root: Any, on: Any
-) -> Dataset:
+) -> Dataset | StreamedDataset:
     """Data that were read from a file, found again; or other rows of their schema."""
     origin = origin_of(run)
     assert origin is not None
@@ -258,7 +294,8 @@ def _own_data(
     folders = [Path(), run.path, run.path.resolve().parent]
     folders += [] if data_root is None else [Path(data_root)]
     try:
-        found = read_again(origin, form, folders=folders, on=on)
+        again = read_again if origin.streamed is None else stream_again
+        found = again(origin, form, folders=folders, on=on)
     except MissingDataError as error:
         raise RunError(f"{run.path}: {error}") from error
     # What the run remembers, though a file has moved: it is the same run.

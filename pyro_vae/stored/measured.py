@@ -10,19 +10,26 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from pyro_vae import inference
+from pyro_vae.conversion.streamed import SAMPLE, StreamedArray
 from pyro_vae.data.reading.origin import checksum_of_file
-from pyro_vae.disk.sealed import checksum_of_arrays
+from pyro_vae.data.streamed.dataset import StreamedDataset
+from pyro_vae.disk.sealed import checksum_of_arrays, checksum_of_rows
 from pyro_vae.errors import DataError, ProgramError, RunError
-from pyro_vae.inference.engine.inputs import count, take, tensors
+from pyro_vae.inference.engine.inputs import count, first_rows, take, tensors
 from pyro_vae.inference.engine.sampling import Sampling, SamplingSettings
 from pyro_vae.inference.evidence.certify import ESTIMATORS, estimate
-from pyro_vae.inference.evidence.checkpoint import Checkpoint, in_blocks, key_of
+from pyro_vae.inference.evidence.checkpoint import (
+    Checkpoint,
+    CheckpointInParts,
+    in_blocks,
+    key_of,
+)
 from pyro_vae.inference.evidence.compare import attach, describe_data, log_jacobian_of
 from pyro_vae.inference.evidence.reductions import reduce_weights
 from pyro_vae.marginals import without_masks
 from pyro_vae.protocols import HasUnamortised, offers
 from pyro_vae.spelling import command_line
-from pyro_vae.stored.loading import load_data, load_model
+from pyro_vae.stored.loading import load_data, load_model, load_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pyro_vae.data import Dataset
+    from pyro_vae.data.any_dataset import AnyDataset
     from pyro_vae.disk.runs import Run
     from pyro_vae.inference.latents.reference import ReferenceDensity
     from pyro_vae.models import LatentVariableModel
@@ -105,7 +113,10 @@ def measure_run(
         model, data = load_model(run), load_data(run, data_root=data_root, on=on)
         asked, weights = _asked(on=on, split=split, limit=limit, **settings), run.weights_seal()
         trained = float(run.metrics()["seconds"].iloc[-1])
-        checkpoint = Checkpoint(run.path / "evidence.partial.nc", f"{asked} {weights}")
+        key = f"{asked} {weights}"
+        checkpoint = Checkpoint(run.path / "evidence.partial.nc", key)
+        if isinstance(data, StreamedDataset):
+            checkpoint = CheckpointInParts(run.path / "evidence.partial", key)
         if model.has_evidence:
             held_out = _held_out(model.evidence_model, data, split, limit)
             checkpoint.key += f" {_seal_of_data(held_out)}"
@@ -190,6 +201,13 @@ def gap_of_run(
     with run.locked():
         model = require_gap_parts(run)
         x = _held_out(model, load_data(run, data_root=data_root, on=on), split, limit)
+        if isinstance(x, StreamedArray):
+            if len(x) > SAMPLE:
+                raise DataError(
+                    f"--gap fits a guide to all data at once, {len(x):,} of which are streamed: "
+                    f"say --limit {SAMPLE} or less"
+                )
+            x = x[:]
         parts = inference.gap_parts(
             model, x, num_particles, steps=steps, progress=progress, **sampling
         )
@@ -250,13 +268,13 @@ def gap_sentence(parts: xr.Dataset) -> str:
     )
 
 
-def _held_out(model: LatentVariableModel, data: Dataset, split: str, limit: int | None) -> Any:
+def _held_out(model: LatentVariableModel, data: AnyDataset, split: str, limit: int | None) -> Any:
     """What a model takes of a split, its first so many rows."""
     data.require_taken(model.inputs)
     x: Any = getattr(data, split)
     if model.inputs:
         x = data.inputs(split, model.inputs)
-    x = take(x, slice(limit))
+    x = first_rows(x, limit)
     if count(x) == 0:
         raise DataError(f"the {split} split of {data.name} is empty: choose another")
     return x
@@ -293,7 +311,7 @@ def measured_data(
     """
     on = None if results is None else results.attrs.get("on")
     if results is None or on is None:
-        return load_data(run, data_root=data_root)
+        return load_rows(run, data_root=data_root)
     path = Path(on)
     if not path.exists() or checksum_of_file(path) != results.attrs["on_checksum"]:
         what = "has changed since" if path.exists() else "is not there any more"
@@ -301,7 +319,7 @@ def measured_data(
             f"{path}, on which {run.path} was measured, {what}: run "
             f"`{command_line('evaluate', run.path)}` on data that are there"
         )
-    return load_data(run, data_root=data_root, on=path)
+    return load_rows(run, data_root=data_root, on=path)
 
 
 def _asked(*, on: Path | None = None, **settings: object) -> str:
@@ -320,12 +338,16 @@ def _asked(*, on: Path | None = None, **settings: object) -> str:
 
 def _seal_of_data(x: Any) -> str:
     """Checksum of the data that are measured."""
+    if isinstance(x, StreamedArray):
+        dtype = str(x.dtype).removeprefix("torch.")
+        rows = (part.cpu().numpy() for _, part in x.blocks())
+        return checksum_of_rows(rows, dtype, tuple(x.shape))
     return checksum_of_arrays(part.cpu().numpy() for part in tensors(x))
 
 
 def measure_split(
     model: LatentVariableModel,
-    data: Dataset,
+    data: AnyDataset,
     *,
     split: str = "test",
     limit: int | None = None,

@@ -11,7 +11,7 @@ from pyro_vae import inference
 from pyro_vae.data.reading.reader import kept_rows
 from pyro_vae.errors import ProgramError, SettingError
 from pyro_vae.inference.engine.inputs import take
-from pyro_vae.stored.loading import load_data, load_model, origin_of
+from pyro_vae.stored.loading import load_model, load_rows, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,7 +85,7 @@ def score_run(
             f"{run.path.name} has a model without a prior ({type(model).__name__}), and so no log "
             "p(x): score with a model that has one, such as a VAE"
         )
-    model, data = model.evidence_model, load_data(run, data_root=data_root, on=on)
+    model, data = model.evidence_model, load_rows(run, data_root=data_root, on=on)
     how: dict[str, Any] = {"num_particles": num_particles, "seed": seed}
     data.require_taken(model.inputs)
     x: Any = data.inputs("test", model.inputs) if model.inputs else data.test

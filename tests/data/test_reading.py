@@ -308,6 +308,9 @@ def test_a_file_that_does_not_fit_in_memory_is_refused_before_it_is_read(tmp_pat
     monkeypatch.setattr(memory, "available_memory", lambda: 4 * 2**30)
     with pytest.raises(DataError, match=r"2.0 GiB.*16.0 GiB.*4.0 GiB are free.*num_rows"):
         data.read(path)
+    monkeypatch.setattr(memory, "available_memory", lambda: 2**30)
+    with pytest.raises(DataError, match=r"data\.stream \(--stream\)"):
+        data.read(path.rename(tmp_path / "large.npy"))
     assert memory.available_memory() > 0
 
 

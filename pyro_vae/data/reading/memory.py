@@ -53,10 +53,13 @@ def require_memory(path: Path, suffix: str, *, compressed: bool, num_rows: int |
     needed = size * _FACTORS.get(suffix, _OTHERS) * (_COMPRESSED if compressed else 1.0)
     free = available_memory()
     if needed > free:
-        help_ = "take the first rows with num_rows=100_000 (--rows 100000), or "
+        text = suffix in (".csv", ".tsv", ".txt")
+        help_ = "take the first rows with num_rows=100_000 (--rows 100000), or " if text else ""
+        if suffix in (".npy", ".parquet") and not compressed:
+            help_ = "read it by blocks of rows with data.stream (--stream), or "
         raise DataError(
             f"{path} has {size / 2**30:.1f} GiB, to be read in about {needed / 2**30:.1f} GiB of "
             f"memory, and {free / 2**30:.1f} GiB are free: "
-            f"{help_ if suffix in ('.csv', '.tsv', '.txt') else ''}leave out rows or columns in "
+            f"{help_}leave out rows or columns in "
             "the file, or use a larger machine"
         )

@@ -10,13 +10,33 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from pyro_vae.data.reading.images import image_files
+from pyro_vae.data.streamed.zarr_arrays import is_zarr
 from pyro_vae.disk.schema import Settings
 from pyro_vae.errors import DataError, MissingDataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Origin", "checksum_of_file", "find_again"]
+__all__ = ["Origin", "Streaming", "checksum_of_file", "find_again"]
+
+
+class Streaming(Settings):
+    """How data are streamed.
+
+    Attributes
+    ----------
+    memory_limit, maximum
+        As for ``data.stream``.
+    told, double, largest
+        What the pass over all rows told: kind of the values, whether float32 has not their
+        digits, and the largest count in the training rows.
+    """
+
+    memory_limit: int
+    maximum: int | None = None
+    told: str | None = None
+    double: bool = False
+    largest: int | None = None
 
 
 class Origin(Settings):
@@ -39,6 +59,8 @@ class Origin(Settings):
     location, scale
         Of every feature that was standardised, in the order of the array; None for a table,
         whose schema has them.
+    streamed
+        How they are read by blocks; None for data that are read whole.
     """
 
     name: str
@@ -56,10 +78,11 @@ class Origin(Settings):
     names: list[str] | None = None
     location: list[float] | None = None
     scale: list[float] | None = None
+    streamed: Streaming | None = None
 
 
 def checksum_of_file(path: Path) -> str:
-    """SHA-256 of a file; of a folder of images, of their names and contents.
+    """SHA-256 of a file; of a folder of images, or a Zarr array, of names and contents.
 
     Raises
     ------
@@ -69,7 +92,8 @@ def checksum_of_file(path: Path) -> str:
     try:
         if path.is_dir():
             whole = hashlib.sha256()
-            for image in image_files(path):
+            every = sorted(p for p in path.rglob("*") if p.is_file()) if is_zarr(path) else None
+            for image in every or image_files(path):
                 whole.update(image.relative_to(path).as_posix().encode() + b"\0")
                 whole.update(checksum_of_file(image).encode())
             return whole.hexdigest()

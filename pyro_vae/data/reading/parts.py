@@ -14,7 +14,7 @@ from pyro_vae.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["by_column", "by_share", "check_shares"]
+__all__ = ["by_column", "by_share", "check_shares", "left_shares"]
 
 _SPLITS = ("train", "validation", "test")
 
@@ -42,6 +42,12 @@ def check_shares(shares: Sequence[float]) -> tuple[float, float, float]:
             "add up to 1, as in (0.7, 0.1, 0.2)"
         )
     return found  # type: ignore[return-value]
+
+
+def left_shares(shares: Sequence[float], given: Sequence[str]) -> list[float]:
+    """Shares of the rows that are to be split, where some splits have rows of their own."""
+    left = [0.0 if split in given else share for split, share in zip(_SPLITS, shares, strict=True)]
+    return [share / sum(left) for share in left]
 
 
 def by_share(

@@ -27,12 +27,12 @@ from pyro_vae.data.missing import without_holes
 from pyro_vae.data.reading.content import Content
 from pyro_vae.data.reading.formats import content_of_anndata, content_of_array, read_content
 from pyro_vae.data.reading.origin import Origin, checksum_of_file, find_again
-from pyro_vae.data.reading.parts import by_column, by_share, check_shares
+from pyro_vae.data.reading.parts import by_column, by_share, check_shares, left_shares
 from pyro_vae.data.schema.cells import cells_of_frame
 from pyro_vae.data.schema.choices import parse_choices
 from pyro_vae.data.schema.column import level_texts
 from pyro_vae.data.schema.recognise import in_type
-from pyro_vae.data.schema.schema import Schema
+from pyro_vae.data.schema.schema import Schema, kind_of_table
 from pyro_vae.errors import DataError, MissingDataError, SettingError
 from pyro_vae.spelling import spelt
 from pyro_vae.verbs import verb
@@ -345,7 +345,7 @@ def _dataset_of_table(
     stored: dict[str, Any] = {s: affine.forward(x) for s, x in originals.items()}
     for split, x in stored.items():
         _check_rounded(schema, x, originals[split], f"{origin.name}: {split}")
-    kind = _kind_of(schema)
+    kind = kind_of_table(schema)
     labelled = all(part.labels is not None for part in encoded.values())
     side: dict[str, Any] = {
         "labels": {s: part.labels for s, part in encoded.items()} if labelled else None,
@@ -485,28 +485,12 @@ def _parts(
         rows = by_column(level_texts(whole[split_by.name]), split_by.name)
     else:
         groups = None if group is None else np.array(level_texts(whole[group.name]))
-        rows = by_share(count, _left(origin.shares, given), origin.seed, groups)
+        rows = by_share(count, left_shares(origin.shares, given), origin.seed, groups)
     found = {
         split: {label: column.rows(which) for label, column in whole.items()}
         for split, which in rows.items()
     }
     return {**found, **{split: tables[split] for split in given}}
-
-
-def _left(shares: Sequence[float], given: Sequence[str]) -> list[float]:
-    """Shares of the rows that are to be split, where some splits have rows of their own."""
-    left = [0.0 if split in given else share for split, share in zip(SPLITS, shares, strict=True)]
-    return [share / sum(left) for share in left]
-
-
-def _kind_of(schema: Schema) -> Kind:
-    """Kind of a data set with these columns."""
-    kinds = {column.kind for column in schema.data}
-    if kinds == {"yes-no"}:
-        return "binary"
-    if kinds == {"count"}:
-        return "counts"
-    return "real" if kinds <= {"real", "positive", "share", "date"} else "mixed"
 
 
 def _dataset_of_arrays(
@@ -594,7 +578,7 @@ def _split_arrays(
         x = convert(arrays.pop("all"), origin.name).values
         if x.dim() == 0:
             raise DataError(f"{origin.name} holds a single number: give one row per datum")
-        rows = by_share(len(x), _left(origin.shares, given), origin.seed)
+        rows = by_share(len(x), left_shares(origin.shares, given), origin.seed)
         classes = labels.pop("all", None)
         arrays = {split: x[which] for split, which in rows.items()}
         if classes is not None:

@@ -125,12 +125,16 @@ def _cells(column: nw.Series[Any], name: str) -> Cells:
     if dtype.is_numeric():
         if dtype.is_decimal():
             column = column.cast(nw.Float64)
-        given = column.to_list()  # in which pandas has an object of its own for an empty cell
-        values = np.array([np.nan if e else v for v, e in _pairs(given, empty)], dtype=np.float64)
+        if empty.any():
+            given = column.to_list()  # in which pandas has an object of its own for an empty cell
+            filled = [np.nan if e else v for v, e in _pairs(given, empty)]
+            values = np.array(filled, dtype=np.float64)
+        else:
+            values = np.asarray(column.to_numpy()).astype(np.float64)
         empty = empty | np.isnan(values)
         if dtype.is_integer() and bool((np.abs(values[~empty]) > LARGEST_WHOLE).any()):
             # Floats cannot tell such numbers apart: they are names.
-            return Cells("word", _words(given, empty), empty)
+            return Cells("word", _words(column.to_list(), empty), empty)
         fault = _infinite(values, empty, label, name)
         return Cells("number", values, empty, whole=dtype.is_integer(), fault=fault)
     if dtype in (nw.Date, nw.Datetime):

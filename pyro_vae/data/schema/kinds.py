@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from pyro_vae.data.schema.column import level_texts
+from pyro_vae.data.schema.numbers import NumbersOfArray
 from pyro_vae.data.schema.recognise import (
     looks_like_another_date,
     looks_like_another_number,
@@ -16,6 +17,7 @@ from pyro_vae.data.schema.recognise import (
 
 if TYPE_CHECKING:
     from pyro_vae.data.schema.cells import Cells
+    from pyro_vae.data.schema.numbers import Numbers
 
 __all__ = ["MOST_LEVELS", "Guess", "guess_kind", "likelihood_of"]
 
@@ -49,24 +51,28 @@ class Guess(NamedTuple):
     why: str
 
 
-def guess_kind(cells: Cells) -> Guess:
+def guess_kind(cells: Cells, *, numbers: Numbers | None = None, rows: int | None = None) -> Guess:
     """The kind that values tell of; ``"id"`` and ``"text"`` are no data.
 
     Parameters
     ----------
     cells
         Cells of a column, not all of them empty.
+    numbers
+        What is known of its numbers, where the cells are not all of them.
+    rows
+        Number of cells that are not empty, likewise; then the cells have every word once.
     """
     if cells.type == "truth":
         return Guess("yes-no", "truth values")
     if cells.type == "time":
         return Guess("date", "dates")
     if cells.type == "word":
-        return _of_words(cells)
-    return _of_numbers(cells)
+        return _of_words(cells, len(cells.filled) if rows is None else rows)
+    return _of_numbers(NumbersOfArray(cells.filled, cells.whole) if numbers is None else numbers)
 
 
-def _of_words(cells: Cells) -> Guess:
+def _of_words(cells: Cells, rows: int) -> Guess:
     levels = len(set(cells.filled)) if cells.order is None else len(cells.order)
     if cells.ordered and levels > 2:
         return Guess("ordinal", "ordered categories")
@@ -76,7 +82,6 @@ def _of_words(cells: Cells) -> Guess:
         if looks_like_another_number(cells):
             odd = next(word for word in cells.filled if number_of(word) is None)
             return Guess("text", f"numbers such as {odd!r}: they are read where written as 1234.5")
-        rows = len(cells.filled)
         if rows >= _FEW_ROWS and levels == rows:
             return Guess("id", "a word of its own in every row")
         if levels > max(_MANY_LEVELS, 2) or (rows >= _FEW_ROWS and levels > rows / 2):
@@ -97,40 +102,36 @@ def _slip(cells: Cells) -> str:
     return ""
 
 
-def _of_numbers(cells: Cells) -> Guess:
-    x = cells.filled
-    least, largest = float(x.min()), float(x.max())
-    whole = bool((x == np.rint(x)).all()) and (cells.whole or largest < 2**53)
-    if whole and (told := _of_whole_numbers(x, least, largest)) is not None:
+def _of_numbers(x: Numbers) -> Guess:
+    whole = x.whole
+    if whole and (told := _of_whole_numbers(x)) is not None:
         return told
-    if 0 < least and _HALF <= largest < 1:
+    if 0 < x.least and _HALF <= x.largest < 1:
         return Guess("share", "numbers between 0 and 1")
-    if least > 0 and _skewness(x) > 1 and abs(_skewness(np.log(x))) < _skewness(x):
+    if x.least > 0 and (skewness := x.skewness) > 1 and abs(x.log_skewness) < skewness:
         return Guess("positive", "positive and skewed to the right")
     return Guess("real", "whole numbers, none small" if whole else "numbers")
 
 
-def _of_whole_numbers(x: np.ndarray, least: float, largest: float) -> Guess | None:
+def _of_whole_numbers(x: Numbers) -> Guess | None:
     """The kind of whole numbers; None where they are measurements that were rounded."""
-    different = np.unique(x)
-    if set(different) <= {0.0, 1.0}:
+    if x.zeros_and_ones:
         return Guess("yes-no", "0 and 1")
-    consecutive = len(different) == largest - least + 1
-    if consecutive and len(different) == len(x) >= _FEW_ROWS:
+    if x.gapless and x.all_different and x.size >= _FEW_ROWS:
         return Guess("id", "every row has a whole number of its own, without a gap")
-    if least == 1 and consecutive and largest <= _LARGEST_RATING:
-        return Guess("ordinal", f"whole numbers from 1 to {largest:.0f}")
-    if least < 0:
+    if x.least == 1 and x.gapless and x.largest <= _LARGEST_RATING:
+        return Guess("ordinal", f"whole numbers from 1 to {x.largest:.0f}")
+    if x.least < 0:
         return Guess("real", "whole numbers, some negative")
-    if least > _SMALL_COUNT:
+    if x.least > _SMALL_COUNT:
         return None
     # No Poisson, and no mixture of such, has a variance below its mean.
-    if float(x.var()) < 0.5 * float(x.mean()):
+    if x.variance < 0.5 * x.mean:
         return Guess("real", "whole numbers, less dispersed than counts")
     return Guess("count", "whole numbers from 0")
 
 
-def likelihood_of(kind: str, numbers: np.ndarray, num_levels: int) -> str:
+def likelihood_of(kind: str, numbers: np.ndarray | Numbers, num_levels: int) -> str:
     """The likelihood for a kind, as it is typed.
 
     Parameters
@@ -142,14 +143,16 @@ def likelihood_of(kind: str, numbers: np.ndarray, num_levels: int) -> str:
     num_levels
         Number of its levels, where it has levels.
     """
+    if isinstance(numbers, np.ndarray):
+        numbers = NumbersOfArray(numbers)
     if kind == "real":
-        return "student-t" if _excess_kurtosis(numbers) > _HEAVY else "normal"
+        return "student-t" if numbers.excess_kurtosis > _HEAVY else "normal"
     if kind == "positive":
         # The family with the larger maximised likelihood: both have two parameters.
         return "gamma" if _gamma_is_likelier(numbers) else "log-normal"
     if kind == "count":
-        mean = float(numbers.mean())
-        over = mean > 0 and float(numbers.var()) > _OVERDISPERSED * mean
+        mean = numbers.mean
+        over = mean > 0 and numbers.variance > _OVERDISPERSED * mean
         return "negative-binomial" if over else "poisson"
     return {
         "date": "normal",
@@ -171,28 +174,14 @@ def levels_of(cells: Cells) -> list[str]:
     return sorted(written, key=float) if cells.type == "number" else sorted(written)
 
 
-def _skewness(x: np.ndarray) -> float:
-    return _standard_moment(x, 3)
-
-
-def _excess_kurtosis(x: np.ndarray) -> float:
-    return _standard_moment(x, 4) - 3
-
-
-def _standard_moment(x: np.ndarray, power: int) -> float:
-    with np.errstate(over="ignore", invalid="ignore"):  # refused with its scale
-        spread = float(x.std())
-        return float((((x - x.mean()) / spread) ** power).mean()) if spread > 0 else 0.0
-
-
-def _gamma_is_likelier(x: np.ndarray) -> bool:
+def _gamma_is_likelier(x: Numbers) -> bool:
     """Whether a gamma distribution, fitted by maximum likelihood, beats a log-normal one."""
-    mean, log = float(x.mean()), np.log(x)
+    mean, log_mean = x.mean, x.log_mean
     # Minka (2002), "Estimating a Gamma distribution": shape k with log k - digamma(k) = s.
-    s = math.log(mean) - float(log.mean())
+    s = math.log(mean) - log_mean
     if s <= 0:
         return False
     k = (3 - s + math.sqrt((s - 3) ** 2 + 24 * s)) / (12 * s)
-    gamma = k * math.log(k / mean) - math.lgamma(k) + (k - 1) * float(log.mean()) - k
-    normal = -0.5 * math.log(2 * math.pi * float(log.var())) - 0.5 - float(log.mean())
+    gamma = k * math.log(k / mean) - math.lgamma(k) + (k - 1) * log_mean - k
+    normal = -0.5 * math.log(2 * math.pi * x.log_variance) - 0.5 - log_mean
     return gamma > normal

@@ -22,6 +22,7 @@ from pyro_vae.data.schema.kinds import (
     levels_of,
     likelihood_of,
 )
+from pyro_vae.data.schema.numbers import NumbersOfArray
 from pyro_vae.data.schema.recognise import in_type, with_times
 from pyro_vae.disk.schema import checked
 from pyro_vae.errors import DataError, SettingError
@@ -30,9 +31,11 @@ from pyro_vae.spelling import in_quotes, spelt
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pyro_vae.data.kind import Kind
     from pyro_vae.data.schema.cells import Cells
+    from pyro_vae.data.schema.numbers import Numbers
 
-__all__ = ["Encoded", "Schema"]
+__all__ = ["Encoded", "Schema", "kind_of_table", "levels_said", "with_likelihood"]
 
 #: Roles of columns that a model needs.
 _MODELLED = ("data", "covariate")
@@ -101,13 +104,22 @@ class Schema:
                     f"columns names {said!r}, and {name} has {', '.join(map(repr, cells))}: "
                     "correct the name"
                 )
-        found, refused = [], {}
-        for label, column in cells.items():
-            made = _column(label, column, choices.get(label), name)
-            if isinstance(made, str):
-                refused[label] = made
-            else:
-                found.append(made)
+        made = {
+            label: _column(label, column, choices.get(label), name)
+            for label, column in cells.items()
+        }
+        return cls.of_columns(made, name)
+
+    @classmethod
+    def of_columns(cls, made: Mapping[str, Column | str], name: str) -> Schema:
+        """The schema of columns by name; in the place of one, why it is no data.
+
+        Raises
+        ------
+        DataError
+            If one is no data, or none is.
+        """
+        refused = {label: why for label, why in made.items() if isinstance(why, str)}
         if refused:
             drop = ", ".join(f"{spelt(label)}=drop" for label in refused)
             other = f"{spelt(next(iter(refused)))}=category"
@@ -117,7 +129,7 @@ class Schema:
                 f"columns={in_quotes(drop)} (--columns), or say what they are, as in "
                 f"{in_quotes(other)}"
             )
-        schema = cls(tuple(found))
+        schema = cls(tuple(column for column in made.values() if isinstance(column, Column)))
         if not schema.data:
             raise DataError(
                 f"{name} has no column that is data: leave at least one that is no covariate, "
@@ -409,22 +421,33 @@ def _column(label: str, cells: Cells, choice: Choice | None, name: str) -> Colum
     if told.kind in ("id", "text"):
         return told.why
     cells = _in_type_of_kind(cells, told.kind, label, name)
-    levels = _levels(cells, told.kind, choice, label, name)
+    levels = levels_said(cells, told.kind, choice, label, name)
     if len(set(cells.filled)) == 1 and role != "label":
         return f"one value in all rows, {str(cells.filled[0])!r}"
     about |= {"kind": told.kind, "type": cells.type, "why": told.why}
     column = Column(levels=levels, unit=_unit(cells) if told.kind == "date" else "", **about)
     numbers = column.numbers(cells, name)[~cells.empty]
-    if not levels:
-        ends = {"least": float(numbers.min()), "largest": float(numbers.max())}
+    return with_likelihood(column, NumbersOfArray(numbers), choice, name)
+
+
+def with_likelihood(column: Column, numbers: Numbers, choice: Choice, name: str) -> Column:
+    """A column with its range and, where it is data, its likelihood.
+
+    Raises
+    ------
+    DataError
+        If its kind cannot have such numbers.
+    """
+    if not column.levels:
+        ends = {"least": numbers.least, "largest": numbers.largest}
         column = column.model_copy(update=ends)
-    if role != "data":
+    if column.role != "data":
         return column
-    _check_support(told.kind, numbers, label, name)
-    said = choice.likelihood
+    _check_support(column.kind, numbers, column.name, name)
+    said, levels = choice.likelihood, column.levels
     text = _with_settings(said, numbers, levels) if said else ""
     return column.model_copy(
-        update={"likelihood": text or likelihood_of(told.kind, numbers, len(levels))}
+        update={"likelihood": text or likelihood_of(column.kind, numbers, len(levels))}
     )
 
 
@@ -473,7 +496,9 @@ def _in_type_of_kind(cells: Cells, kind: str, label: str, name: str) -> Cells:
     return in_type(cells, "number", label, name)
 
 
-def _levels(cells: Cells, kind: str, choice: Choice | None, label: str, name: str) -> list[str]:
+def levels_said(
+    cells: Cells, kind: str, choice: Choice | None, label: str, name: str
+) -> list[str]:
     """Levels in order, those that were said where some were."""
     if kind not in LEVELLED:
         return []
@@ -502,21 +527,20 @@ def _levels(cells: Cells, kind: str, choice: Choice | None, label: str, name: st
     return levels
 
 
-def _check_support(kind: str, numbers: np.ndarray, label: str, name: str) -> None:
+def _check_support(kind: str, numbers: Numbers, label: str, name: str) -> None:
     """Refuse a kind whose support the numbers leave."""
     inside = {
-        "positive": (numbers > 0, "positive numbers"),
-        "share": ((numbers > 0) & (numbers < 1), "numbers strictly between 0 and 1"),
+        "positive": (math.inf, "positive numbers"),
+        "share": (1.0, "numbers strictly between 0 and 1"),
     }
-    if kind in inside and not inside[kind][0].all():
-        worst = numbers[~inside[kind][0]][0]
+    if kind in inside and (worst := numbers.outside(0.0, inside[kind][0])) is not None:
         raise DataError(
             f"{name}: column {label!r} has {worst:g}, and {kind} is for {inside[kind][1]}: say "
             f"{spelt(label)}=real"
         )
 
 
-def _with_settings(likelihood: str, numbers: np.ndarray, levels: list[str]) -> str:
+def _with_settings(likelihood: str, numbers: Numbers, levels: list[str]) -> str:
     """A likelihood with the settings that the data decide, where none were said."""
     if "(" in likelihood:
         return likelihood
@@ -524,7 +548,7 @@ def _with_settings(likelihood: str, numbers: np.ndarray, levels: list[str]) -> s
         return f"categorical(num_classes={len(levels)})"
     if likelihood == "ordinal":
         return f"ordinal(num_classes={len(levels)})"
-    top = int(numbers.max()) if len(numbers) else 1
+    top = int(numbers.largest) if numbers.size else 1
     if likelihood == "binomial":
         return f"binomial(total_count={max(top, 1)})"
     if likelihood == "discretised-logistic":
@@ -573,3 +597,13 @@ def _scale_text(column: Column) -> str:
     if column.kind == "date":
         return f"{column.scale:.3g} {column.unit}"
     return f"{column.scale:.4g}"
+
+
+def kind_of_table(schema: Schema) -> Kind:
+    """Kind of a data set with these columns."""
+    kinds = {column.kind for column in schema.data}
+    if kinds == {"yes-no"}:
+        return "binary"
+    if kinds == {"count"}:
+        return "counts"
+    return "real" if kinds <= {"real", "positive", "share", "date"} else "mixed"

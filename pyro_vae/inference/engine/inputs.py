@@ -1,5 +1,6 @@
 """The data that a pair is given: one tensor, or named tensors for a pair that takes several.
 
+A tensor may be a ``StreamedArray``, whose rows are read when they are taken.
 ``{"x": images, "condition": labels}`` is passed as ``model(x=images, condition=labels)``. All
 tensors have one leading dimension, over data. ``pyro_vae.conversion`` makes them of what a public
 function was given.
@@ -13,11 +14,14 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from pyro_vae.conversion import StreamedArray
+
 __all__ = [
     "Inputs",
     "count",
     "device_of",
     "encoder_side",
+    "first_rows",
     "named_as",
     "run_program",
     "take",
@@ -52,6 +56,13 @@ def take(x: Inputs, rows: slice | Tensor) -> Inputs:
     if isinstance(x, Mapping):
         return {name: part[rows] for name, part in x.items()}
     return x[rows]
+
+
+def first_rows(x: Inputs, num_rows: int | None) -> Inputs:
+    """The first so many data, all of them for None; those that are streamed unread."""
+    if isinstance(x, StreamedArray):
+        return x.first(num_rows)
+    return take(x, slice(num_rows))
 
 
 def encoder_side(x: Inputs) -> Inputs:

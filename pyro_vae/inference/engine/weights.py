@@ -18,11 +18,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
+import numpy as np
 import torch
 from pyro import poutine
 from torch.overrides import TorchFunctionMode
 
-from pyro_vae.conversion import takes_data
+from pyro_vae.conversion import StreamedArray, takes_data
 from pyro_vae.errors import ProgramError
 from pyro_vae.inference.engine.inputs import (
     count,
@@ -143,7 +144,7 @@ class Draws(NamedTuple):
 
 
 @verb
-@takes_data("x")
+@takes_data("x", streams=True)
 def log_weights(
     model: Program,
     guide: Program,
@@ -241,7 +242,7 @@ def log_weights(
 
 
 @verb
-@takes_data("x")
+@takes_data("x", streams=True)
 def stream_log_weights(
     model: Program,
     guide: Program,
@@ -316,6 +317,8 @@ class OfRows(ABC, Generic[R]):
 def by_rows(work: OfRows[R], start: int, n_jobs: int | None) -> Iterator[R]:
     """What is wanted of every datum after the first ``start``, from ``n_jobs`` processes."""
     total = count(work.x)
+    if isinstance(work.x, StreamedArray) and shares_out(n_jobs):
+        work.x.require_processes()
     if not shares_out(n_jobs):
         return shared_out(work, [(start, total)], n_jobs)
     size = work.columns.at_once
@@ -483,14 +486,33 @@ class _Columns:
         return Draws(dict(zip(names, values, strict=True)), terms)
 
 
-def occurrences(x: Inputs) -> list[int]:
+def occurrences(x: Inputs) -> Sequence[int]:
     """Of each datum, how many that are equal to it there are up to it."""
+    if isinstance(x, StreamedArray):
+        return _occurrences_on_disk(x)
     seen: Counter[bytes] = Counter()
     found = []
     for row in range(count(x)):
         content = _digest(take(x, slice(row, row + 1)))
         seen[content] += 1
         found.append(seen[content])
+    return found
+
+
+def _occurrences_on_disk(x: StreamedArray) -> Any:
+    """The same in few bytes for each datum."""
+    halves = np.empty((len(x), 2), dtype=np.uint64)
+    for start, rows in x.blocks():
+        content = b"".join(_digest(rows[row : row + 1]) for row in range(len(rows)))
+        halves[start : start + len(rows)] = np.frombuffer(content, np.uint64).reshape(-1, 2)
+    # Equal ones stand together then, in the order of their rows.
+    order = np.lexsort((halves[:, 1], halves[:, 0]))
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (halves[order[1:]] != halves[order[:-1]]).any(1)
+    firsts = np.flatnonzero(new)
+    found = np.empty(len(order), dtype=np.int32)
+    sizes = np.diff(firsts, append=len(order))
+    found[order] = np.arange(len(order)) - np.repeat(firsts, sizes) + 1
     return found
 
 

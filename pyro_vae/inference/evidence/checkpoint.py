@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["ONLY_COST", "Checkpoint", "in_blocks", "key_of"]
+__all__ = ["ONLY_COST", "Checkpoint", "CheckpointInParts", "in_blocks", "key_of"]
 
 #: Settings that decide time, memory or place, and no number.
 ONLY_COST = frozenset(
     {"checkpoint", "chunk_size", "data_root", "memory_limit", "n_jobs", "progress"}
 )
+
+
+#: Seconds between two writings.
+_INTERVAL = 20.0
 
 
 def key_of(*functions: Callable[..., Any], **given: object) -> str:
@@ -59,21 +64,25 @@ class Checkpoint:
         What decides the numbers, as text; a file with another key is of another measurement,
         and is not read.
     interval
-        Seconds between two writings.
+        Seconds between two writings; 20 unless given.
     """
 
-    def __init__(self, path: Path, key: str, *, interval: float = 20.0) -> None:
+    def __init__(self, path: Path, key: str, *, interval: float | None = None) -> None:
         self.path = path
         self.key = key
-        self.interval = interval
+        self.interval = _INTERVAL if interval is None else interval
         self._written = time.monotonic()
 
     def load(self) -> dict[str, np.ndarray]:
         """Arrays over data by name; empty if there is nothing to go on from."""
-        if not self.path.is_file():
+        return self._read(self.path)
+
+    def _read(self, path: Path) -> dict[str, np.ndarray]:
+        """Arrays of a file of this measurement; empty for any other."""
+        if not path.is_file():
             return {}
         try:
-            found = read_netcdf(self.path, remedy="measure anew")
+            found = read_netcdf(path, remedy="measure anew")
         except RunError:
             return {}  # broken: the measurement starts anew, and writes it whole
         if found.attrs.get("key") != self.key:
@@ -84,17 +93,61 @@ class Checkpoint:
         """Write the rows, if it is time to."""
         if not rows or (not now and time.monotonic() - self._written < self.interval):
             return
+        self._write(self.path, rows)
+        self._written = time.monotonic()
+
+    def _write(self, path: Path, rows: Mapping[str, np.ndarray]) -> None:
         variables = {}
         for name, values in rows.items():
             dims = ["datum", *(f"{name}_{axis}" for axis in range(1, values.ndim))]
             variables[name] = (dims, values)
-        make_folder(self.path.parent)
-        write_netcdf(self.path, xr.Dataset(variables, attrs={"key": self.key}))
-        self._written = time.monotonic()
+        make_folder(path.parent)
+        write_netcdf(path, xr.Dataset(variables, attrs={"key": self.key}))
 
     def clear(self) -> None:
         """Remove the file: the measurement is complete."""
         self.path.unlink(missing_ok=True)
+
+
+class CheckpointInParts(Checkpoint):
+    """The same as a folder of files, each with the rows since the one before it.
+
+    What is written each time is then of one length, however many rows are done: for the
+    measurement of data that are streamed. Parameters are those of ``Checkpoint``.
+    """
+
+    def __init__(self, path: Path, key: str, *, interval: float | None = None) -> None:
+        super().__init__(path, key, interval=interval)
+        self._kept = 0
+
+    def load(self) -> dict[str, np.ndarray]:
+        """Arrays over data by name, of the files that follow one another."""
+        parts: list[dict[str, np.ndarray]] = []
+        self._kept = 0
+        while found := self._read(self._file(self._kept)):
+            parts.append(found)
+            self._kept += len(next(iter(found.values())))
+        if not parts:
+            return {}
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def save(self, rows: Mapping[str, np.ndarray], *, now: bool = False) -> None:
+        """Write the rows that are new, if it is time to."""
+        done = len(next(iter(rows.values()), []))
+        if done == self._kept or (not now and time.monotonic() - self._written < self.interval):
+            return
+        new = {name: values[self._kept :] for name, values in rows.items()}
+        self._write(self._file(self._kept), new)
+        self._kept, self._written = done, time.monotonic()
+
+    def clear(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._kept = 0
+
+    def _file(self, first: int) -> Path:
+        """The file whose first row has this number."""
+        return self.path / f"{first:012d}.nc"
 
 
 def in_blocks(

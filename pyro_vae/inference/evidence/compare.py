@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_vae.conversion import as_inputs, takes_data
-from pyro_vae.data import Dataset
+from pyro_vae.conversion import StreamedArray, as_inputs, takes_data
+from pyro_vae.data.any_dataset import AnyDataset
 from pyro_vae.errors import ComparisonError
-from pyro_vae.inference.engine.inputs import Inputs, take, tensors
+from pyro_vae.inference.engine.inputs import Inputs, first_rows, tensors
 from pyro_vae.inference.evidence.evaluate import evaluate
 from pyro_vae.inference.evidence.trust import error_of_mean, trusted, withheld_note
 from pyro_vae.marginals import without_masks
@@ -237,7 +237,7 @@ class Comparison:
 @verb
 def compare(
     models: Mapping[str, Any],
-    data: Dataset | Inputs | Mapping[str, Dataset],
+    data: AnyDataset | Inputs | Mapping[str, AnyDataset],
     *,
     num_particles: int = 1000,
     limit: int | None = None,
@@ -286,7 +286,7 @@ def compare(
     results = {}
     for index, (name, model) in enumerate(models.items()):
         own: Any = data[name] if _by_name(data, models) else data  # type: ignore[index]
-        if not isinstance(own, Dataset):
+        if not isinstance(own, AnyDataset):
             own = as_inputs(own, model, "data")
         x, about = _held_out(own, Facts(model).inputs, limit)
 
@@ -346,8 +346,8 @@ def paired_difference(difference: np.ndarray, *errors: np.ndarray) -> Difference
     return Difference(mean, total, mc, _rest(total, mc), p_value)
 
 
-@takes_data("x")
-def describe_data(data: Dataset | Inputs, x: Inputs) -> dict[str, Any]:
+@takes_data("x", streams=True)
+def describe_data(data: AnyDataset | Inputs, x: Inputs) -> dict[str, Any]:
     """What results must say of their data to be compared, for ``attach``.
 
     Parameters
@@ -365,10 +365,14 @@ def describe_data(data: Dataset | Inputs, x: Inputs) -> dict[str, Any]:
         known to be of the same data; ``observed``, a digest of which cells are missing, and
         ``observed_cells``, how many of a datum are there on average, where some are missing.
     """
+    if isinstance(x, StreamedArray):
+        whole = [describe_data(data, part) for _, part in x.blocks()]
+        prints = [about["fingerprint"] for about in whole]
+        return {**whole[0], "fingerprint": np.concatenate(prints)}
     values = tensors(x)[0] if isinstance(x, torch.Tensor) or "x" not in x else x["x"]
     observed = None if isinstance(x, torch.Tensor) else x.get("observed")
     about: dict[str, Any] = {"preprocessing": "as given", "log_jacobian": 0.0}
-    if isinstance(data, Dataset):
+    if isinstance(data, AnyDataset):
         about |= {"preprocessing": data.base_measure, "log_jacobian": data.log_jacobian}
         if data.affine is not None:
             values = data.affine.inverse(values)
@@ -377,9 +381,9 @@ def describe_data(data: Dataset | Inputs, x: Inputs) -> dict[str, Any]:
         cells = np.packbits(observed.flatten(1).cpu().numpy(), axis=1)
         about["observed"] = hashlib.sha256(cells.tobytes()).hexdigest()[:16]
         about["observed_cells"] = float(observed.flatten(1).sum(1).double().mean())
-        if isinstance(data, Dataset) and data.affine is not None:
+        if isinstance(data, AnyDataset) and data.affine is not None:
             about["log_jacobian"] = data.affine.log_jacobian_of(observed.cpu()).numpy()
-    if isinstance(data, Dataset):
+    if isinstance(data, AnyDataset):
         if data.schema is not None:
             return {**about, "fingerprint": data.schema.fingerprint(values.cpu().numpy())}
     flat = values.flatten(1).double().cpu()
@@ -404,18 +408,18 @@ def log_jacobian_of(results: xr.Dataset) -> xr.DataArray | float:
 
 
 def _by_name(data: Any, models: Mapping[str, Any]) -> bool:
-    return isinstance(data, Mapping) and all(isinstance(data.get(n), Dataset) for n in models)
+    return isinstance(data, Mapping) and all(isinstance(data.get(n), AnyDataset) for n in models)
 
 
 def _held_out(
-    data: Dataset | Inputs, names: tuple[str, ...], limit: int | None
+    data: AnyDataset | Inputs, names: tuple[str, ...], limit: int | None
 ) -> tuple[Inputs, dict[str, Any]]:
     """The data to measure on, and what is to be said of them."""
-    x: Inputs = data if not isinstance(data, Dataset) else data.test
-    if isinstance(data, Dataset):
+    x: Inputs = data if not isinstance(data, AnyDataset) else data.test
+    if isinstance(data, AnyDataset):
         data.require_taken(names)
         x = data.inputs("test", names) if names else data.test
-    x = take(x, slice(limit))
+    x = first_rows(x, limit)
     return x, describe_data(data, x)
 
 

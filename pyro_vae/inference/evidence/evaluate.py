@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_vae.conversion import takes_data
-from pyro_vae.errors import ProgramError
+from pyro_vae.conversion import StreamedArray, pieces, takes_data
+from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT, active_directions, active_units
 from pyro_vae.inference.engine.inputs import count, encoder_side, run_program, take, tensors
 from pyro_vae.inference.engine.sampling import Sampling
@@ -82,7 +82,7 @@ def takes_one_model(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @verb
-@takes_data("x")
+@takes_data("x", streams=True)
 def elbo(
     model: Program,
     guide: Program,
@@ -113,7 +113,7 @@ def elbo(
 
 
 @verb
-@takes_data("x")
+@takes_data("x", streams=True)
 def iwae_bound(
     model: Program,
     guide: Program,
@@ -154,7 +154,7 @@ def iwae_bound(
 
 @takes_one_model
 @verb
-@takes_data("x")
+@takes_data("x", streams=True)
 def evaluate(
     model: Any,
     x: Inputs,
@@ -183,7 +183,8 @@ def evaluate(
     model
         Module with Pyro programs ``model`` and ``guide``; or a pair ``(model, guide)`` of them.
     x
-        Held-out data, ``(n, ...)`` or named tensors of such.
+        Held-out data, ``(n, ...)`` or named tensors of such; a split of ``data.stream``, too, of
+        which active units are those of a random sample of 10,000 rows.
     num_particles
         Draws from the guide per datum.
     iwae
@@ -232,6 +233,11 @@ def settle(model: Any, x: Inputs, seed: int) -> Any:
     """The pair or module itself; with an unamortised guide, that fitted to these data."""
     if isinstance(model, tuple) or Facts(model).amortised:
         return model
+    if isinstance(x, StreamedArray):
+        raise DataError(
+            "x got data that are streamed, and the guide has parameters for each datum, which "
+            "must fit into memory as these must: give some rows, as x[:1000]"
+        )
     model = run_program(model.unamortised, encoder_side(x))
     fit_guide(model, x, seed=seed)
     return model
@@ -260,7 +266,8 @@ def measure(
     results = _of_pair(model.model, model.guide, x, enough, iwae, how, progress, checkpoint)
     if exact and not summed_out:
         with torch.no_grad():
-            known = run_program(model.log_prob, x).double().cpu().numpy()
+            parts = [run_program(model.log_prob, part).double().cpu() for _, part in pieces(x)]
+        known = torch.cat(parts).numpy()
         results["log_evidence"].values[:] = known
         results["log_evidence_se"].values[:] = 0.0
         results["gap"].values[:] = known - results["elbo"].values
@@ -401,10 +408,12 @@ def _size(model: Any, x: Inputs) -> dict[str, float]:
         size["num_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if Facts(model).latent_dim is not None and offers(model, HasCode):
         with torch.no_grad():
-            means = run_program(model.code, encoder_side(x))
+            parts = x.sampled() if isinstance(x, StreamedArray) else [encoder_side(x)]
+            means = torch.cat([run_program(model.code, part) for part in parts])
         size["latent_dim"] = int(means.shape[-1])
         if offers(model, HasCodeUse):
-            size |= run_program(model.code_use, encoder_side(x))
+            some = x.sample() if isinstance(x, StreamedArray) else encoder_side(x)
+            size |= run_program(model.code_use, some)
         elif count(x) > 1:
             size["active_units"] = active_units(means)
             size["active_directions"] = active_directions(means)

@@ -39,7 +39,7 @@ __all__ = ["gap", "gap_parts"]
 
 
 @verb
-@takes_data("x")
+@takes_data("x", streams=True)
 def gap(
     model: Program,
     guide: Program,

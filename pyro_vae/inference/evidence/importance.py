@@ -46,7 +46,7 @@ MAX_PARTICLES = 2**20
 
 
 @verb
-@takes_data("x")
+@takes_data("x", streams=True)
 def log_evidence(
     model: Program,
     guide: Program,

@@ -35,7 +35,7 @@ from pyro_vae.protocols import CompletesCells, Facts, FillsCells, offers
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Unpack
 
     from torch import Tensor
@@ -262,7 +262,7 @@ class _ImputedRows(JudgedRows):
         return Columns(self.model, self.guide, self.x, self.sampling)
 
     @cached_property
-    def _ordinals(self) -> list[int]:
+    def _ordinals(self) -> Sequence[int]:
         return occurrences(self.x)
 
     def of_row(self, row: int) -> dict[str, np.ndarray]:

@@ -122,9 +122,9 @@ def fit(
         Module with methods ``model(x)`` and ``guide(x)``, such as ``VAE``, ``MixtureModel``
         or your own. If it has ``initialise(x)`` and is not ``initialised``, that is called.
     data
-        A ``Dataset``, or training data ``(n, *event_shape)``: a tensor, an array, a list, a
-        frame, or whatever else ``Dataset.from_tensors`` takes. A model with ``inputs`` is given
-        the labels, covariates or exposure that it names, too.
+        A ``Dataset``, what ``data.stream`` gives, or training data ``(n, *event_shape)``: a
+        tensor, an array, a list, a frame, or whatever else ``Dataset.from_tensors`` takes. A
+        model with ``inputs`` is given the labels, covariates or exposure that it names, too.
     objective
         Pyro ``ELBO``, or a name such as ``"iwae-50"``; the model's ``default_objective()``,
         else ``Trace_ELBO()``.

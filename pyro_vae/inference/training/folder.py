@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from pyro_vae.data import Dataset
     from pyro_vae.inference.training.state import Weights
 
 __all__ = ["TrainingFolder", "config_of", "held_run"]
@@ -171,7 +170,7 @@ class TrainingFolder:
             self.run.withdraw_config()
 
 
-def config_of(model: nn.Module, data: Dataset, settings: dict[str, Any]) -> dict[str, Any]:
+def config_of(model: nn.Module, data: Any, settings: dict[str, Any]) -> dict[str, Any]:
     """What ``config.json`` holds: the model, where the data are to be had, the rest."""
     names = (
         "name",

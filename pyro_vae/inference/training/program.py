@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from pyro_vae.conversion import StreamedArray, look_through
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference.engine.inputs import run_program, take
 from pyro_vae.protocols import ChecksData, Facts, HasBounds, Initialisable, Pair, offers
@@ -68,6 +69,12 @@ def make_ready(model: Any, splits: Splits, *, goes_on: bool) -> Splits:
         If the data do not suit the guide or the likelihood.
     """
     if not Facts(model).amortised:
+        if isinstance(splits.train, StreamedArray):
+            raise DataError(
+                f"{splits.data.name} is streamed, and an unamortised guide has parameters for "
+                "each datum, which must fit into memory as the data must: make the data with "
+                "data.read, or the model with an encoder"
+            )
         if splits.data.binarisation == "dynamic":
             raise DataError(
                 "an unamortised guide has parameters for each datum, and dynamic binarisation "
@@ -79,7 +86,7 @@ def make_ready(model: Any, splits: Splits, *, goes_on: bool) -> Splits:
         if built and goes_on:
             model.initialised = True
         elif offers(model, Initialisable):
-            run_program(model.initialise, splits.train)
+            _start(model, splits)
     likelihood = Facts(model).likelihood
     if offers(likelihood, ChecksData):
         # Bad data are refused now, not in the middle of an epoch.
@@ -90,8 +97,28 @@ def make_ready(model: Any, splits: Splits, *, goes_on: bool) -> Splits:
             if isinstance(made, Mapping) and "observed" in made:
                 split = made["x"]
             if len(split):
-                likelihood.check(split)
+                look_through(likelihood.check, split)
     return splits
+
+
+def _start(model: Any, splits: Splits) -> None:
+    """Initialise a model from the training data; from a sample of those that are streamed."""
+    if not isinstance(splits.train, StreamedArray):
+        run_program(model.initialise, splits.train)
+        return
+    sample = splits.train.sample(seed=splits.data.seed)
+    try:
+        model.initialise(sample)
+    except DataError:
+        if offers(likelihood := Facts(model).likelihood, ChecksData):
+            look_through(likelihood.check, splits.train)  # which says in which row of all
+        raise
+    if not is_trained(model) and len(sample) < len(splits.train):
+        raise DataError(
+            f"{splits.data.name} is streamed, and a {type(model).__name__} is fitted to all data "
+            f"at once, of which a sample of {len(sample):,} is in memory: give it that sample, "
+            "data.train.sample(), or take a model that is trained by steps, such as LinearVAE"
+        )
 
 
 def is_trained(model: nn.Module) -> bool:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pyro_vae.conversion import as_inputs, own_dtype
+from pyro_vae.conversion import StreamedArray, as_inputs, own_dtype
 from pyro_vae.data import Dataset
+from pyro_vae.data.any_dataset import AnyDataset
+from pyro_vae.errors import DataError
 from pyro_vae.inference.engine.inputs import Inputs, take
 from pyro_vae.protocols import Facts
 
@@ -18,10 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["Splits", "dataset_of"]
 
 
-def dataset_of(data: Any) -> Dataset:
-    """A data set as it is, or one of what else ``fit`` takes."""
-    if isinstance(data, Dataset):
+def dataset_of(data: Any) -> Any:
+    """A data set as it is, in memory or streamed, or one of what else ``fit`` takes."""
+    if isinstance(data, AnyDataset):
         return data
+    if isinstance(data, StreamedArray):
+        raise DataError(
+            "data got one split of data that are streamed: give all that data.stream returned, "
+            "which has the validation data too"
+        )
     return replace(Dataset.from_tensors(data, name="data"), name="tensors")
 
 
@@ -37,12 +44,12 @@ class Splits:
         Tensors ``(n, ...)`` of the model's type.
     """
 
-    data: Dataset
+    data: Any
     train: Inputs
     validation: Inputs
 
     @classmethod
-    def of(cls, model: nn.Module, data: Dataset) -> Splits:
+    def of(cls, model: nn.Module, data: Any) -> Splits:
         """The splits of a data set, with what the model's ``inputs`` name.
 
         Raises
@@ -61,7 +68,7 @@ class Splits:
 
     def on_device_of(self, fabric: Fabric) -> Splits:
         """The same where the training runs."""
-        train, validation = fabric.to_device(self.train), fabric.to_device(self.validation)
+        train, validation = (_on_device_of(fabric, x) for x in (self.train, self.validation))
         return replace(self, train=train, validation=validation)
 
     def train_in(self, epoch: int) -> Inputs:
@@ -74,9 +81,11 @@ class Splits:
         return x.to(self.train)
 
 
-def _inputs(
-    model: nn.Module, data: Dataset, split: str, names: Sequence[str], x: Tensor
-) -> Inputs:
+def _on_device_of(fabric: Fabric, x: Any) -> Any:
+    return x.to(device=fabric.device) if isinstance(x, StreamedArray) else fabric.to_device(x)
+
+
+def _inputs(model: nn.Module, data: Any, split: str, names: Sequence[str], x: Tensor) -> Inputs:
     """What a model is given of a split: x alone, or x with the side information it names."""
     given: Inputs = {**data.inputs(split, names), "x": x} if names else x
     if len(x) == 0:

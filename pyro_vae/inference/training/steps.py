@@ -10,8 +10,11 @@ import torch
 
 from pyro_vae.inference.engine.inputs import Inputs, count, take
 from pyro_vae.inference.training.non_finite import non_finite
+from pyro_vae.inference.training.order import batches_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from torch import Tensor, nn
 
     from pyro_vae.inference.training.loss import BatchLoss, LossAndGradients
@@ -55,7 +58,7 @@ class Steps:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         size = count(x)
-        batches = self.batches(size, epoch)
+        batches = self.batches(x, epoch)
         total = 0.0
         for index, batch in enumerate(batches):
             part = take(x, batch[self.processes.own])
@@ -70,13 +73,13 @@ class Steps:
             self.step(found)
         return -total / size
 
-    def batches(self, size: int, epoch: int) -> tuple[Tensor, ...]:
+    def batches(self, x: Inputs | int, epoch: int) -> Collection[Tensor]:
         """Rows of every batch of an epoch; the generator is seeded for the draws of its steps."""
         # Every epoch has its own seed, so that a resumed run draws what it would have drawn.
         seed = epoch_seed(self.seed, epoch)
         torch.manual_seed(seed)
-        order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
-        return order.to(self.processes.fabric.device).split(self.batch_size)
+        generator = torch.Generator().manual_seed(seed)
+        return batches_of(x, self.batch_size, generator, self.processes.fabric.device)
 
     def step(self, found: LossAndGradients) -> None:
         """One step of the optimiser down a loss per datum; none where it has no gradient."""

@@ -1,12 +1,14 @@
 """Trainings that one process and several are compared in: ``python -m`` this, CASES, FOLDER."""
 
 import sys
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
-from pyro_vae.data import Dataset
+from pyro_vae.data import Dataset, stream
 from pyro_vae.errors import PyroVAEError
 from pyro_vae.inference import fit
 from pyro_vae.inference.training.devices import is_first_process
@@ -69,6 +71,13 @@ def with_ones():
     return Dataset.from_tensors(torch.cat([binary(21, 8).train, torch.ones(1, 8)]))
 
 
+def streamed(rows):
+    """The rows in a file that is read by blocks, of which a few are mixed at a time."""
+    path = Path(tempfile.mkdtemp()) / "rows.npy"
+    np.save(path, rows.numpy())
+    return stream(path, shares=(0.55, 0.25, 0.2), memory_limit=500, seed=1)
+
+
 def of_parts(names, **settings):
     torch.manual_seed(0)
     vae, x = made_of(*names)
@@ -105,6 +114,7 @@ CASES["patience"] = lambda: (
     binary(22, 8),
     {"epochs": 40, "patience": 1, "learning_rate": 0.3, "clip_norm": 1.0},
 )
+CASES["streamed"] = lambda: (VAE((8,), 2), streamed(binary(40, 8).train), {})
 CASES |= {"+".join(names): lambda names=names: of_parts(names) for names in MADE_OF}
 CASES |= {
     name: lambda name=name: of_parts(tuple(PLAIN.values()), objective=name) for name in OBJECTIVES

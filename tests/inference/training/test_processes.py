@@ -14,7 +14,7 @@ from tests.inference.training.shared_batches import CASES, REFUSED, SETTINGS, tr
 
 #: What stands before a normalisation has no gradient but rounding, which Adam divides by its size.
 NORMED = [name for name in CASES if name.startswith("batch-norm")]
-ALWAYS = ["batch-norm", "codebook", "own-program", "iwae-3", "patience"]
+ALWAYS = ["batch-norm", "codebook", "own-program", "iwae-3", "patience", "streamed"]
 NO_SUM = ["beta-tc-elbo(beta=4)", "free-bits(nats=0.5)"]
 
 

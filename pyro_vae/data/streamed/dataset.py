@@ -1,0 +1,164 @@
+"""A data set whose splits are read when their rows are asked for."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from pyro_vae.conversion.streamed import SAMPLE, StreamedArray
+from pyro_vae.data.any_dataset import AnyDataset
+from pyro_vae.data.dataset import SPLITS, Dataset
+from pyro_vae.errors import DataError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor
+
+    from pyro_vae.data.affine import Affine
+    from pyro_vae.data.kind import Kind
+    from pyro_vae.data.reading.origin import Origin
+    from pyro_vae.data.schema.schema import Schema
+    from pyro_vae.data.streamed.census import Moments
+
+__all__ = ["StreamedDataset"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StreamedDataset(AnyDataset):
+    """Training, validation and test data that are not in memory: what ``data.stream`` gives.
+
+    ``fit`` takes it as it takes a ``Dataset``, and ``evaluate`` and its kin take a split.
+
+    Attributes
+    ----------
+    train, validation, test
+        Arrays whose rows ``x[rows]`` are read when they are asked for, of shape
+        ``(n, *event_shape)``.
+    moments
+        Number, mean, variance and range of the training rows, in the units of ``base_measure``;
+        None of a table, whose schema says as much, and of a run's data.
+
+    The other attributes are those of a ``Dataset``.
+    """
+
+    name: str
+    train: StreamedArray
+    validation: StreamedArray
+    test: StreamedArray
+    kind: Kind
+    moments: Moments | None
+    maximum: int | None = None
+    bounded: bool = False
+    seed: int = 0
+    standardise: bool = False
+    base_measure: str = "as given"
+    affine: Affine | None = None
+    columns: tuple[str, ...] | None = None
+    schema: Schema | None = None
+    origin: Origin | None = None
+
+    #: What data that are streamed do not have, or not yet.
+    binarisation: ClassVar[str] = "none"
+    values: ClassVar[None] = None
+    total_exposure: ClassVar[bool] = False
+    hide: ClassVar[None] = None
+    num_validation: ClassVar[None] = None
+    labels: ClassVar[None] = None
+    observed: ClassVar[None] = None
+
+    def first_rows(self, num_rows: int = SAMPLE) -> Dataset:
+        """The first rows of every split, in memory.
+
+        Parameters
+        ----------
+        num_rows
+            How many of each, at most.
+        """
+        splits: dict[str, Any] = {split: getattr(self, split)[:num_rows] for split in SPLITS}
+        originals = None
+        if self.affine is not None:
+            of = {split: getattr(self, split).source.as_it_came() for split in SPLITS}
+            originals = {s: StreamedArray(part, 1)[:num_rows] for s, part in of.items()}
+        return Dataset(
+            self.name,
+            **splits,
+            kind=self.kind,
+            maximum=self.maximum,
+            bounded=self.bounded,
+            seed=self.seed,
+            standardise=self.standardise,
+            base_measure=self.base_measure,
+            affine=self.affine,
+            columns=self.columns,
+            schema=self.schema,
+            origin=self.origin,
+            originals=originals,
+        )
+
+    def inputs(self, split: str, names: Iterable[str] = ()) -> dict[str, Any]:
+        """Data of a split: ``{"x": ...}``.
+
+        Parameters
+        ----------
+        split
+            ``"train"``, ``"validation"`` or ``"test"``.
+        names
+            What the model takes beside x, which must be nothing.
+
+        Raises
+        ------
+        DataError
+            If it takes anything.
+        """
+        if split not in SPLITS:
+            raise UnknownNameError("split", split, SPLITS)
+        self.require_taken(names)
+        return {"x": getattr(self, split)}
+
+    def require_taken(self, names: Iterable[str]) -> None:
+        """Refuse a model that takes labels, covariates, an exposure or a mask beside x.
+
+        Raises
+        ------
+        DataError
+            If it does.
+        """
+        if beside := list(names):
+            raise DataError(
+                f"{self.name} is streamed, and has no {beside[0]}, which the model takes: make "
+                "the data with data.read, which has them in memory, or a model of x alone"
+            )
+
+    def epoch_train(self, epoch: int) -> StreamedArray:
+        """Training data of an epoch, the same in every one."""
+        return self.train
+
+    def log_jacobians(self, split: str) -> Tensor:
+        """``log_jacobian`` of each datum, float64 ``(n,)``."""
+        size = len(self.inputs(split)["x"])
+        return torch.tensor(self.log_jacobian, dtype=torch.double).expand(size)
+
+    def remembered(self) -> dict[str, Any] | None:
+        """What a run keeps of the data, for JSON: see ``Origin``."""
+        if self.origin is None:
+            return None
+        found = self.origin.model_dump()
+        if self.standardise and self.schema is None and self.affine is not None:
+            location, scale = (part.flatten().tolist() for part in self.affine)
+            found |= {"location": location, "scale": scale}
+        return found
+
+    def _repr_html_(self) -> str:
+        rows = "" if self.schema is None else self.schema._repr_html_()
+        return f"<p>{html.escape(repr(self))}</p>{rows}"
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(getattr(self, split))} {split}" for split in SPLITS)
+        counts = f" 0..{self.maximum}" if self.maximum is not None else ""
+        shape = "x".join(map(str, self.event_shape))
+        how = ", standardised" if self.standardise and self.schema is None else ""
+        return f"StreamedDataset {self.name}: {sizes}; {shape}, {self.kind}{counts}{how}"
