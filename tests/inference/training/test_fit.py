@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -218,6 +219,18 @@ def test_a_killed_process_resumes_to_the_bit(tmp_path):
         assert one.keys() == two.keys()
         assert same(one, two)
     assert not list(killed.glob(".*.tmp"))
+
+
+@pytest.mark.slow
+def test_mixed_precision_hardly_moves_log_px(digits):
+    """Differences of a few hundredths of a nat, paired over the test data."""
+    found = []
+    for precision in ("32-true", "bf16-mixed"):
+        vae = small_vae()
+        fit(vae, digits, epochs=20, precision=precision, progress=False)
+        found.append(evaluate(vae, digits.test, 200)["log_evidence"].values)
+    assert not np.array_equal(*found)
+    assert abs(np.mean(found[0] - found[1])) < 0.1
 
 
 @pytest.mark.slow
