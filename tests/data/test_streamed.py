@@ -295,7 +295,6 @@ def hole(x, row, value):
 @pytest.mark.parametrize(
     ("x", "settings", "message"),
     [
-        (hole(normal(300, 2), 217, np.nan), {}, r"NaN\) in row 217, column 1, .*data.read"),
         (hole(normal(300, 2), 217, np.inf), {}, r"first in row 217, column 1 \(inf\)"),
         (hole(np.zeros((300, 2)), 217, 0.5), {"kind": "binary"}, "holds 0.5 in row 217, column 1"),
         (hole(np.zeros((300, 2)), 217, -1), {"kind": "counts"}, "holds -1 in row 217, column 1"),

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pyro_vae.conversion import StreamedArray
+from pyro_vae.conversion import streamed_part
 from pyro_vae.inference.engine.inputs import count
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from pyro_vae.conversion import StreamedArray
 
 __all__ = ["batches_of"]
 
@@ -32,8 +34,8 @@ def batches_of(
     device
         Where the numbers are to be.
     """
-    if isinstance(x, StreamedArray):
-        return _Streamed(x, batch_size, generator)
+    if (lead := streamed_part(x)) is not None:
+        return _Streamed(lead, batch_size, generator)
     size = x if isinstance(x, int) else count(x)
     return torch.randperm(size, generator=generator).to(device).split(batch_size)
 
