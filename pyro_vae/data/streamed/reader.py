@@ -140,7 +140,7 @@ def stream(
         else open_rows(x, "source", memory_limit, num_data)
         for part, x in given.items()
     }
-    paths = {part: Path(x) for part, x in given.items() if isinstance(x, str | os.PathLike)}
+    paths = _paths(given, opened)
     origin = Origin(
         name=name or (_stem(paths["all"]) if "all" in paths else "stream"),
         files={part: str(path.absolute()) for part, path in paths.items()},
@@ -158,6 +158,15 @@ def stream(
     assert found.origin is not None
     seals = {part: _checksum(opened[part], path) for part, path in paths.items()}
     return replace(found, origin=found.origin.model_copy(update={"checksums": seals}))
+
+
+def _paths(given: Mapping[str, Any], opened: Mapping[str, RowSource]) -> dict[str, Path]:
+    """The files by which a run finds the data again; none, where one part has none."""
+    paths = {part: Path(x) for part, x in given.items() if isinstance(x, str | os.PathLike)}
+    for part, source in opened.items():
+        if isinstance(source, NpyRows) and source.whole_file:
+            paths[part] = source.path
+    return paths if paths.keys() == given.keys() else {}
 
 
 def _checksum(source: RowSource, path: Path) -> str:
