@@ -18,7 +18,7 @@ import torch
 from pyro_vae.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Self
 
     from torch import Tensor
@@ -263,26 +263,36 @@ class StreamedArray:
                 yield self._block(at)[inside].to(self.device)
                 done = stop
 
-    def windows(self, generator: torch.Generator) -> Iterator[Tensor]:
+    def windows(
+        self, generator: torch.Generator, beside: Sequence[StreamedArray] = ()
+    ) -> Iterator[Tensor]:
         """Row numbers in a random order, of as many blocks together as memory holds.
 
         Where that is all of them, the order is that of a tensor in memory.
+
+        Parameters
+        ----------
+        generator
+            What draws the order.
+        beside
+            Arrays of the same rows, which are taken together with these.
         """
         self.source.begin(generator.initial_seed())
         in_order, together = self.source.in_order, self.num_slots
         if self.fits:
             if in_order:
-                self._with(list(range(len(self._ends))))  # in their order, and once
+                self._with_beside(range(len(self._ends)), beside)  # in their order, and once
             yield torch.randperm(len(self), generator=generator)
             return
         order = torch.randperm(len(self._ends), generator=generator)
         if in_order:
-            self._forget()  # another pass may bring other rows
+            for array in (self, *beside):
+                array._forget()  # another pass may bring other rows
             # Rows that are left of one window are had while the next is read.
             order, together = order.sort().values, together // 2
         for blocks in order.split(together):
             if in_order:
-                self._with(blocks.tolist())
+                self._with_beside(blocks.tolist(), beside)
             parts = [torch.arange(self._starts[b], self._ends[b]) for b in blocks.tolist()]
             rows = torch.cat(parts)
             yield rows[torch.randperm(len(rows), generator=generator)]
@@ -340,6 +350,12 @@ class StreamedArray:
             places = slots * self._longest + rows[mask] - self._starts[at]
             found[torch.from_numpy(mask)] = window[torch.from_numpy(places)]
         return found
+
+    def _with_beside(self, blocks: Iterable[int], beside: Sequence[StreamedArray]) -> None:
+        """Read blocks into the windows of all arrays, each for all of them before the next."""
+        for block in blocks:
+            for array in (self, *beside):
+                array._with([block])
 
     def _with(self, blocks: list[int]) -> Tensor:
         """The window with these blocks in it, in the place of those longest not used."""

@@ -12,6 +12,8 @@ from pyro_vae.errors import DataError
 from pyro_vae.inference import compare, evaluate, fit
 from pyro_vae.models import VAE, MixtureModel
 from pyro_vae.models.likelihoods import Normal, PerColumn
+from pyro_vae.stored.loading import load_rows
+from tests.data.test_streamed_batches import Counting
 from tests.data.test_streamed_tables import columns, same_schema, saved
 
 SMALL = {"epochs": 2, "batch_size": 64, "progress": False}
@@ -182,3 +184,30 @@ def test_a_run_of_a_table_with_holes(tmp_path):
     fit(vae, found, run=tmp_path / "run", resume=True, **SMALL)
     with pytest.raises(DataError, match="every cell is empty"):
         data.stream(saved(tmp_path, {"a": [1.5, 2.5] * 40, "b": [None] * 80}, "empty.parquet"))
+
+
+@pytest.mark.parametrize("memory_limit", [LITTLE, 2**28])
+def test_batches_with_holes_are_gone_through_once_in_an_epoch(memory_limit):
+    source = Counting(torch.from_numpy(holed()))
+    streamed = data.stream(source, num_data=900, memory_limit=memory_limit)
+    assert streamed.train.fits == (memory_limit == 2**28)
+    begun = []
+    for epochs in (5, 5, 7):
+        before = source.begun
+        fit(masked(), streamed, **{**SMALL, "epochs": epochs})
+        begun.append(source.begun - before)
+    # Two epochs more go through it twice more, and not at all where memory holds everything.
+    assert begun[2] - begun[1] == (2 if memory_limit == LITTLE else 0)
+    if memory_limit == 2**28:
+        one, two = masked(), masked()
+        fit(one, streamed, **SMALL)
+        fit(two, in_memory(streamed), **SMALL)
+        assert same(one, two)
+
+
+def test_other_rows_with_holes_are_all_in_memory_for_what_needs_them(path, tmp_path):
+    vae = masked()
+    fit(vae, data.stream(path, validation=path, test=path), run=tmp_path / "run", **SMALL)
+    rows = load_rows(tmp_path / "run", on=path)
+    assert len(rows.test) == 900
+    assert int((~rows.observed["test"]).sum()) == int(np.isnan(holed()).sum())

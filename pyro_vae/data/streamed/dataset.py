@@ -74,19 +74,24 @@ class StreamedDataset(AnyDataset):
     num_validation: ClassVar[None] = None
     labels: ClassVar[None] = None
 
-    def first_rows(self, num_rows: int = SAMPLE) -> Dataset:
+    def first_rows(self, num_rows: int = SAMPLE, *, num_test: int | None = None) -> Dataset:
         """The first rows of every split, in memory.
 
         Parameters
         ----------
         num_rows
             How many of each, at most.
+        num_test
+            How many of the test rows, where that is another number.
         """
-        splits: dict[str, Any] = {split: getattr(self, split)[:num_rows] for split in SPLITS}
+        sizes = dict.fromkeys(SPLITS, num_rows)
+        if num_test is not None:
+            sizes["test"] = num_test
+        splits: dict[str, Any] = {s: getattr(self, s)[:size] for s, size in sizes.items()}
         originals = None
         if self.affine is not None:
             of = {split: getattr(self, split).source.as_it_came() for split in SPLITS}
-            originals = {s: StreamedArray(part, 1)[:num_rows] for s, part in of.items()}
+            originals = {s: StreamedArray(part, 1)[: sizes[s]] for s, part in of.items()}
         return Dataset(
             self.name,
             **splits,
@@ -103,7 +108,7 @@ class StreamedDataset(AnyDataset):
             originals=originals,
             observed=None
             if self.observed is None
-            else {split: mask[:num_rows] for split, mask in self.observed.items()},
+            else {split: mask[: sizes[split]] for split, mask in self.observed.items()},
         )
 
     def inputs(self, split: str, names: Iterable[str] = ()) -> dict[str, Any]:
