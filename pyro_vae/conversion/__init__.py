@@ -5,7 +5,7 @@ from pyro_vae.conversion.labels import convert_labels
 from pyro_vae.conversion.places import check_finite, place
 from pyro_vae.conversion.programs import as_inputs, own_device, own_dtype, takes_data
 from pyro_vae.conversion.rounding import cast
-from pyro_vae.conversion.streamed import StreamedArray, look_through, pieces
+from pyro_vae.conversion.streamed import StreamedArray, look_through, pieces, streamed_part
 
 __all__ = [
     "Converted",
@@ -20,5 +20,6 @@ __all__ = [
     "own_dtype",
     "pieces",
     "place",
+    "streamed_part",
     "takes_data",
 ]

@@ -16,7 +16,12 @@ from torch import Tensor, nn
 from pyro_vae.conversion.arrays import convert
 from pyro_vae.conversion.places import check_finite, first_place
 from pyro_vae.conversion.rounding import cast
-from pyro_vae.conversion.streamed import StreamedArray, look_through, refuse_streamed
+from pyro_vae.conversion.streamed import (
+    StreamedArray,
+    look_through,
+    refuse_streamed,
+    streamed_part,
+)
 from pyro_vae.errors import DataError
 from pyro_vae.protocols import ChecksData, Facts, FillsCells, offers
 
@@ -71,6 +76,12 @@ def as_inputs(
     facts = Facts(program)
     if isinstance(given, StreamedArray):
         return _streamed(given, facts, name, dtype)
+    if isinstance(given, Mapping) and streamed_part(given) is not None:
+        named = {part: _streamed(x, facts, part, dtype) for part, x in given.items()}
+        if "x" in named and "observed" in named:
+            legal = facts.likelihood.filled if offers(facts.likelihood, FillsCells) else _zero
+            named["x"] = named["x"].filled(named["observed"], legal)
+        return named
     many = isinstance(given, Mapping) and not hasattr(given, "columns")
     parts = dict(given) if many else {name: given}
     said = facts.dtype
@@ -122,7 +133,14 @@ def _streamed(
             "float64, as model.double() makes it"
         )
     device = own_device(facts.owner)
-    return x.to(dtype=kind, device=None if device is None or device.type == "meta" else device)
+    return x.to(
+        dtype=None if x.dtype == torch.bool else kind,
+        device=None if device is None or device.type == "meta" else device,
+    )
+
+
+def _zero(x: Tensor, observed: Tensor) -> Tensor:
+    return torch.zeros_like(x)
 
 
 def _as_input(

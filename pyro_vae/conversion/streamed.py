@@ -18,12 +18,22 @@ import torch
 from pyro_vae.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Self
 
     from torch import Tensor
 
-__all__ = ["SAMPLE", "Blocks", "StreamedArray", "look_through", "pieces", "refuse_streamed"]
+__all__ = [
+    "SAMPLE",
+    "Blocks",
+    "StreamedArray",
+    "look_through",
+    "pieces",
+    "refuse_streamed",
+    "sample_of",
+    "sampled_of",
+    "streamed_part",
+]
 
 #: Rows, at most, of what is made from a sample.
 SAMPLE = 10_000
@@ -143,6 +153,21 @@ class StreamedArray:
         how: dict[str, Any] = {"dtype": self.dtype, "device": self.device, "num_rows": num_rows}
         return type(self)(self.source, self.memory_limit, **how)
 
+    def filled(self, observed: Self, fill: Callable[[Tensor, Tensor], Tensor]) -> Self:
+        """The same with other values in missing cells.
+
+        Parameters
+        ----------
+        observed
+            Which cells are there, of the same rows.
+        fill
+            From rows and which of their cells are there to rows with a value in the others.
+        """
+        if isinstance(self.source, _Filled) and self.source.fill == fill:
+            return self
+        source = _Filled(self.source, observed.source, fill, self.dtype)
+        return type(self)(source, self.memory_limit, device=self.device, num_rows=len(self))
+
     def require_processes(self) -> None:
         """Refuse to be shared out to several processes, where rows come one after another.
 
@@ -238,26 +263,36 @@ class StreamedArray:
                 yield self._block(at)[inside].to(self.device)
                 done = stop
 
-    def windows(self, generator: torch.Generator) -> Iterator[Tensor]:
+    def windows(
+        self, generator: torch.Generator, beside: Sequence[StreamedArray] = ()
+    ) -> Iterator[Tensor]:
         """Row numbers in a random order, of as many blocks together as memory holds.
 
         Where that is all of them, the order is that of a tensor in memory.
+
+        Parameters
+        ----------
+        generator
+            What draws the order.
+        beside
+            Arrays of the same rows, which are taken together with these.
         """
         self.source.begin(generator.initial_seed())
         in_order, together = self.source.in_order, self.num_slots
         if self.fits:
             if in_order:
-                self._with(list(range(len(self._ends))))  # in their order, and once
+                self._with_beside(range(len(self._ends)), beside)  # in their order, and once
             yield torch.randperm(len(self), generator=generator)
             return
         order = torch.randperm(len(self._ends), generator=generator)
         if in_order:
-            self._forget()  # another pass may bring other rows
+            for array in (self, *beside):
+                array._forget()  # another pass may bring other rows
             # Rows that are left of one window are had while the next is read.
             order, together = order.sort().values, together // 2
         for blocks in order.split(together):
             if in_order:
-                self._with(blocks.tolist())
+                self._with_beside(blocks.tolist(), beside)
             parts = [torch.arange(self._starts[b], self._ends[b]) for b in blocks.tolist()]
             rows = torch.cat(parts)
             yield rows[torch.randperm(len(rows), generator=generator)]
@@ -316,6 +351,12 @@ class StreamedArray:
             found[torch.from_numpy(mask)] = window[torch.from_numpy(places)]
         return found
 
+    def _with_beside(self, blocks: Iterable[int], beside: Sequence[StreamedArray]) -> None:
+        """Read blocks into the windows of all arrays, each for all of them before the next."""
+        for block in blocks:
+            for array in (self, *beside):
+                array._with([block])
+
     def _with(self, blocks: list[int]) -> Tensor:
         """The window with these blocks in it, in the place of those longest not used."""
         if self._window is None:
@@ -338,12 +379,65 @@ class StreamedArray:
         return self._window
 
 
+class _Filled:
+    """Blocks with values in missing cells: the arguments of ``StreamedArray.filled``."""
+
+    def __init__(
+        self,
+        source: Blocks,
+        observed: Blocks,
+        fill: Callable[[Tensor, Tensor], Tensor],
+        dtype: torch.dtype,
+    ) -> None:
+        self._source, self._observed, self.fill, self.dtype = source, observed, fill, dtype
+        self.shape, self.ends, self.in_order = source.shape, source.ends, source.in_order
+
+    def begin(self, seed: int) -> None:
+        """Called before a pass in a seeded order."""
+        self._source.begin(seed)
+
+    def read(self, block: int) -> Tensor:
+        """Rows of a block."""
+        rows, there = self._source.read(block).to(self.dtype), self._observed.read(block)
+        return torch.where(there, rows, self.fill(rows, there))
+
+
+def streamed_part(x: Any) -> StreamedArray | None:
+    """Data that are streamed, or the first of named data if they are; None for any others."""
+    first = next(iter(x.values()), None) if isinstance(x, Mapping) else x
+    return first if isinstance(first, StreamedArray) else None
+
+
 def pieces(x: Any) -> Iterator[tuple[int, Any]]:
     """Data at once, with row 0; those that are streamed a block at a time, with its first row."""
-    if isinstance(x, StreamedArray):
-        yield from x.blocks()
-    else:
+    if (lead := streamed_part(x)) is None:
         yield 0, x
+        return
+    for start, stop in zip(lead._starts.tolist(), lead._ends.tolist(), strict=True):
+        rows = slice(start, stop)
+        if isinstance(x, Mapping):
+            yield start, {name: part[rows] for name, part in x.items()}
+        else:
+            yield start, x[rows]
+
+
+def sample_of(x: Any, *, seed: int = 0) -> Any:
+    """The same sample of rows of data that are streamed, in every named part."""
+    lead = streamed_part(x)
+    assert lead is not None
+    if not isinstance(x, Mapping):
+        return x.sample(seed=seed)
+    size = len(lead.sample(seed=seed))
+    return {name: part.sample(size, seed=seed) for name, part in x.items()}
+
+
+def sampled_of(x: Any) -> Iterator[Any]:
+    """The rows of a sample of 10,000, those of a block at a time, in every named part."""
+    if not isinstance(x, Mapping):
+        yield from x.sampled()
+        return
+    for parts in zip(*(part.sampled() for part in x.values()), strict=True):
+        yield dict(zip(x, parts, strict=True))
 
 
 def look_through(check: Callable[[Any], object], x: Any) -> None:

@@ -194,9 +194,7 @@ def load_rows(
     found = load_data(path, data_root=data_root, on=on)
     if not isinstance(found, StreamedDataset):
         return found
-    rows = found.first_rows()
-    if on is not None:
-        rows = replace(rows, test=found.test[:])
+    rows = found.first_rows(num_test=None if on is None else len(found.test))
     of_file = (found.train, found.validation, found.test)
     there = (rows.train, rows.validation, rows.test)
     if any(len(part) < len(whole) for part, whole in zip(there, of_file, strict=True)):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from pyro_vae import inference
-from pyro_vae.conversion.streamed import SAMPLE, StreamedArray
+from pyro_vae.conversion.streamed import SAMPLE, streamed_part
 from pyro_vae.data.reading.origin import checksum_of_file
 from pyro_vae.data.streamed.dataset import StreamedDataset
 from pyro_vae.disk.sealed import checksum_of_arrays, checksum_of_rows
@@ -201,13 +201,13 @@ def gap_of_run(
     with run.locked():
         model = require_gap_parts(run)
         x = _held_out(model, load_data(run, data_root=data_root, on=on), split, limit)
-        if isinstance(x, StreamedArray):
-            if len(x) > SAMPLE:
+        if streamed_part(x) is not None:
+            if count(x) > SAMPLE:
                 raise DataError(
-                    f"--gap fits a guide to all data at once, {len(x):,} of which are streamed: "
+                    f"--gap fits a guide to all data at once, {count(x):,} of which are streamed: "
                     f"say --limit {SAMPLE} or less"
                 )
-            x = x[:]
+            x = take(x, slice(None))
         parts = inference.gap_parts(
             model, x, num_particles, steps=steps, progress=progress, **sampling
         )
@@ -338,10 +338,14 @@ def _asked(*, on: Path | None = None, **settings: object) -> str:
 
 def _seal_of_data(x: Any) -> str:
     """Checksum of the data that are measured."""
-    if isinstance(x, StreamedArray):
-        dtype = str(x.dtype).removeprefix("torch.")
-        rows = (part.cpu().numpy() for _, part in x.blocks())
-        return checksum_of_rows(rows, dtype, tuple(x.shape))
+    if streamed_part(x) is not None:
+        seals = []
+        for part in tensors(x):
+            lead: Any = part
+            dtype = str(lead.dtype).removeprefix("torch.")
+            rows = (block.cpu().numpy() for _, block in lead.blocks())
+            seals.append(checksum_of_rows(rows, dtype, tuple(lead.shape)))
+        return " ".join(seals)
     return checksum_of_arrays(part.cpu().numpy() for part in tensors(x))
 
 

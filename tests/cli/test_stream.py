@@ -204,3 +204,24 @@ def test_a_table_is_streamed_with_its_schema(tmp_path):
     scores = tmp_path / "scores.csv"
     run("score", tmp_path / "run", tmp_path / "new.parquet", "--out", scores, "--particles", 10)
     assert len(pd.read_csv(scores)) == 12
+
+
+def test_a_table_with_holes_is_streamed(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"age": rng.normal(50, 9, 400), "visits": rng.poisson(3.0, 400) * 1.0})
+    table.loc[rng.random(400) < 0.2, "age"] = np.nan
+    table.to_parquet(tmp_path / "t.parquet", row_group_size=50)
+    given = ("--data", tmp_path / "t.parquet", "--stream")
+    run("fit", "--run", tmp_path / "run", *given, *FIT)
+    run("fit", "--run", tmp_path / "run", "--resume")
+    out = run("evaluate", tmp_path / "run", "--particles", 10)
+    assert "observed cells" in out.stdout
+    opened, found = Run.open(tmp_path / "run"), load_data(tmp_path / "run")
+    model = load_model(tmp_path / "run")
+    whole = load_rows(tmp_path / "run").inputs("test", model.inputs)
+    expected = evaluate(model, whole, 10)
+    np.testing.assert_array_equal(opened.results()["elbo"], expected["elbo"])
+    np.testing.assert_allclose(opened.results()["log_jacobian"], found.log_jacobians("test"))
+    assert found.num_missing == int(table["age"].isna().sum())
+    refused = run("fit", "--run", tmp_path / "pca", *given, "--model", "pca", status=2)
+    assert "missing cells" in refused.stderr

@@ -135,7 +135,6 @@ def test_a_loader_that_shuffles_is_drawn_alike_and_leaves_the_draws_of_training_
         ([rows(), rows()[:, :3]], {}, r"rows of shape \(3,\) after such of \(5,\)"),
         ([{"y": rows()}], {}, "name the data 'x'"),
         ([torch.zeros(4)], {}, r"a batch of shape \(4,\)"),
-        ([rows().where(rows() < 2, torch.nan)], {}, r"missing value \(NaN\) in row"),
     ],
 )
 def test_what_cannot_be_gone_through_is_refused(source, settings, message):

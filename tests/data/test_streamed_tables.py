@@ -182,7 +182,6 @@ def holed(name, row, value):
 @pytest.mark.parametrize(
     ("table", "settings", "error", "message"),
     [
-        (holed("real", 317, np.nan), {}, DataError, "empty cell in row 317, column 'real'.*read"),
         (holed("real", 317, np.inf), {}, DataError, "column 'real' has inf in row 317"),
         ({"id": np.arange(600), "x": columns()["real"]}, {}, DataError, "'id'.*columns=.id=drop"),
         (

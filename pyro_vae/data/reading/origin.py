@@ -30,6 +30,8 @@ class Streaming(Settings):
     told, double, largest
         What the pass over all rows told: kind of the values, whether float32 has not their
         digits, and the largest count in the training rows.
+    holes, stand_ins
+        Whether cells are missing, and what stands in them, in an array.
     """
 
     memory_limit: int
@@ -37,6 +39,8 @@ class Streaming(Settings):
     told: str | None = None
     double: bool = False
     largest: int | None = None
+    holes: bool = False
+    stand_ins: list[float] | None = None
 
 
 class Origin(Settings):

@@ -33,35 +33,45 @@ class Moments:
     ----------
     count
         Number of rows.
-    mean, variance, least, largest
-        Of every feature, float64 of the shape of one datum.
+    seen, mean, variance, least, largest
+        Of every feature, over the cells that are there, how many these are and what they are
+        like: float64 of the shape of one datum.
     """
 
     def __init__(self) -> None:
         self.count = 0
-        self.mean = self.variance = self.least = self.largest = torch.empty(0)
+        self.seen = self.mean = self.variance = self.least = self.largest = torch.empty(0)
 
-    def add(self, rows: Tensor) -> None:
-        """Take in more rows, ``(m, *event_shape)``."""
+    def add(self, rows: Tensor, observed: Tensor | None = None) -> None:
+        """Take in more rows, ``(m, *event_shape)``, and which of their cells are there."""
         x = rows.double()
-        mean, variance = x.mean(0), x.var(0, correction=0)
-        least, largest = rows.amin(0).double(), rows.amax(0).double()
+        if observed is None:
+            seen = torch.full(x.shape[1:], float(len(x)), dtype=torch.double)
+            mean, variance = x.mean(0), x.var(0, correction=0)
+            least, largest = rows.amin(0).double(), rows.amax(0).double()
+        else:
+            seen = observed.sum(0).double()
+            mean = x.where(observed, 0.0).sum(0) / seen.clamp_min(1)
+            variance = (x - mean).where(observed, 0.0).square().sum(0) / seen.clamp_min(1)
+            least = x.where(observed, torch.inf).amin(0)
+            largest = x.where(observed, -torch.inf).amax(0)
         if not self.count:
-            self.count, self.mean, self.variance = len(x), mean, variance
+            self.count, self.seen, self.mean, self.variance = len(x), seen, mean, variance
             self.least, self.largest = least, largest
             return
-        before, whole = self.count, self.count + len(x)
+        whole = self.seen + seen
+        share = seen / whole.clamp_min(1)
         away = mean - self.mean
-        within = (before * self.variance + len(x) * variance) / whole
-        self.variance = within + away.square() * (before / whole) * (len(x) / whole)
-        self.mean = self.mean + away * (len(x) / whole)
+        within = (self.seen * self.variance + seen * variance) / whole.clamp_min(1)
+        self.variance = within + away.square() * share * (self.seen / whole.clamp_min(1))
+        self.mean = self.mean + away * share
         self.least, self.largest = self.least.minimum(least), self.largest.maximum(largest)
-        self.count = whole
+        self.count, self.seen = self.count + len(x), whole
 
     @property
     def constant(self) -> Tensor:
-        """Which features have one value."""
-        return self.least == self.largest
+        """Which features have one value, or none."""
+        return ~(self.least < self.largest)
 
     @property
     def spread(self) -> Tensor:
@@ -116,6 +126,8 @@ class Census:
         Names of the features, of a table.
     moments
         Of all rows.
+    missing
+        Number of cells that are not there.
     """
 
     name: str
@@ -126,6 +138,7 @@ class Census:
     _moved: Tensor | None = None
     _beyond: bool = False
     _whole_type: bool = True
+    missing: int = 0
 
     @property
     def count(self) -> int:
@@ -133,19 +146,26 @@ class Census:
         return self.moments.count
 
     def add(self, x: Tensor, rows: np.ndarray) -> None:
-        """Look at rows of these numbers.
+        """Look at rows of these numbers; NaN is a cell that is not there.
 
         Raises
         ------
         DataError
-            If a value is NaN or infinite.
+            If a value is infinite.
         """
         if not len(x):
             return
         least, largest = float(x.amin()), float(x.amax())
+        observed = None
         if not math.isfinite(least) or not math.isfinite(largest):
-            self._refuse(~torch.isfinite(x), x, rows)
-        self.moments.add(x)
+            self._refuse(torch.isinf(x), x, rows)
+            observed = ~x.isnan()
+            self.missing += int((~observed).sum())
+        self.moments.add(x, observed)
+        if observed is not None:
+            # Zero is what data of every kind can be.
+            x = x.where(observed, 0.0)
+            least, largest = float(x.amin()), float(x.amax())
         # What the range tells needs no look at every value.
         there = {"negative": least < 0, "above 1": largest > 1}
         whole = not x.is_floating_point() or torch.equal(x, x.round())
@@ -167,16 +187,9 @@ class Census:
     def _refuse(self, bad: Tensor, x: Tensor, rows: np.ndarray) -> None:
         if (found := _first(bad, x, rows)) is None:
             return
-        where = self._place(found)
-        if math.isnan(found.value):
-            raise DataError(
-                f"{self.name} has a missing value (NaN) in {where}, and data that are streamed "
-                "must be whole: fill such cells or drop such rows, or take data.read where the "
-                "data fit into memory"
-            )
         raise DataError(
-            f"{self.name} has NaN or infinite values, first in {where} ({found.value:g}): drop or "
-            "impute those rows"
+            f"{self.name} has infinite values, first in {self._place(found)} ({found.value:g}): "
+            "drop or impute those rows"
         )
 
     def _place(self, found: _Found) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyro_vae.conversion import place
 from pyro_vae.data.schema.cells import Cells
 from pyro_vae.data.schema.column import LEVELLED, Column
 from pyro_vae.data.schema.kinds import MOST_LEVELS, Guess, guess_kind
@@ -214,7 +213,7 @@ class ColumnCensus:
         self._whole_days = True
         self._words: dict[str, None] = {}
         self._order: tuple[tuple[str, ...] | None, bool] | None = None
-        self._rows = self._empty = 0
+        self._rows = self._filled = self._trained_rows = 0
 
     def add(self, cells: Cells, train: np.ndarray) -> None:
         """Take in more rows, and which of them are for training.
@@ -222,15 +221,18 @@ class ColumnCensus:
         Raises
         ------
         DataError
-            If a cell is empty, infinite or of another type than those before.
+            If a cell is infinite or of another type than those before.
         """
         start, self._rows = self._rows, self._rows + len(cells.empty)
-        self._empty += int(cells.empty.sum())
+        there = ~cells.empty
+        self._filled += int(there.sum())
         if self.role == "drop":
             self._type = self._type or cells.type
             return
+        if not there.any():
+            return  # whose type no value tells
         self._refuse_bad(cells, start)
-        cells = self._in_type(cells)
+        cells, train = self._in_type(cells.rows(there)), train[there]
         if self._type is None:
             self._type, self._order = cells.type, (cells.order, cells.ordered)
         if cells.type != self._type or (cells.order, cells.ordered) != self._order:
@@ -239,6 +241,7 @@ class ColumnCensus:
                 f"there a {cells.type}, or other categories: write it as one type, or say "
                 f"{spelt(self.label)}=drop"
             )
+        self._trained_rows += int(train.sum())
         if cells.type in ("word", "truth"):
             self._words |= dict.fromkeys(map(str, cells.values.tolist()))
             self._refuse_many()
@@ -252,15 +255,10 @@ class ColumnCensus:
             self.trained.add(x[train], whole_type=cells.whole)
 
     def _refuse_bad(self, cells: Cells, start: int) -> None:
-        """Refuse empty and infinite cells, and what is no cell."""
-        if cells.empty.any():
-            row = start + int(np.flatnonzero(cells.empty)[0])
-            raise DataError(
-                f"{self.name} has an empty cell in {place((row, 0), (self.label,))}, and data "
-                "that are streamed must be whole: fill such cells or drop such rows, or take "
-                "data.read where the data fit into memory"
-            )
-        if cells.type == "number" and (bad := np.flatnonzero(np.isinf(cells.values))).size:
+        """Refuse infinite cells, and what is no cell."""
+        if cells.type == "number" and len(
+            bad := np.flatnonzero(np.isinf(cells.values) & ~cells.empty)
+        ):
             raise DataError(
                 f"{self.name}: column {self.label!r} has {cells.values[bad[0]]} in row "
                 f"{start + bad[0]}, and numbers must be finite: correct or drop that row, or say "
@@ -295,9 +293,15 @@ class ColumnCensus:
 
     def column(self) -> Column | str:
         """The column of a schema; or why it is no data, in words."""
-        about: dict[str, Any] = {"name": self.label, "role": self.role, "empty": self._empty}
+        about: dict[str, Any] = {
+            "name": self.label,
+            "role": self.role,
+            "empty": self._rows - self._filled,
+        }
         if self.role == "drop":
             return Column(kind="text", type=self._type, why="as was said", **about)
+        if not self._filled:
+            return "every cell is empty"
         different = self._different()
         told = self._told(different)
         if told.kind in ("id", "text"):
@@ -346,14 +350,19 @@ class ColumnCensus:
         """The kind that was said, or else the one that the values tell."""
         kind = self.choice.kind
         if kind is None:
-            return guess_kind(different, numbers=self.numbers, rows=self._rows)
+            return guess_kind(different, numbers=self.numbers, rows=self._filled)
         if kind == "real" and self._type == "time":
             return Guess("date", "as was said")
         return Guess(kind, "as was said")
 
     def _scaled(self, column: Column) -> Column:
         """The column with its location and scale over the training rows."""
-        if column.kind not in ("real", "positive", "date") or not self.trained.size:
+        if not self._trained_rows:
+            raise DataError(
+                f"{self.name}: column {self.label!r} has no cell that is not empty among the "
+                f"training rows: give other shares, or say {spelt(self.label)}=drop"
+            )
+        if column.kind not in ("real", "positive", "date"):
             return column
         x = self.trained
         if column.kind == "positive":

@@ -11,10 +11,11 @@ import torch
 from pyro_vae.conversion.streamed import SAMPLE, StreamedArray
 from pyro_vae.data.any_dataset import AnyDataset
 from pyro_vae.data.dataset import SPLITS, Dataset
+from pyro_vae.data.streamed.part import Mask
 from pyro_vae.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from torch import Tensor
 
@@ -42,6 +43,9 @@ class StreamedDataset(AnyDataset):
         Number, mean, variance and range of the training rows, in the units of ``base_measure``;
         None of a table, whose schema says as much, and of a run's data.
 
+    observed
+        Which cells are there, by split; None where all are.
+
     The other attributes are those of a ``Dataset``.
     """
 
@@ -60,6 +64,7 @@ class StreamedDataset(AnyDataset):
     columns: tuple[str, ...] | None = None
     schema: Schema | None = None
     origin: Origin | None = None
+    observed: Mapping[str, StreamedArray] | None = None
 
     #: What data that are streamed do not have, or not yet.
     binarisation: ClassVar[str] = "none"
@@ -68,21 +73,25 @@ class StreamedDataset(AnyDataset):
     hide: ClassVar[None] = None
     num_validation: ClassVar[None] = None
     labels: ClassVar[None] = None
-    observed: ClassVar[None] = None
 
-    def first_rows(self, num_rows: int = SAMPLE) -> Dataset:
+    def first_rows(self, num_rows: int = SAMPLE, *, num_test: int | None = None) -> Dataset:
         """The first rows of every split, in memory.
 
         Parameters
         ----------
         num_rows
             How many of each, at most.
+        num_test
+            How many of the test rows, where that is another number.
         """
-        splits: dict[str, Any] = {split: getattr(self, split)[:num_rows] for split in SPLITS}
+        sizes = dict.fromkeys(SPLITS, num_rows)
+        if num_test is not None:
+            sizes["test"] = num_test
+        splits: dict[str, Any] = {s: getattr(self, s)[:size] for s, size in sizes.items()}
         originals = None
         if self.affine is not None:
             of = {split: getattr(self, split).source.as_it_came() for split in SPLITS}
-            originals = {s: StreamedArray(part, 1)[:num_rows] for s, part in of.items()}
+            originals = {s: StreamedArray(part, 1)[: sizes[s]] for s, part in of.items()}
         return Dataset(
             self.name,
             **splits,
@@ -97,37 +106,58 @@ class StreamedDataset(AnyDataset):
             schema=self.schema,
             origin=self.origin,
             originals=originals,
+            observed=None
+            if self.observed is None
+            else {split: mask[: sizes[split]] for split, mask in self.observed.items()},
         )
 
     def inputs(self, split: str, names: Iterable[str] = ()) -> dict[str, Any]:
-        """Data of a split: ``{"x": ...}``.
+        """Data of a split: ``{"x": ...}``, with ``"observed"`` where that is named.
 
         Parameters
         ----------
         split
             ``"train"``, ``"validation"`` or ``"test"``.
         names
-            What the model takes beside x, which must be nothing.
+            What the model takes beside x: ``"observed"`` at most.
 
         Raises
         ------
         DataError
-            If it takes anything.
+            If it takes anything else, or cells are missing and it does not take that.
         """
         if split not in SPLITS:
             raise UnknownNameError("split", split, SPLITS)
+        names = (names,) if isinstance(names, str) else tuple(names)
         self.require_taken(names)
-        return {"x": getattr(self, split)}
+        x = getattr(self, split)
+        found = {"x": x}
+        if "observed" in names:
+            found["observed"] = StreamedArray(Mask(x.source), x.memory_limit)
+        return found
+
+    @property
+    def num_missing(self) -> int:
+        """Number of cells that are missing, in all splits, once all have been read."""
+        masks = () if self.observed is None else self.observed.values()
+        return sum(int((~there).sum()) for mask in masks for _, there in mask.blocks())
 
     def require_taken(self, names: Iterable[str]) -> None:
-        """Refuse a model that takes labels, covariates, an exposure or a mask beside x.
+        """Refuse a model that takes labels, covariates or an exposure, or holes for data.
 
         Raises
         ------
         DataError
             If it does.
         """
-        if beside := list(names):
+        names = list(names)
+        if self.observed is not None and "observed" not in names:
+            raise DataError(
+                f"{self.name} has missing cells, and the model is one of whole data: make a model "
+                "for them, as VAE(..., missing='mask') or MixtureModel(..., missing='marginal'), "
+                "or impute them"
+            )
+        if beside := [name for name in names if name != "observed"]:
             raise DataError(
                 f"{self.name} is streamed, and has no {beside[0]}, which the model takes: make "
                 "the data with data.read, which has them in memory, or a model of x alone"
@@ -138,9 +168,14 @@ class StreamedDataset(AnyDataset):
         return self.train
 
     def log_jacobians(self, split: str) -> Tensor:
-        """``log_jacobian`` of each datum, float64 ``(n,)``."""
-        size = len(self.inputs(split)["x"])
-        return torch.tensor(self.log_jacobian, dtype=torch.double).expand(size)
+        """``log_jacobian`` of each datum, over its observed cells, float64 ``(n,)``."""
+        if split not in SPLITS:
+            raise UnknownNameError("split", split, SPLITS)
+        if self.affine is None or self.observed is None:
+            whole = torch.tensor(self.log_jacobian, dtype=torch.double)
+            return whole.expand(len(getattr(self, split)))
+        masks = (there for _, there in self.observed[split].blocks())
+        return torch.cat([self.affine.log_jacobian_of(there) for there in masks])
 
     def remembered(self) -> dict[str, Any] | None:
         """What a run keeps of the data, for JSON: see ``Origin``."""
@@ -161,4 +196,5 @@ class StreamedDataset(AnyDataset):
         counts = f" 0..{self.maximum}" if self.maximum is not None else ""
         shape = "x".join(map(str, self.event_shape))
         how = ", standardised" if self.standardise and self.schema is None else ""
+        how += "" if self.observed is None else ", with missing cells"
         return f"StreamedDataset {self.name}: {sizes}; {shape}, {self.kind}{counts}{how}"

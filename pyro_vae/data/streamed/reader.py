@@ -22,7 +22,7 @@ from pyro_vae.data.streamed.dataset import StreamedDataset
 from pyro_vae.data.streamed.npy import NpyRows
 from pyro_vae.data.streamed.opening import open_rows
 from pyro_vae.data.streamed.parquet import ParquetRows
-from pyro_vae.data.streamed.part import Part, Shares, as_given
+from pyro_vae.data.streamed.part import Mask, Part, Shares, as_given
 from pyro_vae.data.streamed.selection import SPLITS
 from pyro_vae.data.streamed.table import schema_of
 from pyro_vae.errors import DataError, MissingDataError, UnknownNameError
@@ -30,6 +30,8 @@ from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from torch import Tensor
 
     from pyro_vae.data.reading.reader import Form
     from pyro_vae.data.schema.choices import Choice
@@ -62,9 +64,10 @@ def stream(
     """A data set of your own that does not fit into memory, for ``fit`` and ``evaluate``.
 
     One pass over the rows tells their kind, mean and standard deviation, and refuses what is
-    missing or infinite; afterwards rows are read when they are asked for. ``fit`` goes through
-    blocks of rows in a random order, and mixes as many of them as ``memory_limit`` holds; where
-    that is all of them, its numbers are those of the same rows in memory, to the bit. A model
+    infinite; NaN and empty cells are missing. Afterwards rows are read when they are asked for.
+    ``fit`` goes through blocks of rows in a random order, and mixes as many of them as
+    ``memory_limit`` holds; where that is all of them, its numbers are those of the same rows in
+    memory, to the bit. A model
     is started from a random sample of 10,000 training rows, from all where there are fewer, or
     from as many as ``memory_limit`` holds.
 
@@ -137,7 +140,7 @@ def stream(
         else open_rows(x, "source", memory_limit, num_data)
         for part, x in given.items()
     }
-    paths = {part: Path(x) for part, x in given.items() if isinstance(x, str | os.PathLike)}
+    paths = _paths(given, opened)
     origin = Origin(
         name=name or (_stem(paths["all"]) if "all" in paths else "stream"),
         files={part: str(path.absolute()) for part, path in paths.items()},
@@ -155,6 +158,15 @@ def stream(
     assert found.origin is not None
     seals = {part: _checksum(opened[part], path) for part, path in paths.items()}
     return replace(found, origin=found.origin.model_copy(update={"checksums": seals}))
+
+
+def _paths(given: Mapping[str, Any], opened: Mapping[str, RowSource]) -> dict[str, Path]:
+    """The files by which a run finds the data again; none, where one part has none."""
+    paths = {part: Path(x) for part, x in given.items() if isinstance(x, str | os.PathLike)}
+    for part, source in opened.items():
+        if isinstance(source, NpyRows) and source.whole_file:
+            paths[part] = source.path
+    return paths if paths.keys() == given.keys() else {}
 
 
 def _checksum(source: RowSource, path: Path) -> str:
@@ -251,10 +263,12 @@ class _Split:
                 self.counts.append(int(here.sum()))
         self.census.moments.count = sum(self.counts)
 
-    def part(self, split: str, dtype: torch.dtype, affine: Affine | None) -> Part:
+    def part(
+        self, split: str, dtype: torch.dtype, affine: Affine | None, stand_ins: Tensor | None
+    ) -> Part:
         """Its rows as a model is given them."""
         counts = np.array(self.counts, dtype=np.int64)
-        return Part(self.source, split, self.shares, counts, dtype, affine)
+        return Part(self.source, split, self.shares, counts, dtype, affine, stand_ins)
 
 
 class _Told(NamedTuple):
@@ -265,6 +279,7 @@ class _Told(NamedTuple):
     dtype: torch.dtype
     affine: Affine | None
     moments: Moments | None
+    stand_ins: Tensor | None
 
 
 def _of_arrays(
@@ -284,11 +299,13 @@ def _of_arrays(
             "told": told.kind,
             "double": told.dtype == torch.float64,
             "largest": told.maximum,
+            "holes": told.stand_ins is not None,
+            "stand_ins": None if told.stand_ins is None else told.stand_ins.flatten().tolist(),
         }
     )
     return StreamedDataset(
         origin.name,
-        **_arrays(splits, origin, told.dtype, told.affine),
+        **_arrays(splits, origin, told.dtype, told.affine, told.stand_ins),
         kind="real" if standardise else told.kind,
         moments=told.moments,
         maximum=told.maximum,
@@ -327,7 +344,14 @@ def _told_by_a_pass(
     keep = standardise or all(
         found.census.keeps_digits(moments, counts=kind == "counts") for found in splits.values()
     )
-    return _Told(kind, maximum, torch.float32 if keep else torch.float64, affine, moments)
+    stand_ins = None
+    if any(found.census.missing for found in splits.values()):
+        # No model looks at it: the mean, or else a value that the feature has.
+        legal = moments.mean if kind in ("real", "unit-interval") else moments.least
+        stand_ins = legal.where(moments.seen > 0, 0.0)
+    return _Told(
+        kind, maximum, torch.float32 if keep else torch.float64, affine, moments, stand_ins
+    )
 
 
 def _told_before(
@@ -349,13 +373,17 @@ def _told_before(
             found.census.require_kind(about.told, bound)
         else:
             found.count_rows(found.source, None, "train")
-    affine = None
+    affine, shape = None, whole.shape[1:]
     if standardise:
-        shape = whole.shape[1:]
         pair = (torch.tensor(part, dtype=torch.double) for part in (origin.location, origin.scale))
         affine = Affine(*(part.reshape(shape) for part in pair))
     dtype = torch.float64 if about.double else torch.float32
-    return _Told(about.told, about.largest, dtype, affine, None)
+    stand_ins = None
+    if about.stand_ins is not None:
+        stand_ins = torch.tensor(about.stand_ins, dtype=torch.double).reshape(shape)
+    elif any(found.census.missing for found in splits.values()):
+        stand_ins = torch.zeros(shape, dtype=torch.double)
+    return _Told(about.told, about.largest, dtype, affine, None, stand_ins)
 
 
 def _of_tables(
@@ -380,10 +408,16 @@ def _of_tables(
     _pass_own(whole, splits)
     _require_rows(splits, origin, shares)
     kind, affine = kind_of_table(schema), schema.affine()
-    streaming = origin.streamed.model_copy(update={"largest": largest})
+    holes = origin.streamed.holes or any(column.empty for column in schema.data)
+    stand_ins = None
+    if holes or any(found.census.missing for found in splits.values()):
+        stand_ins = torch.tensor([column.stand_in for column in schema.data], dtype=torch.double)
+    streaming = origin.streamed.model_copy(
+        update={"largest": largest, "holes": stand_ins is not None}
+    )
     return StreamedDataset(
         origin.name,
-        **_arrays(splits, origin, torch.float32, affine),
+        **_arrays(splits, origin, torch.float32, affine, stand_ins),
         kind=kind,
         moments=None,
         maximum=largest if kind == "counts" else None,
@@ -397,13 +431,20 @@ def _of_tables(
 
 
 def _arrays(
-    splits: Mapping[str, _Split], origin: Origin, dtype: torch.dtype, affine: Affine | None
+    splits: Mapping[str, _Split],
+    origin: Origin,
+    dtype: torch.dtype,
+    affine: Affine | None,
+    stand_ins: Tensor | None,
 ) -> dict[str, Any]:
+    """Arrays of the splits and, where cells are missing, which are there."""
     assert origin.streamed is not None
-    return {
-        split: StreamedArray(found.part(split, dtype, affine), origin.streamed.memory_limit)
-        for split, found in splits.items()
-    }
+    limit = origin.streamed.memory_limit
+    parts = {s: found.part(s, dtype, affine, stand_ins) for s, found in splits.items()}
+    arrays: dict[str, Any] = {s: StreamedArray(part, limit) for s, part in parts.items()}
+    if stand_ins is not None:
+        arrays["observed"] = {s: StreamedArray(Mask(part), limit) for s, part in parts.items()}
+    return arrays
 
 
 def _kind_of(

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from pyro_vae.conversion import StreamedArray
+from pyro_vae.conversion import StreamedArray, streamed_part
 
 __all__ = [
     "Inputs",
@@ -62,6 +62,8 @@ def first_rows(x: Inputs, num_rows: int | None) -> Inputs:
     """The first so many data, all of them for None; those that are streamed unread."""
     if isinstance(x, StreamedArray):
         return x.first(num_rows)
+    if isinstance(x, Mapping) and streamed_part(x) is not None:
+        return {name: part.first(num_rows) for name, part in x.items()}  # type: ignore[attr-defined]
     return take(x, slice(num_rows))
 
 

@@ -23,7 +23,7 @@ import torch
 from pyro import poutine
 from torch.overrides import TorchFunctionMode
 
-from pyro_vae.conversion import StreamedArray, takes_data
+from pyro_vae.conversion import pieces, streamed_part, takes_data
 from pyro_vae.errors import ProgramError
 from pyro_vae.inference.engine.inputs import (
     count,
@@ -317,8 +317,9 @@ class OfRows(ABC, Generic[R]):
 def by_rows(work: OfRows[R], start: int, n_jobs: int | None) -> Iterator[R]:
     """What is wanted of every datum after the first ``start``, from ``n_jobs`` processes."""
     total = count(work.x)
-    if isinstance(work.x, StreamedArray) and shares_out(n_jobs):
-        work.x.require_processes()
+    lead = streamed_part(work.x)
+    if lead is not None and shares_out(n_jobs):
+        lead.require_processes()
     if not shares_out(n_jobs):
         return shared_out(work, [(start, total)], n_jobs)
     size = work.columns.at_once
@@ -488,7 +489,7 @@ class _Columns:
 
 def occurrences(x: Inputs) -> Sequence[int]:
     """Of each datum, how many that are equal to it there are up to it."""
-    if isinstance(x, StreamedArray):
+    if streamed_part(x) is not None:
         return _occurrences_on_disk(x)
     seen: Counter[bytes] = Counter()
     found = []
@@ -499,12 +500,13 @@ def occurrences(x: Inputs) -> Sequence[int]:
     return found
 
 
-def _occurrences_on_disk(x: StreamedArray) -> Any:
+def _occurrences_on_disk(x: Inputs) -> Any:
     """The same in few bytes for each datum."""
-    halves = np.empty((len(x), 2), dtype=np.uint64)
-    for start, rows in x.blocks():
-        content = b"".join(_digest(rows[row : row + 1]) for row in range(len(rows)))
-        halves[start : start + len(rows)] = np.frombuffer(content, np.uint64).reshape(-1, 2)
+    halves = np.empty((count(x), 2), dtype=np.uint64)
+    for start, part in pieces(x):
+        size = count(part)
+        content = b"".join(_digest(take(part, slice(row, row + 1))) for row in range(size))
+        halves[start : start + size] = np.frombuffer(content, np.uint64).reshape(-1, 2)
     # Equal ones stand together then, in the order of their rows.
     order = np.lexsort((halves[:, 1], halves[:, 0]))
     new = np.ones(len(order), dtype=bool)

@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_vae.conversion import StreamedArray, as_inputs, takes_data
+from pyro_vae.conversion import as_inputs, pieces, streamed_part, takes_data
 from pyro_vae.data.any_dataset import AnyDataset
 from pyro_vae.errors import ComparisonError
-from pyro_vae.inference.engine.inputs import Inputs, first_rows, tensors
+from pyro_vae.inference.engine.inputs import Inputs, count, first_rows, tensors
 from pyro_vae.inference.evidence.evaluate import evaluate
 from pyro_vae.inference.evidence.trust import error_of_mean, trusted, withheld_note
 from pyro_vae.marginals import without_masks
@@ -365,10 +365,8 @@ def describe_data(data: AnyDataset | Inputs, x: Inputs) -> dict[str, Any]:
         known to be of the same data; ``observed``, a digest of which cells are missing, and
         ``observed_cells``, how many of a datum are there on average, where some are missing.
     """
-    if isinstance(x, StreamedArray):
-        whole = [describe_data(data, part) for _, part in x.blocks()]
-        prints = [about["fingerprint"] for about in whole]
-        return {**whole[0], "fingerprint": np.concatenate(prints)}
+    if streamed_part(x) is not None:
+        return _describe_blocks(data, x)
     values = tensors(x)[0] if isinstance(x, torch.Tensor) or "x" not in x else x["x"]
     observed = None if isinstance(x, torch.Tensor) else x.get("observed")
     about: dict[str, Any] = {"preprocessing": "as given", "log_jacobian": 0.0}
@@ -391,6 +389,34 @@ def describe_data(data: AnyDataset | Inputs, x: Inputs) -> dict[str, Any]:
         flat.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.double
     )
     return {**about, "fingerprint": (flat @ direction).numpy()}
+
+
+def _describe_blocks(data: AnyDataset | Inputs, x: Inputs) -> dict[str, Any]:
+    """``describe_data`` of data that are streamed, a block after another."""
+    parts, cells, seen, holes = [], hashlib.sha256(), 0, False
+    for _, part in pieces(x):
+        parts.append(describe_data(data, part))
+        if isinstance(part, Mapping) and "observed" in part:
+            observed = part["observed"].flatten(1).cpu()
+            cells.update(np.packbits(observed.numpy(), axis=1).tobytes())
+            seen += int(observed.sum())
+            holes |= not bool(observed.all())
+    found = {
+        **parts[0],
+        "fingerprint": np.concatenate([about["fingerprint"] for about in parts]),
+    }
+    shifts = [about["log_jacobian"] for about in parts]
+    if any(isinstance(shift, np.ndarray) for shift in shifts):  # a number where a block is whole
+        found["log_jacobian"] = np.concatenate(
+            [
+                np.broadcast_to(shift, about["fingerprint"].shape)
+                for shift, about in zip(shifts, parts, strict=True)
+            ]
+        )
+    if holes:
+        found["observed"] = cells.hexdigest()[:16]
+        found["observed_cells"] = seen / count(x)
+    return found
 
 
 def attach(results: xr.Dataset, about: Mapping[str, Any]) -> xr.Dataset:

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_vae.conversion import StreamedArray, pieces, takes_data
+from pyro_vae.conversion import pieces, streamed_part, takes_data
+from pyro_vae.conversion.streamed import sample_of, sampled_of
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT, active_directions, active_units
 from pyro_vae.inference.engine.inputs import count, encoder_side, run_program, take, tensors
@@ -233,7 +234,7 @@ def settle(model: Any, x: Inputs, seed: int) -> Any:
     """The pair or module itself; with an unamortised guide, that fitted to these data."""
     if isinstance(model, tuple) or Facts(model).amortised:
         return model
-    if isinstance(x, StreamedArray):
+    if streamed_part(x) is not None:
         raise DataError(
             "x got data that are streamed, and the guide has parameters for each datum, which "
             "must fit into memory as these must: give some rows, as x[:1000]"
@@ -408,11 +409,11 @@ def _size(model: Any, x: Inputs) -> dict[str, float]:
         size["num_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if Facts(model).latent_dim is not None and offers(model, HasCode):
         with torch.no_grad():
-            parts = x.sampled() if isinstance(x, StreamedArray) else [encoder_side(x)]
+            parts = [encoder_side(x)] if streamed_part(x) is None else sampled_of(x)
             means = torch.cat([run_program(model.code, part) for part in parts])
         size["latent_dim"] = int(means.shape[-1])
         if offers(model, HasCodeUse):
-            some = x.sample() if isinstance(x, StreamedArray) else encoder_side(x)
+            some = encoder_side(x) if streamed_part(x) is None else sample_of(x)
             size |= run_program(model.code_use, some)
         elif count(x) > 1:
             size["active_units"] = active_units(means)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from pyro_vae.conversion import StreamedArray, look_through
+from pyro_vae.conversion import look_through, streamed_part
+from pyro_vae.conversion.streamed import sample_of
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.inference.engine.inputs import run_program, take
+from pyro_vae.inference.engine.inputs import count, run_program, take, tensors
 from pyro_vae.protocols import ChecksData, Facts, HasBounds, Initialisable, Pair, offers
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def make_ready(model: Any, splits: Splits, *, goes_on: bool) -> Splits:
         If the data do not suit the guide or the likelihood.
     """
     if not Facts(model).amortised:
-        if isinstance(splits.train, StreamedArray):
+        if streamed_part(splits.train) is not None:
             raise DataError(
                 f"{splits.data.name} is streamed, and an unamortised guide has parameters for "
                 "each datum, which must fit into memory as the data must: make the data with "
@@ -103,20 +104,21 @@ def make_ready(model: Any, splits: Splits, *, goes_on: bool) -> Splits:
 
 def _start(model: Any, splits: Splits) -> None:
     """Initialise a model from the training data; from a sample of those that are streamed."""
-    if not isinstance(splits.train, StreamedArray):
+    if streamed_part(splits.train) is None:
         run_program(model.initialise, splits.train)
         return
-    sample = splits.train.sample(seed=splits.data.seed)
+    sample = sample_of(splits.train, seed=splits.data.seed)
     try:
-        model.initialise(sample)
+        run_program(model.initialise, sample)
     except DataError:
         if offers(likelihood := Facts(model).likelihood, ChecksData):
-            look_through(likelihood.check, splits.train)  # which says in which row of all
+            # It says in which row of all.
+            look_through(likelihood.check, tensors(splits.train)[0])
         raise
-    if not is_trained(model) and len(sample) < len(splits.train):
+    if not is_trained(model) and count(sample) < count(splits.train):
         raise DataError(
             f"{splits.data.name} is streamed, and a {type(model).__name__} is fitted to all data "
-            f"at once, of which a sample of {len(sample):,} is in memory: give it that sample, "
+            f"at once, of which a sample of {count(sample):,} is in memory: give it that sample, "
             "data.train.sample(), or take a model that is trained by steps, such as LinearVAE"
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pyro_vae.conversion import StreamedArray, as_inputs, own_dtype
+from pyro_vae.conversion import StreamedArray, as_inputs, own_dtype, streamed_part
 from pyro_vae.data import Dataset
 from pyro_vae.data.any_dataset import AnyDataset
 from pyro_vae.errors import DataError
@@ -82,7 +82,11 @@ class Splits:
 
 
 def _on_device_of(fabric: Fabric, x: Any) -> Any:
-    return x.to(device=fabric.device) if isinstance(x, StreamedArray) else fabric.to_device(x)
+    if streamed_part(x) is None:
+        return fabric.to_device(x)
+    if isinstance(x, Mapping):
+        return {name: part.to(device=fabric.device) for name, part in x.items()}
+    return x.to(device=fabric.device)
 
 
 def _inputs(model: nn.Module, data: Any, split: str, names: Sequence[str], x: Tensor) -> Inputs:
