@@ -43,7 +43,7 @@ from pyro_vae import data
 assert "site-packages" in pyro_vae.__file__, pyro_vae.__file__
 if importlib.util.find_spec("torchvision") is None:
     try:
-        data.load("mnist", root=".", download=True)
+        data.load("mnist", data_root=".", download=True)
     except pyro_vae.errors.MissingDataError as error:
         assert "pip install 'pyro-vae[images]'" in str(error), error
     else:
