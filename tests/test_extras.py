@@ -57,7 +57,7 @@ def test_what_is_missing_is_named_with_the_command(name, monkeypatch, tmp_path):
 #: What an installation without extras does, in a process where those cannot be imported.
 WITHOUT = """
 import sys
-for name in ("arviz", "torchvision", "anndata", "pyarrow", "distributed", "ipywidgets"):
+for name in ("arviz", "torchvision", "anndata", "distributed", "ipywidgets"):
     sys.modules[name] = None
 from pyro_vae import VAE, MixtureModel, compare, data, evaluate, fit, summary
 from pyro_vae.cli import main
