@@ -83,7 +83,7 @@ check-sdist: dist  ## the tests that come with the sdist, run from it
 	cd build/sdist && ../../$(BIN)/python -m pytest -p no:cacheprovider $(SDIST_TESTS)
 
 audit: $(RELEASE_STAMP)  ## known weaknesses of the versions in constraints.txt
-	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 clean:  ## remove the environment and the caches
 	rm -rf $(VENV) build dist .nox .mypy_cache .pytest_cache .ruff_cache
