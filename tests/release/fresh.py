@@ -20,7 +20,7 @@ pyro-vae data
 pyro-vae data patients.csv --columns patient=drop
 pyro-vae fit --run runs/patients --data patients.csv --columns patient=drop --epochs 2
 pyro-vae evaluate runs/patients --limit 20 --num-particles 50
-pyro-vae score runs/patients --limit 20 --num-particles 50
+pyro-vae score runs/patients --num-particles 50
 pyro-vae sample runs/patients
 pyro-vae fit --run runs/digits --data digits --binarisation stochastic --epochs 1
 pyro-vae fit --run runs/digits --resume
