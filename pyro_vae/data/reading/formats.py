@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tempfile
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
