@@ -1,14 +1,21 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench docs clean
+.PHONY: help demo test test-slow lint format bench docs matrix dist check-wheel check-sdist audit \
+  clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
+RELEASE_STAMP := $(VENV)/.installed-release
 BROWSER_STAMP := $(VENV)/.browser
 # A process for each core; each has torch in memory, so no more than eight.
 WORKERS := --numprocesses auto --maxprocesses 8
+
+# Of 10. The rest is an address on the web and one for mail, which the project does not have yet.
+PYROMA := 8
+# Of every kind of file that the sdist holds: tests, docs, examples.
+SDIST_TESTS := -m "not slow" tests/release tests/test_docs.py tests/test_architecture.py tests/plots
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +29,10 @@ $(STAMP): pyproject.toml constraints.txt
 $(DOCS_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	touch $(DOCS_STAMP)
+
+$(RELEASE_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,release]'
+	touch $(RELEASE_STAMP)
 
 $(BROWSER_STAMP): $(STAMP)
 	sh tests/explorer/browser.sh
@@ -52,5 +63,27 @@ docs: $(DOCS_STAMP)  ## the site, its tutorials run, in build/docs
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
 
+matrix: $(RELEASE_STAMP)  ## the tests on every Python that is found, oldest and newest dependencies
+	$(BIN)/nox
+
+dist: $(RELEASE_STAMP)  ## sdist and wheel, built and checked, in dist
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(BIN)/pyroma --min $(PYROMA) dist/*.tar.gz
+
+check-wheel: dist  ## the wheel in an empty environment, without the repository
+	$(BIN)/python -m tests.release.fresh dist/*.whl
+
+check-sdist: dist  ## the tests that come with the sdist, run from it
+	rm -rf build/sdist
+	mkdir -p build/sdist
+	tar -xzf dist/*.tar.gz -C build/sdist --strip-components 1
+	cd build/sdist && ../../$(BIN)/python -m pytest -p no:cacheprovider $(SDIST_TESTS)
+
+audit: $(RELEASE_STAMP)  ## known weaknesses of the versions in constraints.txt
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
+
 clean:  ## remove the environment and the caches
-	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist .nox .mypy_cache .pytest_cache .ruff_cache

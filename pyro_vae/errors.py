@@ -38,7 +38,7 @@ class SupportError(DataError):
 
 
 class MissingDataError(PyroVAEError, FileNotFoundError):
-    """A named data set, or the data root, is not on this machine."""
+    """A named data set, the data root, or a library of an extra, is not on this machine."""
 
 
 class UnknownNameError(PyroVAEError, ValueError):

@@ -15,6 +15,8 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from pyro_vae.errors import MissingDataError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -38,14 +40,28 @@ def without_trace() -> Iterator[None]:
             random.setstate(generator)
 
 
-def library(name: str) -> Any:
+def library(name: str, extra: str = "", needed_by: str = "") -> Any:
     """A library's module, imported now if it has not been.
 
     Parameters
     ----------
     name
         Its full name: ``"sklearn.cluster"``.
+    extra
+        The extra of the package that brings it, where not every installation has it.
+    needed_by
+        What cannot do without it, for the error that says so.
+
+    Raises
+    ------
+    MissingDataError
+        Where a library of an extra is not installed; its message has the command.
     """
+    if extra and find_spec(name.partition(".")[0]) is None:
+        raise MissingDataError(
+            f"{needed_by} needs {name.partition('.')[0]}, which is not installed: "
+            f"`pip install 'pyro-vae[{extra}]'` brings it"
+        )
     if name in sys.modules:
         return importlib.import_module(name)  # which waits for a thread that is at it
     with without_trace(), warnings.catch_warnings():

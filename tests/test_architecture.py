@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "formulas": set(),
     "isolation": {"on_demand"},
     "marginals": {"errors", "protocols"},
-    "on_demand": set(),
+    "on_demand": {"errors"},
     "recording": {"isolation"},
     "settings": {"errors"},
     "plots": {"on_demand"},
@@ -191,8 +191,8 @@ MAY_IMPORT = {
 #: Each wing of inference imports only those before it.
 WINGS = ("engine", "training", "evidence", "checking", "latents")
 
-#: What the engine rests on; ArviZ smooths weights.
-BELOW_THE_ENGINE = {"arviz", "numpy", "pyro", "torch"}
+#: What the engine rests on.
+BELOW_THE_ENGINE = {"numpy", "pyro", "torch"}
 
 #: Parts of models that are swapped for each other: none knows of another kind, or of a model.
 PARTS = ("guides", "likelihoods", "mechanisms", "priors")

@@ -145,7 +145,7 @@ def test_several_processes_of_a_script_from_standard_input_are_refused():
 
 
 def test_torchvision_of_another_build_is_said(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "torchvision", None)
+    # Beside another torch it is there, and its import fails.
     monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
     folder = tmp_path / "MNIST" / "raw"
     folder.mkdir(parents=True)

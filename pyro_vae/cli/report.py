@@ -130,7 +130,7 @@ def _reconstruction_row(model: LatentVariableModel, data: Dataset) -> dict[str, 
 
 def provenance(data: Dataset, results: xr.Dataset | None) -> dict[str, str]:
     """Versions, data and seeds behind the numbers."""
-    packages = ("pyro-vae", "pyro-ppl", "torch", "arviz")
+    packages = ("pyro-vae", "pyro-ppl", "torch", "numpy")
     drawn = {}
     if results is not None:
         drawn["particles"] = f"{results.attrs['particles']}, seed {results.attrs['seed']}"

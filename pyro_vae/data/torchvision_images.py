@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_vae.data.sources import RawData, Source, resolve_data_root
 from pyro_vae.errors import DataError, MissingDataError
+from pyro_vae.on_demand import library
 from pyro_vae.spelling import command_line
 
 if TYPE_CHECKING:
@@ -102,15 +103,15 @@ class _TorchvisionImages(Source):
 
 def _torchvision_datasets() -> Any:
     """Torchvision's module of data sets: slow to import, and needed by these sets alone."""
+    needed_by = "reading mnist, fashion-mnist and kmnist"
     try:
-        from torchvision import datasets
+        return library("torchvision.datasets", "images", needed_by)
     except (ImportError, RuntimeError) as error:
         raise MissingDataError(
             f"torchvision {version('torchvision')} cannot be imported beside torch "
             f"{version('torch')} ({' '.join(str(error).split())}): they are of different builds; "
             "install both together, as in `pip install --force-reinstall torch torchvision`"
         ) from error
-    return datasets
 
 
 def _is_whole(path: Path) -> bool:

@@ -35,7 +35,8 @@ def stirling_remainder(a: Tensor, log_a: Tensor | None = None) -> Tensor:
 
 def _series(a: Tensor) -> Tensor:
     """Stirling's series of J(a), for a at or above the number where it takes over."""
-    inverse = a.clamp_min(_LARGE).reciprocal()
+    # Not clamped, whose slope at the number itself is 1 or 0, by the version of PyTorch.
+    inverse = torch.where(a < _LARGE, _LARGE, a).reciprocal()
     square = inverse * inverse
     inner = 1 / 1260 - square * (1 / 1680 - square * (1 / 1188 - square * 691 / 360360))
     return inverse * (1 / 12 - square * (1 / 360 - square * inner))
@@ -43,7 +44,7 @@ def _series(a: Tensor) -> Tensor:
 
 def log_factorial_remainder(x: Tensor) -> Tensor:
     """Logarithm of x! e^x / x^x for x >= 0, elementwise: 0 at 0, log(2 pi x) / 2 for large x."""
-    small, large = x.clamp_max(_LARGE), x.clamp_min(_LARGE)
+    small, large = x.clamp_max(_LARGE), torch.where(x < _LARGE, _LARGE, x)
     exact = torch.lgamma(1.0 + small) - torch.xlogy(small, small) + small
     return torch.where(x < _LARGE, exact, _series(x) + 0.5 * large.log() + _HALF_LOG_2PI)
 

@@ -12,7 +12,7 @@ import torch
 
 __all__ = ["machine", "versions"]
 
-_PACKAGES = ("pyro-vae", "pyro-ppl", "torch", "numpy", "arviz", "scikit-learn")
+_PACKAGES = ("pyro-vae", "pyro-ppl", "torch", "numpy", "scipy", "scikit-learn")
 
 
 def versions() -> dict[str, str]:

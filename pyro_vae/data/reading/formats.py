@@ -222,13 +222,7 @@ def _idx(content: bytes, name: str, num_rows: int | None) -> Content:
 
 
 def _require(package: str, name: str) -> Any:
-    try:
-        return library(package)
-    except ImportError as error:
-        raise MissingDataError(
-            f"{name} needs {package}, which is not installed: `pip install 'pyro-vae[files]'` "
-            "brings it"
-        ) from error
+    return library(package, "files", name)
 
 
 _READERS: dict[str, Callable[[bytes, str, int | None], Content]] = {

@@ -10,7 +10,7 @@ import torch
 
 from pyro_vae.data.schema.cells import cells_of_frame
 from pyro_vae.data.streamed.rows import BLOCK_BYTES
-from pyro_vae.errors import DataError, MissingDataError
+from pyro_vae.errors import DataError
 from pyro_vae.on_demand import library
 
 if TYPE_CHECKING:
@@ -85,13 +85,7 @@ class ParquetRows:
     def _file(self) -> Any:
         """The file, opened by whoever reads it."""
         if self._opened is None:
-            try:
-                parquet = library("pyarrow.parquet")
-            except ImportError as error:
-                raise MissingDataError(
-                    f"{self.path} needs pyarrow, which is not installed: `pip install "
-                    "'pyro-vae[files]'` brings it"
-                ) from error
+            parquet = library("pyarrow.parquet", "files", self.name)
             self._opened = self._read(partial(parquet.ParquetFile, self.path, memory_map=False))
         return self._opened
 

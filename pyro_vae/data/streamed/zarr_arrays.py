@@ -10,7 +10,7 @@ import numpy as np
 
 from pyro_vae.conversion import convert
 from pyro_vae.data.streamed.rows import check_array, even_ends, grey_of
-from pyro_vae.errors import DataError, MissingDataError
+from pyro_vae.errors import DataError
 from pyro_vae.on_demand import library
 
 if TYPE_CHECKING:
@@ -62,13 +62,7 @@ class ZarrRows:
     def _array(self) -> Any:
         """The array, opened by whoever reads it."""
         if self._opened is None:
-            try:
-                zarr = library("zarr")
-            except ImportError as error:
-                raise MissingDataError(
-                    f"{self.name} needs zarr, which is not installed: `pip install "
-                    "'pyro-vae[files]'` brings it"
-                ) from error
+            zarr = library("zarr", "files", self.name)
             try:
                 self._opened = zarr.open_array(self.path, mode="r")
             except Exception as error:  # Zarr's errors are many, and its own

@@ -1,4 +1,4 @@
-"""Posterior, predictions and data of a pair as one ArviZ ``InferenceData``."""
+"""Posterior, predictions and data of a pair as one object of ArviZ's."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def to_inference_data(
     *,
     samples: xr.Dataset | None = None,
     **settings: Unpack[DrawSettings],
-) -> az.InferenceData:
+) -> az.InferenceData | xr.DataTree:
     """Everything that ArviZ draws and tabulates, with named dimensions.
 
     Parameters
@@ -63,14 +63,17 @@ def to_inference_data(
 
     Returns
     -------
-    InferenceData
-        Groups ``posterior``, ``posterior_predictive``, ``log_likelihood`` (nats per datum),
+    InferenceData or DataTree
+        What the installed ArviZ works with: an ``arviz.InferenceData`` with 0.23, an
+        ``xarray.DataTree`` with 1.x; ``found.posterior["z"]`` is the same on both. Groups
+        ``posterior``, ``posterior_predictive``, ``log_likelihood`` (nats per datum),
         ``sample_stats``, ``prior``, ``prior_predictive``, ``observed_data`` and, for inputs
         that are not observed, ``constant_data``. Dimensions ``(chain, draw, datum, latent)``
         and ``(..., features)`` where there is one vector; else named by site. For draws that
         are no Markov chain, ``sample_stats`` holds their ``log_weights``, ``log_guide``,
         ``lp`` = log p(x, z), ``ess`` and ``khat``, and no diagnostic of MCMC.
     """
+    arviz = library("arviz", "arviz", "to_inference_data")
     seed, data_plate = settings.get("seed", 0), settings.get("data_plate")
     if samples is None:
         samples = posterior_samples(model, guide, x, num_samples, method, **settings)
@@ -94,7 +97,9 @@ def to_inference_data(
         "prior_predictive": prior_predictive,
         **_data(model, guide, x, data_plate),
     }
-    return library("arviz").InferenceData(**groups)
+    if int(arviz.__version__.partition(".")[0]) < 1:
+        return arviz.InferenceData(**groups)
+    return xr.DataTree.from_dict(groups)
 
 
 def _data(

@@ -216,7 +216,7 @@ def _nuts(
         diverging[chain, mcmc.diagnostics()["divergences"]["chain 0"]] = True
     values = {name: torch.stack([chain[name] for chain in chains]) for name in chains[0]}
     results = _dataset(values)
-    arviz = library("arviz")
+    arviz = library("arviz", "arviz", "method='hmc'")
     for name in values:
         if num_chains > 1:  # it compares chains
             results[f"{name}_rhat"] = arviz.rhat(results[[name]])[name]

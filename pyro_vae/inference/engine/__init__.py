@@ -1,8 +1,8 @@
 """Log-weights of any (model, guide) pair, and what they stand on.
 
 The data that a pair takes, its traces, the weights, and what weights alone tell: bounds, effective
-sample sizes, k-hat. It rests on Pyro, PyTorch, NumPy and ArviZ's smoothing of weights; everything
-that the other wings train or measure is a reduction of what is here.
+sample sizes, k-hat. It rests on Pyro, PyTorch and NumPy; everything that the other wings
+train or measure is a reduction of what is here.
 """
 
 from typing import TYPE_CHECKING

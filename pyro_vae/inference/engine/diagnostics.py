@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pyro_vae.on_demand import library
+from pyro_vae.inference.engine.smoothing import smoothed_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,15 +92,13 @@ def pareto_smoothed(log_weights: Tensor) -> tuple[Tensor, np.ndarray]:
     columns = log_weights.detach().double().cpu().numpy().T
     smoothed, khat = columns.copy(), np.full(len(columns), math.nan)
     if columns.shape[1] >= FEWEST_DRAWS:
-        psislw = library("arviz").psislw
         spread = np.ptp(columns, axis=1)
         # Rounding in the evaluation of log p(x, z) - log q(z), not a tail.
         scale = np.abs(columns).max(axis=1) * np.finfo(np.float32).eps
         for row in np.flatnonzero(spread > 10 * scale):
             # A tail that spans all of float64 overflows in the fit, which then says so.
             with np.errstate(over="ignore", invalid="ignore"):
-                smoothed[row], shape = psislw(columns[row], normalize=False)
-            khat[row] = float(shape)
+                smoothed[row], khat[row] = smoothed_weights(columns[row])
     return torch.from_numpy(smoothed.T.copy()).to(log_weights.device), khat
 
 
