@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tempfile
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -211,7 +212,11 @@ def _h5ad(content: bytes, name: str, num_rows: int | None) -> Content:
         path = Path(folder) / "data.h5ad"
         path.write_bytes(content)
         try:
-            return content_of_anndata(anndata.read_h5ad(path))
+            # What AnnData should no longer call of pandas is no affair of whoever reads a file.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                found = anndata.read_h5ad(path)
+            return content_of_anndata(found)
         except Exception as error:  # HDF5's errors are many, and its own
             reason = " ".join(str(error).split())[:200]
             raise DataError(f"{name} cannot be read ({reason}): put a sound copy there") from error

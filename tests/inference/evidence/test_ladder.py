@@ -97,8 +97,11 @@ def test_bounds_of_the_linear_gaussian_model():
     assert (plain["iwae"].values[1] == results["log_evidence"].values).all()
     distance = plain["iwae"].values[0] - results["iwae"].sel(num_particles=5).values
     assert np.abs(distance / plain["iwae_se"].values[0]).max() < STANDARD_ERRORS
-    sharper = results["iwae_se"].sel(num_particles=5).mean() / plain["iwae_se"].values[0].mean()
-    assert sharper < 1
+    # Errors are estimates too, and steadier from all subsets, whichever draws PyTorch makes.
+    x = ORACLE.draw(60)
+    subsets = ladder(ORACLE.model, ORACLE.guide, x, 600, ks=[5], seed=2)["iwae_se"]
+    groups = iwae_bound(ORACLE.model, ORACLE.guide, x, [5, 600], seed=2)["iwae_se"]
+    assert subsets.values.std() < groups.values[0].std()
 
 
 def test_renyi_bounds_and_cubo_of_a_normal_pair():
