@@ -10,7 +10,7 @@ import contextlib
 import datetime
 import numbers
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple, NoReturn
 
@@ -94,12 +94,12 @@ def _values(given: Any, name: str, at: tuple[int, ...] = (), gradients: bool = F
         return _from_array(np.asanyarray(given), name, at=at)
     if at or isinstance(given, numbers.Number):
         return _from_array(np.array(given, dtype=object), name, at=at)
-    advice = "; pandas.DataFrame(x) makes a frame of columns by name"
-    _refuse(
-        name,
-        _an(type(given).__name__),
-        f"it must be {ALLOWED}{advice if isinstance(given, Mapping) else ''}",
-    )
+    advice = ""
+    if isinstance(given, Mapping):
+        advice = "; pandas.DataFrame(x) makes a frame of columns by name"
+    elif isinstance(given, Iterable) and not isinstance(given, str | bytes):
+        advice = "; pyro_vae.data.stream takes a DataLoader, or another iterable of batches"
+    _refuse(name, _an(type(given).__name__), f"it must be {ALLOWED}{advice}")
 
 
 def _refuse(name: str, got: str, rest: str) -> NoReturn:

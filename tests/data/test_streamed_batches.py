@@ -160,3 +160,9 @@ def test_what_an_iterable_draws_is_one_stream_of_draws():
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(0)
     assert torch.equal(found, torch.cat([torch.randn(30, 5) for _ in range(10)]))
+
+
+def test_a_loader_in_the_place_of_data_is_told_of_streaming():
+    loader = DataLoader(TensorDataset(torch.ones(4, 2)), batch_size=2)
+    with pytest.raises(DataError, match=r"pyro_vae\.data\.stream takes a DataLoader"):
+        evaluate(VAE((2,), 1), loader, 2)
