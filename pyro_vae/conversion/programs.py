@@ -133,10 +133,7 @@ def _streamed(
             "float64, as model.double() makes it"
         )
     device = own_device(facts.owner)
-    return x.to(
-        dtype=None if x.dtype == torch.bool else kind,
-        device=None if device is None or device.type == "meta" else device,
-    )
+    return x.to(dtype=None if x.dtype == torch.bool else kind, device=device)
 
 
 def _zero(x: Tensor, observed: Tensor) -> Tensor:
@@ -175,7 +172,7 @@ def _as_input(
         legal = likelihood.filled(values, there) if offers(likelihood, FillsCells) else 0.0
         values = torch.where(there, values, legal)
     device = own_device(facts.owner)
-    return values if device is None or device.type == "meta" else values.to(device)
+    return values if device is None else values.to(device)
 
 
 def _not_empty(given: Any, name: str, gradients: bool) -> Tensor | None:
@@ -248,9 +245,9 @@ def own_dtype(owner: Any) -> torch.dtype:
 
 
 def own_device(owner: Any) -> torch.device | None:
-    """Device of a program's parameters; None where it has none."""
+    """Device of a program's parameters; None where it has none, or none with values."""
     weights = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
-    return None if weights is None else weights.device
+    return None if weights is None or weights.is_meta else weights.device
 
 
 def takes_data(

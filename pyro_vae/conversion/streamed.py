@@ -47,10 +47,6 @@ class Blocks(Protocol):
         """Shape of the whole, ``(n, *event_shape)``."""
 
     @property
-    def dtype(self) -> torch.dtype:
-        """Type of the values."""
-
-    @property
     def ends(self) -> np.ndarray:
         """Row after the last one of every block, int64 ``(num_blocks,)``."""
 
@@ -63,6 +59,14 @@ class Blocks(Protocol):
 
     def begin(self, seed: int) -> None:
         """Called before a pass in a seeded order."""
+
+
+class TypedBlocks(Blocks, Protocol):
+    """The same with rows of one type."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the values."""
 
 
 class StreamedArray:
@@ -87,7 +91,7 @@ class StreamedArray:
 
     def __init__(
         self,
-        source: Blocks,
+        source: TypedBlocks,
         memory_limit: int,
         *,
         dtype: torch.dtype | None = None,
@@ -384,7 +388,7 @@ class _Filled:
 
     def __init__(
         self,
-        source: Blocks,
+        source: TypedBlocks,
         observed: Blocks,
         fill: Callable[[Tensor, Tensor], Tensor],
         dtype: torch.dtype,

@@ -6,8 +6,10 @@ import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from pyro_vae.errors import DataError, UnknownNameError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from torch import Tensor
 
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     from pyro_vae.data.kind import Kind
     from pyro_vae.data.schema.schema import Schema
 
-__all__ = ["AnyDataset"]
+__all__ = ["SPLITS", "AnyDataset"]
+
+SPLITS = ("train", "validation", "test")
 
 
 class AnyDataset(ABC):
@@ -27,11 +31,14 @@ class AnyDataset(ABC):
     test: Any
     kind: Kind
     maximum: int | None
+    binarisation: str
+    seed: int
     standardise: bool
     base_measure: str
     affine: Affine | None
     columns: tuple[str, ...] | None
     schema: Schema | None
+    observed: Mapping[str, Any] | None
 
     @abstractmethod
     def inputs(self, split: str, names: Iterable[str] = ()) -> dict[str, Any]:
@@ -48,6 +55,25 @@ class AnyDataset(ABC):
     @abstractmethod
     def remembered(self) -> dict[str, Any] | None:
         """What a run keeps of the data, for JSON."""
+
+    def _split(self, split: str) -> Any:
+        if split not in SPLITS:
+            raise UnknownNameError("split", split, SPLITS)
+        return getattr(self, split)
+
+    @property
+    def _holes(self) -> str:
+        """What errors call the cells that are missing."""
+        return "missing cells"
+
+    def _require_observed(self, names: Iterable[str]) -> None:
+        """Refuse a model that would take missing cells for data."""
+        if self.observed is not None and "observed" not in names:
+            raise DataError(
+                f"{self.name} has {self._holes}, and the model is one of whole data: make a model "
+                "for them, as VAE(..., missing='mask') or MixtureModel(..., missing='marginal'), "
+                "or impute them"
+            )
 
     @property
     def event_shape(self) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import torch
 from pyro_vae.conversion import cast, check_finite, convert, convert_labels, place
 from pyro_vae.conversion.rounding import keeps_digits
 from pyro_vae.data.affine import Affine
-from pyro_vae.data.any_dataset import AnyDataset
+from pyro_vae.data.any_dataset import SPLITS, AnyDataset
 from pyro_vae.data.binarisation import check_binarisation, draw, stream
 from pyro_vae.data.grey_levels import check_values
 from pyro_vae.data.kind import Kind
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SPLITS", "Dataset"]
 
-
-SPLITS = ("train", "validation", "test")
 
 _SIDE_INFORMATION = ("labels", "covariates", "exposure", "observed")
 
@@ -518,12 +516,11 @@ class Dataset(AnyDataset):
         DataError
             If there are missing cells, and ``"observed"`` is none of the names.
         """
-        if self.observed is not None and "observed" not in names:
-            raise DataError(
-                f"{self.name} has {self.num_missing} missing cells, and the model is one of whole "
-                "data: make a model for them, as VAE(..., missing='mask') or "
-                "MixtureModel(..., missing='marginal'), or impute them"
-            )
+        self._require_observed(names)
+
+    @property
+    def _holes(self) -> str:
+        return f"{self.num_missing} missing cells"
 
     def rows(self, table: Any) -> Tensor:
         """Rows of another table of the same schema, on the scale of the splits.
@@ -676,11 +673,6 @@ class Dataset(AnyDataset):
                 for split, x in given.items()
             }
             object.__setattr__(self, what, check(self.name, given, rows))
-
-    def _split(self, split: str) -> Tensor:
-        if split not in SPLITS:
-            raise UnknownNameError("split", split, SPLITS)
-        return getattr(self, split)
 
 
 def _filled(before: pd.DataFrame, there: np.ndarray, drawn: pd.DataFrame) -> pd.DataFrame:

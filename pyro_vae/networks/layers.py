@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, final
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from pyro_vae.errors import UnknownNameError
 
@@ -71,48 +72,54 @@ def check_widths(what: str, widths: Sequence[int], example: str) -> None:
             )
 
 
-def _own_moments(norm: BatchNorm | BatchNormImages, h: Tensor) -> Tensor | None:
-    """The output where it is not PyTorch's."""
-    if not norm.training:
-        return None
-    learning = torch.is_grad_enabled()
-    if learning and norm.batch is not None:
-        return _moments_of_all(norm, h, norm.batch)
-    if h.numel() == h.shape[1]:  # one value of each channel
-        moments = norm.running_mean, norm.running_var
-        return F.batch_norm(h, *moments, norm.weight, norm.bias, eps=norm.eps)
-    if learning:
-        return None
-    # The running moments stay where they are.
-    return F.batch_norm(h, None, None, norm.weight, norm.bias, training=True, eps=norm.eps)
+class _OverBatch(_BatchNorm):
+    """Batch normalisation of channels, over a batch that several processes may share."""
 
+    batch: WholeBatch | None = None
 
-def _moments_of_all(norm: BatchNorm | BatchNormImages, h: Tensor, batch: WholeBatch) -> Tensor:
-    """Normalise by the moments of what all processes have, and take them into the running ones.
+    def share_batch(self, batch: WholeBatch | None) -> None:
+        """Take moments over a batch that several processes share."""
+        self.batch = batch
 
-    As ``nn.SyncBatchNorm`` does, which runs on GPUs alone.
-    """
-    others = [0, *range(2, h.dim())]  # all but the channels
-    by_channel = (1, -1, *(1,) * (h.dim() - 2))
-    number = h.new_tensor([h.numel() / h.shape[1]])
-    sums, n = batch.total(torch.cat([h.sum(others), number])).split([h.shape[1], 1])
-    mean = sums / n
-    centred = h - mean.view(by_channel)
-    variance = batch.total(centred.square().sum(others)) / n
-    # Our own norms have them always.
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.num_batches_tracked is not None
-    assert norm.momentum is not None
-    norm.running_mean.lerp_(mean.detach(), norm.momentum)
-    norm.running_var.lerp_((variance * n / (n - 1)).detach(), norm.momentum)
-    norm.num_batches_tracked += 1
-    scale = norm.weight * (variance + norm.eps).rsqrt()
-    return centred * scale.view(by_channel) + norm.bias.view(by_channel)
+    def forward(self, h: Tensor) -> Tensor:
+        """Map ``(n, channels, ...)`` to the same shape."""
+        learning = torch.is_grad_enabled()
+        if self.training and learning and self.batch is not None:
+            return self._over_all(h, self.batch)
+        if self.training and h.numel() == h.shape[1]:  # one value of each channel
+            moments = self.running_mean, self.running_var
+            return F.batch_norm(h, *moments, self.weight, self.bias, eps=self.eps)
+        if learning or not self.training:
+            return super().forward(h)
+        # The running moments stay where they are.
+        return F.batch_norm(h, None, None, self.weight, self.bias, training=True, eps=self.eps)
+
+    def _over_all(self, h: Tensor, batch: WholeBatch) -> Tensor:
+        """Normalise by the moments of what all processes have; the running ones move.
+
+        As ``nn.SyncBatchNorm`` does, which runs on GPUs alone.
+        """
+        others = [0, *range(2, h.dim())]  # all but the channels
+        by_channel = (1, -1, *(1,) * (h.dim() - 2))
+        number = h.new_tensor([h.numel() / h.shape[1]])
+        sums, n = batch.total(torch.cat([h.sum(others), number])).split([h.shape[1], 1])
+        mean = sums / n
+        centred = h - mean.view(by_channel)
+        variance = batch.total(centred.square().sum(others)) / n
+        # Our own norms have them always.
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.running_mean.lerp_(mean.detach(), self.momentum)
+        self.running_var.lerp_((variance * n / (n - 1)).detach(), self.momentum)
+        self.num_batches_tracked += 1
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return centred * scale.view(by_channel) + self.bias.view(by_channel)
 
 
 @final
-class BatchNorm(nn.BatchNorm1d):
+class BatchNorm(_OverBatch, nn.BatchNorm1d):
     """Batch normalisation over all leading dimensions of ``(..., num_features)``.
 
     Ioffe & Szegedy (2015), arXiv 1502.03167. In training a datum's output hangs on the others
@@ -122,36 +129,18 @@ class BatchNorm(nn.BatchNorm1d):
     processes share the moments are those of the whole.
     """
 
-    batch: WholeBatch | None = None
-
-    def share_batch(self, batch: WholeBatch | None) -> None:
-        """Take moments over a batch that several processes share."""
-        self.batch = batch
-
     def forward(self, h: Tensor) -> Tensor:
         """Map ``(..., num_features)`` to the same shape."""
         rows = h.reshape(-1, h.shape[-1])
-        own = _own_moments(self, rows)
-        return (super().forward(rows) if own is None else own).reshape(h.shape)
+        return super().forward(rows).reshape(h.shape)
 
 
 @final
-class BatchNormImages(nn.BatchNorm2d):
+class BatchNormImages(_OverBatch, nn.BatchNorm2d):
     """Batch normalisation of every channel of ``(n, channels, height, width)``.
 
     As ``BatchNorm``, over the pixels too; of a lone image of one pixel there is no variance.
     """
-
-    batch: WholeBatch | None = None
-
-    def share_batch(self, batch: WholeBatch | None) -> None:
-        """Take moments over a batch that several processes share."""
-        self.batch = batch
-
-    def forward(self, h: Tensor) -> Tensor:
-        """Map ``(n, channels, height, width)`` to the same shape."""
-        own = _own_moments(self, h)
-        return super().forward(h) if own is None else own
 
 
 def normalisers(layers: Sequence[nn.Linear | nn.Conv2d]) -> list[nn.Module]:

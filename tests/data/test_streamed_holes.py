@@ -15,6 +15,7 @@ from pyro_vae.models.likelihoods import Normal, PerColumn
 from pyro_vae.stored.loading import load_rows
 from tests.data.test_streamed_batches import Counting
 from tests.data.test_streamed_tables import columns, same_schema, saved
+from tests.inference.training.test_streamed_fit import same, same_results
 
 SMALL = {"epochs": 2, "batch_size": 64, "progress": False}
 
@@ -41,17 +42,6 @@ def in_memory(streamed):
 def masked():
     how = {"likelihood": Normal(), "encoder": (8,), "decoder": (8,), "seed": 0}
     return VAE((5,), 2, missing="mask", **how)
-
-
-def same(one, two):
-    one, two = one.state_dict(), two.state_dict()
-    return all(torch.equal(one[key], two[key]) for key in one)
-
-
-def same_results(one, two):
-    assert set(one.data_vars) == set(two.data_vars)
-    for name in one.data_vars:
-        np.testing.assert_array_equal(one[name].values, two[name].values, err_msg=name)
 
 
 @pytest.fixture

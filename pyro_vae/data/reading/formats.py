@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyro_vae.data.any_dataset import SPLITS
 from pyro_vae.data.reading.content import Content
 from pyro_vae.data.reading.delimited import read_delimited
 from pyro_vae.data.reading.images import read_idx, read_images
@@ -35,7 +36,6 @@ READABLE = (
 
 #: Names that arrays of one file may have, for all rows; and for what each row is.
 _ALL, _LABELS = ("all", "x", "X", "data", "images", "arr_0"), ("labels", "y", "label", "target")
-_SPLITS = ("train", "validation", "test")
 
 
 def format_of(path: Path) -> tuple[str, bool]:
@@ -173,7 +173,7 @@ def _npz(content: bytes, name: str, num_rows: int | None) -> Content:
                 error
             )
     labels = next((arrays[key] for key in _LABELS if key in arrays), None)
-    splits = {split: arrays[split] for split in _SPLITS if split in arrays}
+    splits = {split: arrays[split] for split in SPLITS if split in arrays}
     if "train" in splits:
         found = {s: arrays[f"{s}_labels"] for s in splits if f"{s}_labels" in arrays} or None
         return Content(arrays=splits, labels=found, grey=content_of_array(splits["train"]).grey)

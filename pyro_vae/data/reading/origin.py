@@ -17,7 +17,7 @@ from pyro_vae.errors import DataError, MissingDataError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Origin", "Streaming", "checksum_of_file", "find_again"]
+__all__ = ["Origin", "Streaming", "checksum_of_file", "find_again", "name_of_file"]
 
 
 class Streaming(Settings):
@@ -83,6 +83,12 @@ class Origin(Settings):
     location: list[float] | None = None
     scale: list[float] | None = None
     streamed: Streaming | None = None
+
+
+def name_of_file(path: Path) -> str:
+    """What data of a file are called: its name up to the first dot."""
+    name = path.absolute().name
+    return name.split(".")[0] or name
 
 
 def checksum_of_file(path: Path) -> str:

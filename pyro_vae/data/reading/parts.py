@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from pyro_vae.data.any_dataset import SPLITS
 from pyro_vae.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["by_column", "by_share", "check_shares", "left_shares"]
 
-_SPLITS = ("train", "validation", "test")
 
 #: What stands for a split in a column that says of each row where it belongs.
 _WORDS = {
@@ -46,7 +46,7 @@ def check_shares(shares: Sequence[float]) -> tuple[float, float, float]:
 
 def left_shares(shares: Sequence[float], given: Sequence[str]) -> list[float]:
     """Shares of the rows that are to be split, where some splits have rows of their own."""
-    left = [0.0 if split in given else share for split, share in zip(_SPLITS, shares, strict=True)]
+    left = [0.0 if split in given else share for split, share in zip(SPLITS, shares, strict=True)]
     return [share / sum(left) for share in left]
 
 
@@ -85,8 +85,8 @@ def by_share(
     cuts = np.array([shares[0], shares[0] + shares[1]])
     where = np.empty(len(sizes), dtype=int)
     where[order] = (middles[:, None] > cuts + 1e-12).sum(1)
-    found = {split: np.flatnonzero(where[numbers] == i) for i, split in enumerate(_SPLITS)}
-    for split, share in zip(_SPLITS, shares, strict=True):
+    found = {split: np.flatnonzero(where[numbers] == i) for i, split in enumerate(SPLITS)}
+    for split, share in zip(SPLITS, shares, strict=True):
         if share > 0 and not len(found[split]):
             what = f"{len(sizes)} groups" if groups is not None else f"{count} rows"
             raise DataError(
@@ -121,7 +121,7 @@ def by_column(words: Sequence[str], column: str) -> dict[str, np.ndarray]:
             f"have one of {allowed} in every row"
         )
     where = np.array(found)
-    parts = {split: np.flatnonzero(where == split) for split in _SPLITS}
+    parts = {split: np.flatnonzero(where == split) for split in SPLITS}
     if not len(parts["train"]):
         raise DataError(f"split_by got the column {column!r}, which has no row for training")
     return parts

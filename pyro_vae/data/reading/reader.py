@@ -26,7 +26,7 @@ from pyro_vae.data.hiding import hide as hide_cells
 from pyro_vae.data.missing import without_holes
 from pyro_vae.data.reading.content import Content
 from pyro_vae.data.reading.formats import content_of_anndata, content_of_array, read_content
-from pyro_vae.data.reading.origin import Origin, checksum_of_file, find_again
+from pyro_vae.data.reading.origin import Origin, checksum_of_file, find_again, name_of_file
 from pyro_vae.data.reading.parts import by_column, by_share, check_shares, left_shares
 from pyro_vae.data.schema.cells import cells_of_frame
 from pyro_vae.data.schema.choices import parse_choices
@@ -172,7 +172,7 @@ def read(
         else _content_of(x, part)
         for part, x in given.items()
     }
-    called = name or (_stem(paths["all"]) if "all" in paths else "table")
+    called = name or (name_of_file(paths["all"]) if "all" in paths else "table")
     origin = Origin(
         name=called,
         files={part: str(path.absolute()) for part, path in paths.items()},
@@ -289,11 +289,6 @@ def kept_rows(origin: Origin, on: Path) -> np.ndarray:
         x = convert(_array(content, origin, "on"), "on").values
         return np.flatnonzero(~x.flatten(1).isnan().any(1).numpy())
     return np.flatnonzero(~schema.empty_rows(schema.cells_of(dict(content.table), str(on))))
-
-
-def _stem(path: Path) -> str:
-    name = path.absolute().name
-    return name.split(".")[0] or name
 
 
 def _content_of(given: Any, part: str) -> Content:

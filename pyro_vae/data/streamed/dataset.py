@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from pyro_vae.conversion.streamed import SAMPLE, StreamedArray
-from pyro_vae.data.any_dataset import AnyDataset
-from pyro_vae.data.dataset import SPLITS, Dataset
+from pyro_vae.data.any_dataset import SPLITS, AnyDataset
+from pyro_vae.data.dataset import Dataset
 from pyro_vae.data.streamed.part import Mask
-from pyro_vae.errors import DataError, UnknownNameError
+from pyro_vae.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,7 +42,6 @@ class StreamedDataset(AnyDataset):
     moments
         Number, mean, variance and range of the training rows, in the units of ``base_measure``;
         None of a table, whose schema says as much, and of a run's data.
-
     observed
         Which cells are there, by split; None where all are.
 
@@ -67,7 +66,7 @@ class StreamedDataset(AnyDataset):
     observed: Mapping[str, StreamedArray] | None = None
 
     #: What data that are streamed do not have, or not yet.
-    binarisation: ClassVar[str] = "none"
+    binarisation: str = field(default="none", init=False)
     values: ClassVar[None] = None
     total_exposure: ClassVar[bool] = False
     hide: ClassVar[None] = None
@@ -87,29 +86,19 @@ class StreamedDataset(AnyDataset):
         sizes = dict.fromkeys(SPLITS, num_rows)
         if num_test is not None:
             sizes["test"] = num_test
-        splits: dict[str, Any] = {s: getattr(self, s)[:size] for s, size in sizes.items()}
-        originals = None
+        made: dict[str, Any] = {
+            about.name: getattr(self, about.name)
+            for about in fields(self)
+            if about.name not in (*SPLITS, "moments", "observed")
+        }
+        made |= {split: getattr(self, split)[:size] for split, size in sizes.items()}
+        if self.observed is not None:
+            masks = {split: mask[: sizes[split]] for split, mask in self.observed.items()}
+            made["observed"] = masks
         if self.affine is not None:
             of = {split: getattr(self, split).source.as_it_came() for split in SPLITS}
-            originals = {s: StreamedArray(part, 1)[: sizes[s]] for s, part in of.items()}
-        return Dataset(
-            self.name,
-            **splits,
-            kind=self.kind,
-            maximum=self.maximum,
-            bounded=self.bounded,
-            seed=self.seed,
-            standardise=self.standardise,
-            base_measure=self.base_measure,
-            affine=self.affine,
-            columns=self.columns,
-            schema=self.schema,
-            origin=self.origin,
-            originals=originals,
-            observed=None
-            if self.observed is None
-            else {split: mask[: sizes[split]] for split, mask in self.observed.items()},
-        )
+            made["originals"] = {s: StreamedArray(part, 1)[: sizes[s]] for s, part in of.items()}
+        return Dataset(**made)
 
     def inputs(self, split: str, names: Iterable[str] = ()) -> dict[str, Any]:
         """Data of a split: ``{"x": ...}``, with ``"observed"`` where that is named.
@@ -126,11 +115,9 @@ class StreamedDataset(AnyDataset):
         DataError
             If it takes anything else, or cells are missing and it does not take that.
         """
-        if split not in SPLITS:
-            raise UnknownNameError("split", split, SPLITS)
+        x = self._split(split)
         names = (names,) if isinstance(names, str) else tuple(names)
         self.require_taken(names)
-        x = getattr(self, split)
         found = {"x": x}
         if "observed" in names:
             found["observed"] = StreamedArray(Mask(x.source), x.memory_limit)
@@ -151,12 +138,7 @@ class StreamedDataset(AnyDataset):
             If it does.
         """
         names = list(names)
-        if self.observed is not None and "observed" not in names:
-            raise DataError(
-                f"{self.name} has missing cells, and the model is one of whole data: make a model "
-                "for them, as VAE(..., missing='mask') or MixtureModel(..., missing='marginal'), "
-                "or impute them"
-            )
+        self._require_observed(names)
         if beside := [name for name in names if name != "observed"]:
             raise DataError(
                 f"{self.name} is streamed, and has no {beside[0]}, which the model takes: make "
@@ -169,11 +151,9 @@ class StreamedDataset(AnyDataset):
 
     def log_jacobians(self, split: str) -> Tensor:
         """``log_jacobian`` of each datum, over its observed cells, float64 ``(n,)``."""
-        if split not in SPLITS:
-            raise UnknownNameError("split", split, SPLITS)
+        x = self._split(split)
         if self.affine is None or self.observed is None:
-            whole = torch.tensor(self.log_jacobian, dtype=torch.double)
-            return whole.expand(len(getattr(self, split)))
+            return torch.tensor(self.log_jacobian, dtype=torch.double).expand(len(x))
         masks = (there for _, there in self.observed[split].blocks())
         return torch.cat([self.affine.log_jacobian_of(there) for there in masks])
 

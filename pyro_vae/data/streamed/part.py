@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pyro_vae.data.streamed.selection import SPLITS, place_of_rows
+from pyro_vae.data.any_dataset import SPLITS
+from pyro_vae.data.streamed.selection import place_of_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

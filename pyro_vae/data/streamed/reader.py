@@ -12,8 +12,15 @@ import torch
 
 from pyro_vae.conversion import StreamedArray
 from pyro_vae.data.affine import Affine
+from pyro_vae.data.any_dataset import SPLITS
 from pyro_vae.data.kind import Kind
-from pyro_vae.data.reading.origin import Origin, Streaming, checksum_of_file, find_again
+from pyro_vae.data.reading.origin import (
+    Origin,
+    Streaming,
+    checksum_of_file,
+    find_again,
+    name_of_file,
+)
 from pyro_vae.data.reading.parts import check_shares, left_shares
 from pyro_vae.data.schema.choices import parse_choices
 from pyro_vae.data.schema.schema import Schema, kind_of_table
@@ -23,7 +30,6 @@ from pyro_vae.data.streamed.npy import NpyRows
 from pyro_vae.data.streamed.opening import open_rows
 from pyro_vae.data.streamed.parquet import ParquetRows
 from pyro_vae.data.streamed.part import Mask, Part, Shares, as_given
-from pyro_vae.data.streamed.selection import SPLITS
 from pyro_vae.data.streamed.table import schema_of
 from pyro_vae.errors import DataError, MissingDataError, UnknownNameError
 from pyro_vae.verbs import verb
@@ -142,7 +148,7 @@ def stream(
     }
     paths = _paths(given, opened)
     origin = Origin(
-        name=name or (_stem(paths["all"]) if "all" in paths else "stream"),
+        name=name or (name_of_file(paths["all"]) if "all" in paths else "stream"),
         files={part: str(path.absolute()) for part, path in paths.items()},
         shares=list(check_shares(shares)),
         seed=seed,
@@ -234,11 +240,6 @@ def stream_again(
     if origin.columns is not None:
         return _of_tables(opened, origin, {})
     return _of_arrays(opened, origin, standardise=form.standardise)
-
-
-def _stem(path: Path) -> str:
-    name = path.absolute().name
-    return name.split(".")[0] or name
 
 
 @dataclass

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from pyro_vae.conversion.streamed import Blocks
 from pyro_vae.errors import DataError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 __all__ = ["BLOCK_BYTES", "RowSource", "check_array", "even_ends", "grey_of"]
 
@@ -18,16 +16,12 @@ __all__ = ["BLOCK_BYTES", "RowSource", "check_array", "even_ends", "grey_of"]
 BLOCK_BYTES = 2**20
 
 
-class RowSource(Protocol):
+class RowSource(Blocks, Protocol):
     """Rows in the units that they came in, a block of neighbours at a time."""
 
     @property
     def name(self) -> str:
         """What errors call it."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the whole, ``(n, *event_shape)``."""
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -36,20 +30,6 @@ class RowSource(Protocol):
     @property
     def grey(self) -> int | None:
         """Largest grey level of pictures; None for other numbers."""
-
-    @property
-    def ends(self) -> np.ndarray:
-        """Row after the last one of every block, int64 ``(num_blocks,)``."""
-
-    @property
-    def in_order(self) -> bool:
-        """Whether blocks can only be had one after another, from the first."""
-
-    def read(self, block: int) -> Tensor:
-        """Rows of a block, of any type."""
-
-    def begin(self, seed: int) -> None:
-        """Called before a pass in a seeded order."""
 
 
 def even_ends(num_rows: int, row_bytes: int, block_bytes: int) -> np.ndarray:

@@ -15,9 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SPLITS", "place_of_rows"]
-
-SPLITS = ("train", "validation", "test")
+__all__ = ["place_of_rows"]
 
 #: Numbers that one step of the generator's counter makes.
 _A_STEP = 4

@@ -187,9 +187,10 @@ def fit(
     ).within(len(data.train))
     objective = objective_of(model, objective)
     tell_num_data(objective, len(data.train))
-    with held_run(run, resume, overwrite, alone=is_alone(devices)) as held:
+    alone = is_alone(devices)
+    with held_run(run, resume, overwrite, alone=alone) as held:
         fabric = fabric_on(accelerator, devices, precision)
-        if not is_alone(devices):
+        if not alone:
             fabric.launch()
         folder = TrainingFolder(held, fabric.is_global_zero)
         splits = make_ready(model, splits, goes_on=resume and folder.has_checkpoint)
@@ -235,8 +236,8 @@ class _Training:
     ) -> _Training:
         """With Adam over the model's parameters, and all of it where Fabric wants it."""
         adam = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
-        processes = Processes(fabric, objective.num_particles)
-        processes.require_shareable(model, objective, count(splits.train), settings.batch_size)
+        processes = Processes(fabric, model, objective.num_particles)
+        processes.require_shareable(objective, count(splits.train), settings.batch_size)
         plain = Loss(model, objective)
         # Processes that have no gradient to share are not connected for it.
         shares = fabric.world_size == 1 or is_trained(model)
@@ -259,7 +260,7 @@ class _Training:
             precision=settings.precision,
         )
         steps = Steps(model, loss, batch_loss, optimiser, processes, batch_size, clip_norm, seed)
-        measuring = Processes(fabric, measured_by.num_particles)
+        measuring = Processes(fabric, model, measured_by.num_particles)
         validation = Validation(model, held_out, splits.validation, measuring, seed)
         return cls(model, objective, splits, settings, folder, steps, validation)
 

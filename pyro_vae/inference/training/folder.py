@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from pyro_vae.data.any_dataset import AnyDataset
     from pyro_vae.inference.training.state import Weights
 
 __all__ = ["TrainingFolder", "config_of", "held_run"]
@@ -170,7 +171,7 @@ class TrainingFolder:
             self.run.withdraw_config()
 
 
-def config_of(model: nn.Module, data: Any, settings: dict[str, Any]) -> dict[str, Any]:
+def config_of(model: nn.Module, data: AnyDataset, settings: dict[str, Any]) -> dict[str, Any]:
     """What ``config.json`` holds: the model, where the data are to be had, the rest."""
     names = (
         "name",

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pyro_vae.errors import ProgramError, SettingError
-from pyro_vae.inference.training.shared_batch import SharedBatch
+from pyro_vae.inference.training.shared_batch import SharedBatch, own_rows
 from pyro_vae.inference.training.whole_draws import WholeDraws
 from pyro_vae.protocols import NeedsWholeBatch, OverWholeBatch, offers
 
@@ -37,11 +38,14 @@ class Processes:
     ----------
     fabric
         What connects them.
+    program
+        What is trained.
     num_particles
         Draws of each datum, which lie to the left of the data.
     """
 
     fabric: Fabric
+    program: nn.Module
     num_particles: int = 1
 
     @property
@@ -52,7 +56,7 @@ class Processes:
     @property
     def own(self) -> slice:
         """Which rows of a batch this process has."""
-        return slice(self.fabric.global_rank, None, self.count)
+        return own_rows(self.fabric)
 
     def mean(self, value: Tensor) -> float:
         """Mean of a number over the processes, the same in each of them."""
@@ -61,32 +65,34 @@ class Processes:
         found: Any = self.fabric.all_reduce(value, reduce_op="mean")
         return found.item()
 
-    def sharing(self, program: nn.Module, size: int) -> AbstractContextManager[object]:
+    @cached_property
+    def _told(self) -> list[OverWholeBatch]:
+        """The modules that ask for the whole batch, looked for once and not at every step."""
+        return [module for module in self.program.modules() if offers(module, OverWholeBatch)]
+
+    def sharing(self, size: int) -> AbstractContextManager[object]:
         """The programs run on rows of one batch of a size, which the processes share."""
-        return nullcontext() if self.count == 1 else self._sharing(program, size)
+        return nullcontext() if self.count == 1 else self._sharing(size)
 
     @contextmanager
-    def _sharing(self, program: nn.Module, size: int) -> Iterator[None]:
+    def _sharing(self, size: int) -> Iterator[None]:
         batch = SharedBatch(self.fabric, size)
-        told = [module for module in program.modules() if offers(module, OverWholeBatch)]
-        for module in told:
+        for module in self._told:
             module.share_batch(batch)
         try:
             with WholeDraws(batch, self.num_particles):
                 yield
         finally:
-            for module in told:
+            for module in self._told:
                 module.share_batch(None)
 
-    def require_shareable(
-        self, program: nn.Module, objective: Any, num_data: int, batch_size: int
-    ) -> None:
+    def require_shareable(self, objective: Any, num_data: int, batch_size: int) -> None:
         """Refuse what several processes cannot share.
 
         Parameters
         ----------
-        program, objective
-            What is trained, and how.
+        objective
+            How the program is trained.
         num_data, batch_size
             Training data, and data per step.
 
@@ -99,7 +105,7 @@ class Processes:
         """
         if self.count == 1:
             return
-        for part in (objective, *program.modules()):
+        for part in (objective, *self.program.modules()):
             why = part.needs_whole_batch if offers(part, NeedsWholeBatch) else _of_pytorch(part)
             if why:
                 raise ProgramError(

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor
 
-__all__ = ["SharedBatch"]
+__all__ = ["SharedBatch", "own_rows"]
+
+
+def own_rows(fabric: Fabric) -> slice:
+    """Which rows of a batch this process has: every k-th of k processes."""
+    return slice(fabric.global_rank, None, fabric.world_size)
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class SharedBatch:
     @property
     def own(self) -> slice:
         """Which rows this process has."""
-        return slice(self.fabric.global_rank, None, self.fabric.world_size)
+        return own_rows(self.fabric)
 
     @property
     def num_own(self) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Splits", "dataset_of"]
 
 
-def dataset_of(data: Any) -> Any:
+def dataset_of(data: Any) -> AnyDataset:
     """A data set as it is, in memory or streamed, or one of what else ``fit`` takes."""
     if isinstance(data, AnyDataset):
         return data
@@ -44,12 +44,12 @@ class Splits:
         Tensors ``(n, ...)`` of the model's type.
     """
 
-    data: Any
+    data: AnyDataset
     train: Inputs
     validation: Inputs
 
     @classmethod
-    def of(cls, model: nn.Module, data: Any) -> Splits:
+    def of(cls, model: nn.Module, data: AnyDataset) -> Splits:
         """The splits of a data set, with what the model's ``inputs`` name.
 
         Raises
@@ -89,7 +89,9 @@ def _on_device_of(fabric: Fabric, x: Any) -> Any:
     return x.to(device=fabric.device)
 
 
-def _inputs(model: nn.Module, data: Any, split: str, names: Sequence[str], x: Tensor) -> Inputs:
+def _inputs(
+    model: nn.Module, data: AnyDataset, split: str, names: Sequence[str], x: Tensor
+) -> Inputs:
     """What a model is given of a split: x alone, or x with the side information it names."""
     given: Inputs = {**data.inputs(split, names), "x": x} if names else x
     if len(x) == 0:

@@ -63,7 +63,7 @@ class Steps:
         for index, batch in enumerate(batches):
             part = take(x, batch[self.processes.own])
             # The mean over processes that Fabric takes of the gradients is then the batch's.
-            with self.processes.sharing(self.program, len(batch)):
+            with self.processes.sharing(len(batch)):
                 found = self.batch_loss(part, self.processes.count / len(batch))
             value = self.processes.mean(found.loss)
             if not math.isfinite(value):

@@ -48,6 +48,6 @@ class Validation:
         processes, size = self.processes, count(x)
         if size < processes.count:  # too few to share: each measures them all
             return self.loss(x).item()
-        with processes.sharing(self.program, size):
+        with processes.sharing(size):
             found = self.loss(take(x, processes.own))
         return processes.mean(found) * processes.count

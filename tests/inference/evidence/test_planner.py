@@ -119,6 +119,8 @@ def test_an_exact_guide_needs_no_particles():
     # The prior's draws contradict one in twenty by chance, and which hangs on PyTorch's version.
     given = trusted(results)
     assert given.mean() > 0.75
+    assert np.isnan(found["lower"][~given]).all()
+    assert np.isnan(found["upper"][~given]).all()
     np.testing.assert_allclose(found["lower"][given], ORACLE.log_px(x)[given], atol=1e-9)
     np.testing.assert_allclose(found["upper"][given], ORACLE.log_px(x)[given], atol=1e-9)
 

@@ -425,7 +425,7 @@ def steps_of(model, *, batch_size=16, clip_norm=None, seed=0):
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
     loss, optimiser = fabric.setup(Loss(model, Trace_ELBO()), optimiser)
     batch_loss = ThroughHandlers(loss, fabric)
-    processes = Processes(fabric)
+    processes = Processes(fabric, model)
     return Steps(model, loss, batch_loss, optimiser, processes, batch_size, clip_norm, seed)
 
 
@@ -499,7 +499,7 @@ def test_a_loss_that_is_not_finite_names_epoch_step_and_site():
 def test_the_validation_bound_has_the_same_draws_every_time():
     model = small_vae()
     x = X.repeat(30, 1)  # more than are measured at once
-    processes = Processes(Fabric(accelerator="cpu", devices=1))
+    processes = Processes(Fabric(accelerator="cpu", devices=1), model)
     validation = Validation(model, Loss(model, Trace_ELBO()), x, processes, seed=3)
     state = torch.get_rng_state()
     found = validation.bound()
