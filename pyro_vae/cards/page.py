@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from pyro_vae.reproduction.card import Card, Found, Number, Row
-    from pyro_vae.reproduction.experiment import Experiment
+    from pyro_vae.cards.card import Card, Found, Number, Row
 
 __all__ = ["card_table", "markdown", "sources", "write_page"]
 
@@ -61,17 +60,20 @@ def markdown(card: Card) -> str:
     return f"{text}\n\n{' '.join(read_in)}".rstrip()
 
 
-def write_page(path: Path, card: Card, experiment: Experiment) -> None:
+def write_page(
+    path: Path, card: Card, figures: Mapping[str, tuple[str, Figure]] | None = None
+) -> None:
     """Write a card as HTML, its figures inside.
 
     Parameters
     ----------
     path
         File to write.
-    card, experiment
-        The card, and its experiment.
+    card
+        The card.
+    figures
+        By title, a caption and a figure, beside those of every card.
     """
-    found = {part.name: part for part in card.parts}
     write_report(
         path,
         title=card.title,
@@ -87,7 +89,7 @@ def write_page(path: Path, card: Card, experiment: Experiment) -> None:
             Section("Side by side", figures=_side_by_side(card)),
             *(
                 Section(title, figures={caption: figure})
-                for title, (caption, figure) in experiment.figures(found).items()
+                for title, (caption, figure) in (figures or {}).items()
             ),
             *_training(card),
             *(Section(part.title, _text(part)) for part in card.parts),
