@@ -79,6 +79,10 @@ COMMANDS = {
         "pyro_vae.cli.reproduce",
         "Do a published experiment again: its table beside ours, with errors, on a card to check.",
     ),
+    "referee": _Listed(
+        "pyro_vae.cli.referee",
+        "Measure anybody's model: log p(x), gap, and what vouches for both, on a card to check.",
+    ),
     "sample": _Listed(
         "pyro_vae.cli.sample",
         "Draw z from the prior and x from p(x | z); write them, and a picture of images.",

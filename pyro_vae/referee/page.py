@@ -17,11 +17,12 @@ from pyro_vae.referee.measuring import ranks_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from pyro_vae.cards.card import Card, Found
 
-__all__ = ["write_referee_page"]
+__all__ = ["referee_table", "write_referee_page"]
 
 _INTRODUCTION = (
     "{count} data, in nats per datum under the measure {measure}. The standard error over the "
@@ -50,7 +51,7 @@ def write_referee_page(path: Path, card: Card) -> None:
             measure=found.protocol["base_measure"],
             read_in=read_in,
         ),
-        table=card_table(card),
+        table=referee_table(card),
         sections=[
             *(
                 Section(title, figures={caption: figure})
@@ -61,6 +62,11 @@ def write_referee_page(path: Path, card: Card) -> None:
         conclusions=[],
         provenance=provenance(card),
     )
+
+
+def referee_table(card: Card) -> pd.DataFrame:
+    """``card_table``, in which the numbers of others are reported."""
+    return card_table(card).rename(columns={"published": "reported"})
 
 
 def _figures(found: Found) -> list[tuple[str, str, Figure]]:

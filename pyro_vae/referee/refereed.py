@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from pyro_vae.cards.card import Card, Found, Row, listed
+from pyro_vae.cards.card import Card, Found, Number, Row, listed
 from pyro_vae.cards.machine import machine, versions
 from pyro_vae.cards.of_results import found_of_results
 from pyro_vae.conversion import as_inputs
@@ -338,7 +338,7 @@ def _joined(found: Found, measured: list[Measured]) -> Found:
         columns |= part.per_datum
     return found.model_copy(
         update={
-            "numbers": numbers,
+            "numbers": {name: number for name, number in numbers.items() if _is_known(number)},
             "per_datum": columns,
             "notes": [*found.notes, *(note for part in measured for note in part.notes)],
             "certificate": "\n".join(part.certificate for part in measured if part.certificate),
@@ -346,12 +346,18 @@ def _joined(found: Found, measured: list[Measured]) -> Found:
     )
 
 
+def _is_known(number: Number) -> bool:
+    """Whether JSON has a number and its errors: what is infinite or NaN is left out."""
+    known = (number.value, number.sampling_error, number.monte_carlo_error)
+    return all(value is None or np.isfinite(value) for value in known)
+
+
 def _rows(found: Found, reported: float | None, reported_as: str, of: str) -> list[Row]:
     """The table: what others report beside it."""
     about = found.protocol
     shift = float(np.mean(log_jacobian_of_card(found)))
     known = "exact" if about.get("exact") else "importance sampling"
-    few = about["num_annealed"]
+    few = min(about["num_annealed"], about["data"])
     labels = {
         "elbo": "ELBO",
         **{f"iwae_{k}": f"IWAE, K = {k:,}" for k in about["iwae"]},
