@@ -249,7 +249,8 @@ def certify(
         try:
             found[name] = estimate(name, model, x, **settings)
         except ProgramError as error:
-            left_out[name] = str(error)
+            # Pyro puts shapes of the trace behind it.
+            left_out[name] = str(error).splitlines()[0]
         if progress is not None:
             progress(done, len(names))
     return Certificate(found, left_out)
