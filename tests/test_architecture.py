@@ -148,6 +148,7 @@ MAY_IMPORT = {
         "models",
         "pictures",
         "plots",
+        "protocols",
         "stored",
     },
     "reproduction": {
