@@ -230,6 +230,8 @@ WIDE = {
 
 def numbers(result):
     """Every number of a result, as arrays in order."""
+    if isinstance(result, xr.DataTree):  # of ArviZ 1.x
+        return [a for group in result.subtree for a in numbers(group.to_dataset())]
     if isinstance(result, xr.Dataset):
         return [variable.values for variable in result.data_vars.values()]
     if isinstance(result, inference.evidence.Certificate):
