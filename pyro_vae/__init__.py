@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.training.fit import fit as fit
     from pyro_vae.models import VAE as VAE
     from pyro_vae.models import MixtureModel as MixtureModel
+    from pyro_vae.pairs import Pair as Pair
     from pyro_vae.stored.loading import load_data as load_data
     from pyro_vae.stored.loading import load_model as load_model
 
@@ -25,6 +26,7 @@ __version__ = version("pyro-vae")
 _NAMES = {
     "VAE": "pyro_vae.models",
     "MixtureModel": "pyro_vae.models",
+    "Pair": "pyro_vae.pairs",
     "compare": "pyro_vae.inference.evidence.compare",
     "evaluate": "pyro_vae.inference.evidence.evaluate",
     "explain": "pyro_vae.explaining",

@@ -49,7 +49,7 @@ __all__ = [
     "NeedsWholeBatch",
     "OfNumData",
     "OverWholeBatch",
-    "Pair",
+    "Programs",
     "Scheduled",
     "Scored",
     "SettableOutput",
@@ -197,7 +197,7 @@ class Story(Protocol):
         """Pyro program ``model(x)``, with x observed."""
 
 
-class Pair(Story, Protocol):
+class Programs(Story, Protocol):
     """A story and its guide: what ``fit``, ``evaluate`` and ``explain`` take."""
 
     @property
@@ -205,7 +205,7 @@ class Pair(Story, Protocol):
         """Pyro program ``guide(x)`` of q(z | x)."""
 
 
-class LocalPair(Pair, Protocol):
+class LocalPair(Programs, Protocol):
     """A pair whose guide has parameters for each datum, such as ``VAE.unamortised(x)``."""
 
     @property
@@ -213,7 +213,7 @@ class LocalPair(Pair, Protocol):
         """The parameters of each datum, and no others."""
 
 
-class HasUnamortised(Pair, Protocol):
+class HasUnamortised(Programs, Protocol):
     """A model whose guide can be fitted to each datum: the gap is then taken apart."""
 
     def unamortised(self, x: Tensor) -> LocalPair:

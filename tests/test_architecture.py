@@ -53,6 +53,8 @@ MAY_IMPORT = {
         "settings",
         "spelling",
     },
+    # What was written elsewhere, as pairs: of the package's models they know nothing.
+    "pairs": {"conversion", "errors", "isolation", "networks", "on_demand", "recording"},
     # Never a concrete model: inference serves any pair.
     "inference": {
         "conversion",
@@ -146,6 +148,7 @@ MAY_IMPORT = {
         "models",
         "pictures",
         "plots",
+        "protocols",
         "stored",
     },
     "cards": {"disk", "errors", "inference", "pages", "plots", "stored"},

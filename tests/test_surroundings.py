@@ -26,6 +26,7 @@ from pyro_vae.models.priors import Prior
 
 PAIR = ConjugateNormal()
 X = torch.linspace(-1, 1, 6, dtype=torch.double)
+CLASSES = np.arange(40) % 2
 TABLE = torch.tensor(load_iris().data[::10], dtype=torch.float32)
 
 
@@ -98,6 +99,12 @@ CALLS = {
     "active_directions": lambda: inference.engine.active_directions(images()),
     "active_units": lambda: inference.engine.active_units(images()),
     "ais": pair("ais", num_temperatures=3, num_chains=2),
+    "attribute_test": lambda: inference.latents.attribute_test(
+        autoencoder(), images(), CLASSES, images(), CLASSES
+    ),
+    "augmentation_test": lambda: inference.latents.augmentation_test(
+        autoencoder(), images(), CLASSES, images(), CLASSES, repeats=2
+    ),
     "bdmc": reversed_bdmc,
     "calibration_sentences": lambda: inference.checking.calibration_sentences(
         inference.sbc_ranks(small().model, small().guide, 20, 9)
@@ -107,6 +114,9 @@ CALLS = {
     "compare": lambda: inference.compare({"a": small(), "b": small(1)}, TABLE, num_particles=30),
     "compare_holes": lambda: inference.latents.compare_holes(
         holes(autoencoder()), holes(autoencoder())
+    ),
+    "compare_sharpness": lambda: inference.latents.compare_sharpness(
+        {"data": images().reshape(-1, 4, 4), "draws": images().reshape(-1, 4, 4)}
     ),
     "compare_results": lambda: inference.compare(
         {"a": small(), "b": small(1)}, TABLE, num_particles=30
@@ -145,8 +155,12 @@ CALLS = {
     ),
     "log_weights": drawn_log_weights,
     "moon": lambda: data.moon(0.5),
+    "memory_test": lambda: inference.latents.memory_test(images(), images(), images() + 0.1),
     "mutual_information_gap": lambda: inference.latents.mutual_information_gap(
         small(), TABLE, {"species": torch.arange(len(TABLE)) % 3}
+    ),
+    "neighbour_accuracy": lambda: inference.latents.neighbour_accuracy(
+        images(), CLASSES, images(), CLASSES
     ),
     "objective_named": lambda: inference.training.objective_named("iwae-5"),
     "pareto_khat": lambda: inference.engine.pareto_khat(drawn_log_weights()),
@@ -166,6 +180,7 @@ CALLS = {
     "reconstruction_error": lambda: inference.latents.reconstruction_error(small(), TABLE),
     "sbc_ranks": lambda: inference.sbc_ranks(small().model, small().guide, 20, 9),
     "score": lambda: inference.score(small(), TABLE, 30, reference=[-9.0, -5.0]),
+    "sharpness": lambda: inference.latents.sharpness(images().reshape(-1, 4, 4)),
     "simulator": pair("simulator"),
     "stream": streamed,
     "stream_log_weights": lambda: list(

@@ -19,7 +19,7 @@ from pyro_vae.protocols import (
     HasExactPosterior,
     HasIdentity,
     HasLogProb,
-    Pair,
+    Programs,
     Story,
     offers,
 )
@@ -77,7 +77,7 @@ def derivation_of(
     if guide is not None:
         story = model.model if offers(model, Story) else model
         return derive(story, guide, x, **settings)
-    if not offers(model, Pair):
+    if not offers(model, Programs):
         raise ProgramError(
             "model got a program without a guide: give explain(model, x, guide=guide), or a "
             "module with both"

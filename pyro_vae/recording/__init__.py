@@ -11,7 +11,7 @@ unrecorded():``.
 
 from pyro_vae.recording.bindings import bound
 from pyro_vae.recording.compiler import compiled, has_compiler
-from pyro_vae.recording.graphs import NotRecordableError, record, unrecorded
+from pyro_vae.recording.graphs import NotRecordableError, not_recordable, record, unrecorded
 from pyro_vae.recording.noise import Noise, noise_as_inputs
 from pyro_vae.recording.repeated import COMPARED, WORTH_RECORDING, Repeated, equal, shapes_of
 
@@ -26,6 +26,7 @@ __all__ = [
     "equal",
     "has_compiler",
     "noise_as_inputs",
+    "not_recordable",
     "record",
     "shapes_of",
     "unrecorded",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, fx
 
-__all__ = ["NotRecordableError", "reason_of", "record", "unrecorded"]
+__all__ = ["NotRecordableError", "not_recordable", "reason_of", "record", "unrecorded"]
 
 #: Whether a graph is being recorded; recording takes the process for itself.
 _recording = False
@@ -28,6 +28,23 @@ _recording = False
 
 class NotRecordableError(Exception):
     """A function that is no flat graph, in a clause that says why."""
+
+
+def not_recordable(reason: str) -> None:
+    """Refuse to be recorded: what a graph would not repeat says so where it stands.
+
+    Parameters
+    ----------
+    reason
+        Why, as a clause.
+
+    Raises
+    ------
+    NotRecordableError
+        While a graph is recorded.
+    """
+    if _recording:
+        raise NotRecordableError(reason)
 
 
 def unrecorded() -> AbstractContextManager[object]:

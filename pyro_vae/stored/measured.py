@@ -178,7 +178,7 @@ def certify_run(
             try:
                 found[name] = in_blocks(block, x, checkpoint, n_jobs=n_jobs, progress=tell)
             except ProgramError as error:
-                left_out[name] = str(error)
+                left_out[name] = str(error).splitlines()[0]
                 continue
             found[name].attrs["asked"] = asked
             run.write_results(found[name], f"evidence-{name}.nc")

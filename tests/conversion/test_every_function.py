@@ -17,6 +17,9 @@ from pyro_vae.models.likelihoods import Normal
 from pyro_vae.pictures import decoded
 from tests.conversion.kinds import KINDS, ROWS, plain
 
+#: Classes of the rows.
+CLASSES = [0, 1, 0, 1, 0, 1]
+
 
 def some_cells(x):
     """A mask of a table in any form: six cells of seven."""
@@ -129,6 +132,10 @@ CASES = {
             m, x, list(m.encoder.parameters()), num_particles=(1,), repeats=3
         )
     )(vae()),
+    "attribute_test": lambda x: inference.latents.attribute_test(vae(), x, CLASSES, x, CLASSES),
+    "augmentation_test": lambda x: inference.latents.augmentation_test(
+        vae(), x, CLASSES, x, CLASSES, per_class=2, repeats=2
+    ),
     "hole_test": lambda x: inference.latents.hole_test(
         vae(), x, x, reference=reference(plain(ROWS * 4)), num_draws=3, num_pairs=2
     ),
@@ -143,8 +150,12 @@ CASES = {
         vae().model, vae().guide, x, samples()
     ),
     "log_weights": pair("log_weights", 3),
+    "memory_test": lambda x: inference.latents.memory_test(x, x, x),
     "mutual_information_gap": lambda x: inference.latents.mutual_information_gap(
         vae(), x, {"v": [0, 1, 0, 1, 0, 1]}, num_draws=2
+    ),
+    "neighbour_accuracy": lambda x: inference.latents.neighbour_accuracy(
+        x, CLASSES, x, CLASSES, neighbours=2
     ),
     "posterior_predictive": lambda x: inference.checking.posterior_predictive(
         vae().model, vae().guide, x, samples()
@@ -219,6 +230,8 @@ WIDE = {
 
 def numbers(result):
     """Every number of a result, as arrays in order."""
+    if isinstance(result, xr.DataTree):  # of ArviZ 1.x
+        return [a for group in result.subtree for a in numbers(group.to_dataset())]
     if isinstance(result, xr.Dataset):
         return [variable.values for variable in result.data_vars.values()]
     if isinstance(result, inference.evidence.Certificate):

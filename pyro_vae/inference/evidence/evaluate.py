@@ -32,7 +32,15 @@ from pyro_vae.inference.evidence.reductions import (
 from pyro_vae.inference.evidence.trust import error_of_mean, trusted
 from pyro_vae.inference.training.local import fit_guide
 from pyro_vae.isolation import isolated
-from pyro_vae.protocols import Facts, HasCode, HasCodeUse, HasLogProb, HasParameters, Pair, offers
+from pyro_vae.protocols import (
+    Facts,
+    HasCode,
+    HasCodeUse,
+    HasLogProb,
+    HasParameters,
+    Programs,
+    offers,
+)
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
@@ -71,7 +79,7 @@ def takes_one_model(function: Callable[P, R]) -> Callable[P, R]:
         model: Any = args[0] if args else kwargs.get("model")
         programs = model
         if not isinstance(model, tuple):
-            programs = (model.model, model.guide) if offers(model, Pair) else ()
+            programs = (model.model, model.guide) if offers(model, Programs) else ()
         if len(programs) != 2 or not all(callable(program) for program in programs):
             raise ProgramError(
                 f"model got {Facts(model).name}: it must be a module with Pyro programs model and "

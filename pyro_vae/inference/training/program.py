@@ -12,7 +12,7 @@ from pyro_vae.conversion import look_through, streamed_part
 from pyro_vae.conversion.streamed import sample_of
 from pyro_vae.errors import DataError, ProgramError
 from pyro_vae.inference.engine.inputs import count, run_program, take, tensors
-from pyro_vae.protocols import ChecksData, Facts, HasBounds, Initialisable, Pair, offers
+from pyro_vae.protocols import ChecksData, Facts, HasBounds, Initialisable, Programs, offers
 
 if TYPE_CHECKING:
     from pyro_vae.inference.engine.inputs import Inputs
@@ -42,7 +42,7 @@ def require_gradients() -> None:
 
 def require_trainable(model: object) -> None:
     """Refuse what is no module with two programs."""
-    if not isinstance(model, nn.Module) or not offers(model, Pair):
+    if not isinstance(model, nn.Module) or not offers(model, Programs):
         raise TypeError(
             f"model got {type(model).__name__}: it must be a torch.nn.Module with methods "
             "model(x) and guide(x)"
