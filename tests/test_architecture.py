@@ -169,6 +169,15 @@ MAY_IMPORT = {
         "stored",
         "verbs",
     },
+    "user_files": {
+        "errors",
+        "inference",
+        "isolation",
+        "marginals",
+        "models",
+        "pairs",
+        "protocols",
+    },
     "reproduction": {
         "cards",
         "data",
@@ -207,6 +216,7 @@ MAY_IMPORT = {
         "spelling",
         "stored",
         "tour",
+        "user_files",
         "workers",
     },
 }

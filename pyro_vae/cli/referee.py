@@ -30,11 +30,11 @@ from pyro_vae.disk.files import locked, make_folder
 from pyro_vae.errors import RunError, SettingError
 from pyro_vae.referee import check as check_card
 from pyro_vae.referee import referee as measure
-from pyro_vae.referee.apart import run_apart
 from pyro_vae.referee.check import referee_card
-from pyro_vae.referee.named import Reference, data_at, pair_at, reference_of
 from pyro_vae.referee.page import referee_table, write_referee_page
 from pyro_vae.spelling import command_line
+from pyro_vae.user_files.apart import run_apart
+from pyro_vae.user_files.named import Reference, data_at, pair_at, reference_of
 
 __all__ = ["check_apart", "measure_apart", "referee"]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.pairs.given import Given
 
-__all__ = ["cells_normalised", "function_normalised", "of_library"]
+__all__ = ["cells_normalised", "function_normalised", "log_integrals", "of_library"]
 
 #: What rounding, and integration by points, may make of log Z, and of each cell of it, in nats.
 _SLACK, _SLACK_OF_A_CELL = 1e-3, 1e-4
@@ -36,6 +36,9 @@ _AT_ONCE = 4096
 
 #: Pairs of cells that say whether cells are independent, and cells that say what form they have.
 _PAIRS, _LOOKED_AT = 8, 8
+
+#: The class of whole numbers between two bounds.
+_BOUNDED = type(constraints.integer_interval(0, 1))
 
 #: Newton steps to the highest point of a density.
 _NEWTON = 8
@@ -75,7 +78,7 @@ def cells_normalised(likelihood: Given, x: Tensor) -> str:
             f"p(x | z) is {type(whole).__name__}, whose cells depend on each other: whether it "
             "adds up to one was not checked"
         )
-    found = _log_integrals(whole.log_prob, x, whole.support)
+    found = log_integrals(whole.log_prob, x, whole.support)
     total = found.reshape(len(x), -1).sum(1)
     return _judged(total[0].item(), total.numel() and found[0].numel(), "decode")
 
@@ -124,7 +127,7 @@ def function_normalised(
                 "checked, having no closed form"
             )
         every = torch.arange(len(cells.here))
-        found = _log_integrals(lambda values: cells.moved(every, values), cells.here, support)
+        found = log_integrals(lambda values: cells.moved(every, values), cells.here, support)
     total = cells.level + found.sum()
     return _judged(total.item(), len(cells.here), name)
 
@@ -196,6 +199,8 @@ def _other_values(here: Tensor, there: Tensor, support: Any) -> Tensor:
     if innermost(support) is constraints.boolean:
         return 1 - here
     step = torch.ones_like(here)
+    if isinstance(innermost(support), _BOUNDED):
+        step = torch.where(here < innermost(support).upper_bound, 1, -1).to(here)
     if innermost(support) is constraints.unit_interval:
         step = torch.where(here > 0.5, -0.25, 0.25).to(here)
     return torch.where(there == here, here + step, there)
@@ -271,7 +276,7 @@ def _spread(start: float, stop: float, points: int, cells: int) -> Tensor:
     return torch.linspace(start, stop, points, dtype=torch.double).unsqueeze(1).expand(-1, cells)
 
 
-def _log_integrals(log_prob: Callable[[Tensor], Tensor], here: Tensor, support: Any) -> Tensor:
+def log_integrals(log_prob: Callable[[Tensor], Tensor], here: Tensor, support: Any) -> Tensor:
     """Logarithm of the sum, or the integral, of exp(log_prob) over each cell.
 
     Parameters
@@ -291,6 +296,10 @@ def _log_integrals(log_prob: Callable[[Tensor], Tensor], here: Tensor, support: 
 
     if inner is constraints.boolean:
         return at(torch.tensor([0.0, 1.0])).logsumexp(0)
+    if isinstance(inner, _BOUNDED):
+        lower, upper = (torch.as_tensor(bound) for bound in (inner.lower_bound, inner.upper_bound))
+        terms = at(torch.arange(int(lower.min()), int(upper.max()) + 1, dtype=torch.double))
+        return terms.logsumexp(0)
     if inner.is_discrete:
         size = 64
         while True:

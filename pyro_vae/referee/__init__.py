@@ -1,9 +1,7 @@
 """Numbers for anybody's model: log p(x), how far the ELBO is from it, and what vouches for both.
 
 ``measuring`` has what is measured, one measurement a function; ``refereed`` puts it on a card,
-and ``check`` measures again what a card says. ``board`` ranks cards, ``page`` shows one. ``named``
-finds a pair, or data, by its name in a Python file, which is run in a process of its own
-(``apart``).
+and ``check`` measures again what a card says. ``board`` ranks cards, ``page`` shows one.
 """
 
 from pyro_vae.referee.board import compare_cards

@@ -7,6 +7,8 @@ import torch
 from torch.distributions import (
     Bernoulli,
     Beta,
+    Binomial,
+    Categorical,
     Cauchy,
     ContinuousBernoulli,
     Gamma,
@@ -19,7 +21,7 @@ from torch.distributions import (
 )
 
 from pyro_vae.errors import ProgramError
-from pyro_vae.pairs.normalisation import _log_integrals, function_normalised
+from pyro_vae.pairs.normalisation import function_normalised, log_integrals
 from pyro_vae.pairs.rows import grey_constant
 
 
@@ -39,13 +41,15 @@ DISTRIBUTIONS = {
     "counts": Poisson(of(0.1, 300.0)),
     "wide counts": NegativeBinomial(of(2.0, 0.5), probs=of(0.9, 0.5)),
     "bits": Bernoulli(of(0.2, 0.99)),
+    "counts with a bound": Binomial(7, of(0.2, 0.99)),
+    "classes": Categorical(torch.tensor([[0.2, 0.8, 0.0], [0.1, 0.6, 0.3]]).double()),
 }
 
 
 @pytest.mark.parametrize("made", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
 @pytest.mark.parametrize("constant", [0.0, 3.5])
 def test_the_constant_of_a_cell_is_found(made, constant):
-    found = _log_integrals(lambda x: made.log_prob(x) + constant, of(0.3, 0.6), made.support)
+    found = log_integrals(lambda x: made.log_prob(x) + constant, of(0.3, 0.6), made.support)
     # Cauchy's tails beyond the last point hold 1e-6.
     assert (found - constant).abs().max() < 2e-6
 

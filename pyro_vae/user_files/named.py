@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyro_vae.errors import ProgramError, SettingError, UnknownNameError
-from pyro_vae.protocols import Pair, offers
+from pyro_vae.protocols import Programs, offers
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["Reference", "data_at", "pair_at", "reference_of"]
+__all__ = ["Reference", "data_at", "pair_at", "reference_of", "value_at"]
 
 _REFERENCE = re.compile(r"(.+\.py):(\w+)", re.DOTALL)
 
@@ -55,7 +55,7 @@ def pair_at(reference: Reference) -> Any:
     ProgramError
         If that is no pair, and makes none.
     """
-    found = _value_at(reference)
+    found = value_at(reference)
     if _is_pair(found) and not isinstance(found, type):
         return found
     made = _made(found, reference)
@@ -70,14 +70,14 @@ def pair_at(reference: Reference) -> Any:
 
 def data_at(reference: Reference) -> Any:
     """The data of a name: an array, a mapping of such or a ``Dataset``, or what makes them."""
-    found = _value_at(reference)
+    found = value_at(reference)
     return _made(found, reference) if callable(found) else found
 
 
 def _is_pair(found: Any) -> bool:
     if isinstance(found, tuple):
         return len(found) == 2 and all(callable(part) for part in found)
-    return offers(found, Pair)
+    return offers(found, Programs)
 
 
 def _made(found: Any, reference: Reference) -> Any:
@@ -100,7 +100,16 @@ def _made(found: Any, reference: Reference) -> Any:
     return found()
 
 
-def _value_at(reference: Reference) -> Any:
+def value_at(reference: Reference) -> Any:
+    """What a name stands for.
+
+    Raises
+    ------
+    SettingError
+        If the file is not there.
+    UnknownNameError
+        If it has no such name.
+    """
     names = vars(_module_of(reference.file))
     if reference.name not in names:
         known = [name for name in names if not name.startswith("_")]

@@ -33,7 +33,7 @@ _JOB, _OUTCOME, _TRACE = "job.json", "outcome.json", "trace.txt"
 #: Python's own package is found where this process has it, should nothing else say so.
 _CHILD = (
     "import sys; sys.path.append(sys.argv[2]); "
-    "from pyro_vae.referee.apart import work; work(sys.argv[1])"
+    "from pyro_vae.user_files.apart import work; work(sys.argv[1])"
 )
 _PACKAGE = str(Path(errors.__file__).parent.parent)
 
@@ -61,7 +61,12 @@ _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)')
 
 
 def run_apart(
-    task: str, job: Mapping[str, Any], *, files: list[Path], timeout: float | None = None
+    task: str,
+    job: Mapping[str, Any],
+    *,
+    files: list[Path],
+    timeout: float | None = None,
+    memory: int | None = None,
 ) -> Any:
     """Do some work in a process of its own, whose output goes to standard error.
 
@@ -75,6 +80,8 @@ def run_apart(
         The user's files, lines of which are named where something fails.
     timeout
         Seconds that the work may take.
+    memory
+        Bytes that it may take for its data, where the system can hold it to that (Linux).
 
     Returns
     -------
@@ -92,6 +99,7 @@ def run_apart(
         folder = Path(scratch)
         named = [str(file.resolve()) for file in files]
         whole = {"task": task, "job": dict(job), "files": named, "timeout": timeout}
+        whole["memory"] = memory
         (folder / _JOB).write_text(json.dumps(whole))
         status = _status_of(folder, timeout)
         outcome = folder / _OUTCOME
@@ -164,6 +172,7 @@ def work(scratch: str) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     threading.Thread(target=_end_with, args=(leash,), daemon=True).start()
+    _bound(whole["memory"])
     with (folder / _TRACE).open("w") as trace:
         faulthandler.enable(trace)
         if whole["timeout"] is not None:
@@ -183,6 +192,14 @@ def work(scratch: str) -> None:
         sys.stderr.flush()
     # Threads and exit handlers of a user's have no say any more.
     os._exit(0)
+
+
+def _bound(memory: int | None) -> None:
+    """Let this process have so many bytes for its data: what asks for more is refused them."""
+    if memory is not None and sys.platform == "linux":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 
 
 def _end_with(leash: int) -> None:
