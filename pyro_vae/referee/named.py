@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyro_vae.errors import ProgramError, SettingError, UnknownNameError
-from pyro_vae.protocols import Pair, offers
+from pyro_vae.protocols import Programs, offers
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -77,7 +77,7 @@ def data_at(reference: Reference) -> Any:
 def _is_pair(found: Any) -> bool:
     if isinstance(found, tuple):
         return len(found) == 2 and all(callable(part) for part in found)
-    return offers(found, Pair)
+    return offers(found, Programs)
 
 
 def _made(found: Any, reference: Reference) -> Any:
