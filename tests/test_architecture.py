@@ -162,6 +162,7 @@ MAY_IMPORT = {
         "isolation",
         "models",
         "pages",
+        "pairs",
         "plots",
         "progress",
         "protocols",

@@ -6,6 +6,7 @@ import tempfile
 import threading
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -16,7 +17,8 @@ from pyro.poutine import util as pyro_poutine
 from sklearn.datasets import load_iris
 
 import pyro_vae
-from pyro_vae import data, explaining, fit, inference
+from pyro_vae import data, explaining, fit, inference, referee
+from pyro_vae.cards import write_card
 from pyro_vae.data import Dataset
 from pyro_vae.inference.engine import ConjugateNormal
 from pyro_vae.models import VAE, Autoencoder, HierarchicalVAE, LinearVAE, MixtureModel
@@ -95,6 +97,27 @@ def streamed():
         return found.first_rows(2)
 
 
+def refereed(model=None):
+    return referee.referee(
+        model or small(),
+        TABLE,
+        num_particles=30,
+        num_annealed=2,
+        num_temperatures=3,
+        num_simulated=2,
+        num_ranked=10,
+        steps=2,
+    )
+
+
+def on_cards(function, *models):
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.json" for number, _ in enumerate(models or (None,))]
+        for path, model in zip(paths, models or (None,), strict=True):
+            write_card(path, refereed(model))
+        return function(*paths)
+
+
 CALLS = {
     "active_directions": lambda: inference.engine.active_directions(images()),
     "active_units": lambda: inference.engine.active_units(images()),
@@ -111,6 +134,10 @@ CALLS = {
     ),
     "catalogue": data.catalogue,
     "certify": lambda: inference.certify(small(), TABLE[:3], estimators=["importance"]),
+    "check": lambda: on_cards(lambda path: referee.check(small(), TABLE, path)),
+    "compare_cards": lambda: on_cards(
+        lambda *paths: referee.compare_cards(paths), small(), small(1)
+    ),
     "compare": lambda: inference.compare({"a": small(), "b": small(1)}, TABLE, num_particles=30),
     "compare_holes": lambda: inference.latents.compare_holes(
         holes(autoencoder()), holes(autoencoder())
@@ -179,6 +206,7 @@ CALLS = {
     "reconstruct": lambda: inference.reconstruct(small(), TABLE),
     "reconstruction_error": lambda: inference.latents.reconstruction_error(small(), TABLE),
     "sbc_ranks": lambda: inference.sbc_ranks(small().model, small().guide, 20, 9),
+    "referee": refereed,
     "score": lambda: inference.score(small(), TABLE, 30, reference=[-9.0, -5.0]),
     "sharpness": lambda: inference.latents.sharpness(images().reshape(-1, 4, 4)),
     "simulator": pair("simulator"),
@@ -243,7 +271,7 @@ def no_trace():
 
 def public_functions():
     found = {"derive": explaining.derive}
-    for module in (pyro_vae, inference, *WINGS, data):
+    for module in (pyro_vae, inference, *WINGS, data, referee):
         for name in module.__all__:
             if inspect.isfunction(getattr(module, name)):
                 found[name] = getattr(module, name)

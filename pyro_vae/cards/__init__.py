@@ -5,7 +5,7 @@
 was made with, and on.
 """
 
-from pyro_vae.cards.card import Card, Found, Number, Row, read_card
+from pyro_vae.cards.card import Card, Found, Number, Row, read_card, write_card
 from pyro_vae.cards.checked import Checked
 from pyro_vae.cards.page import card_table, markdown, sources
 
@@ -19,4 +19,5 @@ __all__ = [
     "markdown",
     "read_card",
     "sources",
+    "write_card",
 ]

@@ -11,7 +11,7 @@ from pyro_vae.cards.checked import Checked, compared
 from pyro_vae.disk.schema import arguments_of
 from pyro_vae.errors import DataError, RunError, SettingError
 from pyro_vae.inference.evidence.evaluate import takes_one_model
-from pyro_vae.referee.measuring import Programs
+from pyro_vae.referee.measuring import TwoPrograms
 from pyro_vae.referee.refereed import REFEREE, about_data, data_of, measured_part, weights_of
 from pyro_vae.referee.settings import Settings
 from pyro_vae.verbs import verb
@@ -67,7 +67,7 @@ def check(
         settings = Settings(**arguments_of(Settings, kept))
     except (SettingError, ValueError) as error:
         raise RunError(f"{path}: plan: {error}") from error
-    pair = Programs(*model) if isinstance(model, tuple) else model
+    pair = TwoPrograms(*model) if isinstance(model, tuple) else model
     if weights_of(pair) != said.weights:
         raise RunError(
             f"the weights are not those of which {path.name} speaks: their checksums differ; "

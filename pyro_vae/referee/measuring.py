@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Measured",
-    "Programs",
+    "TwoPrograms",
     "about_evidence",
     "certified",
     "importance_sampled",
@@ -67,7 +67,7 @@ _RANKS_KEPT, RANK = 8, "rank of "
 
 
 @dataclass(frozen=True)
-class Programs:
+class TwoPrograms:
     """Two Pyro programs that were given as a pair ``(model, guide)``."""
 
     model: Callable[..., Any]

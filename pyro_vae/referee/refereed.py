@@ -22,11 +22,12 @@ from pyro_vae.inference.evidence.checkpoint import Checkpoint
 from pyro_vae.inference.evidence.compare import attach, held_out
 from pyro_vae.inference.evidence.evaluate import settle, takes_one_model
 from pyro_vae.models import LatentVariableModel
+from pyro_vae.pairs import Pair
 from pyro_vae.progress import measuring
 from pyro_vae.protocols import Facts, HasLogProb, HasParameters, offers
 from pyro_vae.referee.measuring import (
     Measured,
-    Programs,
+    TwoPrograms,
     about_evidence,
     certified,
     importance_sampled,
@@ -134,7 +135,7 @@ def referee(
     ['active_units', 'elbo', 'gap', 'importance']
     """
     asked = Settings(**settings)  # type: ignore[arg-type]
-    pair = Programs(*model) if isinstance(model, tuple) else model
+    pair = TwoPrograms(*model) if isinstance(model, tuple) else model
     _check_reported(reported, reported_of, asked)
     x, about = data_of(pair, data, limit, split)
     title = (
@@ -182,7 +183,7 @@ def data_of(
     """The data that are measured, and what is to be said of them."""
     if not isinstance(data, AnyDataset):
         refuse_streamed(data, "data", REFEREE)
-        data = as_inputs(data, pair.model if isinstance(pair, Programs) else pair, "data")
+        data = as_inputs(data, pair.model if isinstance(pair, TwoPrograms) else pair, "data")
     x, about = held_out(data, Facts(pair).inputs, limit, split)
     refuse_streamed(x, "data", REFEREE)
     return x, about
@@ -201,7 +202,7 @@ def about_data(data: AnyDataset | Inputs, x: Inputs) -> dict[str, Any]:
 
 def weights_of(pair: Any) -> str | None:
     """Checksum of what a pair has learned; None where it is no module, and has none."""
-    programs = (pair.model, pair.guide) if isinstance(pair, Programs) else (pair,)
+    programs = (pair.model, pair.guide) if isinstance(pair, TwoPrograms) else (pair,)
     owners = [Facts(program).owner for program in programs]
     arrays = [array for owner in owners for array in _arrays_of(owner)]
     return checksum_of_arrays(arrays) if arrays else None
@@ -253,6 +254,8 @@ def measured_part(
     results = attach(results, about)
     found = found_of_results(name, name, results)
     measured = [_of_evidence(results)]
+    if isinstance(pair, Pair):
+        measured.append(Measured(notes=list(pair.checked)))
     for title, measure, asked in _further(pair, settings):
         if not asked:
             continue

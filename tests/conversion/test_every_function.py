@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 
 import pyro_vae
-from pyro_vae import explaining, inference, models
+from pyro_vae import explaining, inference, models, referee
 from pyro_vae.conversion import as_inputs
 from pyro_vae.data import Dataset
 from pyro_vae.models.likelihoods import Normal
@@ -173,6 +173,21 @@ CASES = {
         torch.manual_seed(0),
         inference.engine.sample_log_weights(vae().model, vae().guide, x, 2)[0],
     )[1],
+    "referee": lambda x: [
+        number.value
+        for number in referee.referee(
+            vae(),
+            x,
+            num_particles=5,
+            num_annealed=2,
+            num_temperatures=3,
+            num_simulated=0,
+            num_ranked=0,
+            steps=2,
+        )
+        .parts[0]
+        .numbers.values()
+    ],
     "score": of_model("score", 5, reference=[-9.0, -5.0]),
     "simulator": lambda x: (
         torch.manual_seed(0),
@@ -256,7 +271,7 @@ def rows_of(name):
 #: Forms that every function is tried with each time; the slow test has all of them.
 SOME = ("tensor bool", "tensor float64", "sparse COO tensor", "list", "polars frame")
 #: Functions that take seconds, tried with fewer of them.
-DEAR = ("gap_parts", "ais", "bdmc", "fit_guide", "score", "compare")
+DEAR = ("gap_parts", "referee", "ais", "bdmc", "fit_guide", "score", "compare")
 
 
 def check(name, kinds):

@@ -15,6 +15,7 @@ from pyro_vae.data import Dataset
 from pyro_vae.errors import DataError, ProgramError, RunError, SettingError, UnknownNameError
 from pyro_vae.models import VAE, LinearVAE
 from pyro_vae.models.likelihoods import Bernoulli, Normal
+from pyro_vae.pairs import Pair
 from pyro_vae.referee import check, referee
 from pyro_vae.referee.measuring import measure_of, ranks_of
 from pyro_vae.referee.page import write_referee_page
@@ -142,6 +143,42 @@ def test_a_calibrated_guide_and_one_that_is_too_narrow(card):
     assert any("too narrow" in note for note in wrong.notes)
     ranks = ranks_of(wrong.per_datum)
     assert float(ranks["p_holm"].min()) == pytest.approx(wrong.numbers["smallest_p"].value)
+
+
+@pytest.mark.parametrize("form", ["encoder and decoder", "densities"])
+def test_a_pair_out_of_plain_functions(form):
+    W, m, A, t = (torch.tensor(v) for v in (ORACLE.W, ORACLE.m, ORACLE.A, ORACLE.t))
+    prior = torch.distributions.Normal(torch.zeros(2, dtype=torch.double), 1.0)
+
+    def encode(x):
+        return torch.distributions.Normal((x - m) @ A.T, t)
+
+    def decode(z):
+        return torch.distributions.Normal(z @ W.T + m, ORACLE.s)
+
+    if form == "densities":
+        made = {
+            "log_joint": lambda x, z: decode(z).log_prob(x).sum(-1) + prior.log_prob(z).sum(-1),
+            "log_guide": lambda x, z: encode(x).log_prob(z).sum(-1),
+            "sample": lambda x, k: encode(x).sample((k,)),
+            "measure": "lebesgue",
+        }
+    else:
+        made = {"encode": encode, "decode": decode, "prior": prior}
+    pair = Pair.from_functions(x=X, **made)
+    found = referee(pair, X, name="theirs", **FEW).part("theirs")
+    number = found.numbers["log_evidence"]
+    assert number.value == pytest.approx(ORACLE.log_px(X).mean(), abs=0.02)
+    assert found.protocol["base_measure"] == "lebesgue"
+    assert set(pair.checked) <= set(found.notes)
+    if form == "densities":
+        # Nothing draws from its prior, so nothing tells what the guide misses.
+        assert number.monte_carlo_error is None
+        assert [note for note in found.notes if note.startswith("Left out: the sandwich")]
+    else:
+        assert within(number, ORACLE.log_px(X).mean())
+        assert within(found.numbers["sandwich"], 0.0)
+        assert within(found.numbers["missed"], 0.0)
 
 
 def test_what_does_not_apply_is_left_out_with_its_reason(card):
