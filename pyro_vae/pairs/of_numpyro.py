@@ -252,7 +252,8 @@ class _Programs:
         def of_row(row: dict[str, Any], z: Any, key: Any) -> Any:
             one = {"x": jax.numpy.zeros((1, *self.event)), **_alone(jax, row)}
             trace = self._trace(self.model, one, self._onto(z)[0], jax.random.key(0))
-            return trace[self.observed]["fn"].sample(key).reshape(self.event)
+            drawn = trace[self.observed]["fn"].sample(key)
+            return drawn.reshape(self.event).astype(z.dtype)
 
         return jax.vmap(of_row)(beside, z, jax.random.split(key, len(z)))
 
