@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench docs matrix dist check-wheel check-sdist audit \
+.PHONY: help demo test test-slow lint format bench peers docs matrix dist check-wheel check-sdist audit \
   clean
 
 PYTHON ?= python3
@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 RELEASE_STAMP := $(VENV)/.installed-release
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.installed
 BROWSER_STAMP := $(VENV)/.browser
 # A process for each core; each has torch in memory, so no more than eight.
 WORKERS := --numprocesses auto --maxprocesses 8
@@ -29,6 +31,13 @@ $(STAMP): pyproject.toml constraints.txt
 $(DOCS_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	touch $(DOCS_STAMP)
+
+# An environment of its own: scvi-tools alone brings sixty libraries, and takes long to import.
+$(PEERS_STAMP): pyproject.toml constraints.txt constraints-peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --constraint constraints.txt \
+	  --constraint constraints-peers.txt --editable '.[dev,peers]'
+	touch $(PEERS_STAMP)
 
 $(RELEASE_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,release]'
@@ -59,6 +68,9 @@ format: $(STAMP)  ## put the code in its canonical form
 bench: $(STAMP)  ## speed, as ratios within one run
 	$(BIN)/python -m benchmarks
 
+peers: $(PEERS_STAMP)  ## the adapters to other libraries, and their page, beside those libraries
+	$(PEERS)/bin/python -m pytest tests/peers tests/test_examples.py -k "peers"
+
 docs: $(DOCS_STAMP)  ## the site, its tutorials run, in build/docs
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
@@ -88,4 +100,4 @@ audit: $(RELEASE_STAMP)  ## known weaknesses of the versions in constraints.txt
 	    "it was not reached, as behind a mirror, and nothing was audited." >&2; exit 1; }
 
 clean:  ## remove the environment and the caches
-	rm -rf $(VENV) build dist .nox .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) build dist .nox .mypy_cache .pytest_cache .ruff_cache

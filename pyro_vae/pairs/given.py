@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from pyro.distributions import TorchDistribution
+from torch import Tensor
 from torch.distributions import Independent, constraints
 
 from pyro_vae.errors import ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from torch import Tensor
 
 __all__ = ["Given"]
 
@@ -66,6 +65,14 @@ class Given(TorchDistribution):
     def has_rsample(self) -> bool:
         """Whether draws have gradients."""
         return bool(self.whole.has_rsample)
+
+    @property
+    def has_mean(self) -> bool:
+        """Whether its mean is known: that of a flow is not."""
+        try:
+            return isinstance(self.whole.mean, Tensor)
+        except NotImplementedError:
+            return False
 
     @property
     def mean(self) -> Tensor:

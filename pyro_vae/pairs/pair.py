@@ -87,7 +87,9 @@ class Pair(nn.Module):
             if can_be_local(posterior):
                 self.unamortised = self._unamortised
             if len(self.form.z_shape) == 1 and not posterior.whole.support.is_discrete:
-                self.latent_dim, self.code = self.form.z_shape[0], self._code
+                self.latent_dim = self.form.z_shape[0]
+                if posterior.has_mean:
+                    self.code = self._code
         elif isinstance(self.form, ByDensities):
             self.likelihood = CheckedSupport.of(self.form.support)
 
