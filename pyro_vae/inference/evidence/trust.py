@@ -148,8 +148,9 @@ def doubts(
     doubt = 1
     if len(ratio) >= FEWEST_DRAWS:
         doubt = _second_opinion(first, probe, size, prior_share)
-    # Ties, as of a discrete z, have no tail to fit: there k-hat is infinite and tells nothing.
-    tail = KHAT_TRUSTED < khat < math.inf
+    # Ties, as of a discrete z, have no tail to fit: there k-hat is infinite and tells nothing. Nor
+    # does that of weights which differ by rounding alone.
+    tail = KHAT_TRUSTED < khat < math.inf and shares[0] > 0
     heavy = [tail or share > LARGEST_SHARE for share in shares]
     heavy[1] = heavy[1] or heavy[0]
     found = [1 if doubt in _GIVEN and part else doubt for part in heavy]

@@ -43,6 +43,13 @@ def test_intervals_that_are_given_cover(name, particles):
     assert covered(found)[let].mean() > 0.95 - slack
 
 
+@pytest.mark.parametrize("particles", [50, 1000])
+def test_a_guide_that_is_the_posterior_is_always_trusted(particles):
+    """Neither the noise of a second set nor the k-hat of rounding withholds an error."""
+    found = replications(ZOO["exact, 2 dims"], particles, 100, seed=7)
+    assert given(found).all()
+
+
 @a_few_always(
     "name",
     [
