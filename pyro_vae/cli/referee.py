@@ -338,6 +338,6 @@ def _print_card(card: Card, path: Path, as_json: bool) -> None:
     console.print(shown)
     for number, text in enumerate(sources(card), start=1):
         console.print(f"({number}) {text}", markup=False)
-    for line in (*found.notes, *found.certificate.splitlines()[-1:]):
+    for line in found.notes:
         console.print(line, markup=False)
     console.print(f"card: {path}, {path.with_suffix('.html')}", markup=False)

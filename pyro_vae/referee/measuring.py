@@ -179,7 +179,10 @@ def certified(pair: Any, x: Inputs, settings: Settings, progress: Progress = Non
             left_out[name] = reason_of(error)
         if progress is not None:
             progress(done, len(ESTIMATORS))
-    measured = Measured(certificate=str(Certificate(found, left_out)))
+    text = str(Certificate(found, left_out))
+    # Behind the table: where estimates disagree, or that they agree.
+    said = [line for line in text.splitlines()[1 + len(found) :] if "left out " not in line[:9]]
+    measured = Measured(certificate=text, notes=said)
     for name, results in found.items():
         _keep_estimate(measured, f"certify_{name}", results)
     if {"ais", "importance"} <= found.keys():

@@ -66,7 +66,7 @@ def write_referee_page(path: Path, card: Card) -> None:
 
 def referee_table(card: Card) -> pd.DataFrame:
     """``card_table``, in which the numbers of others are reported."""
-    return card_table(card).rename(columns={"published": "reported"})
+    return card_table(card).rename(columns={"published": "reported", "what differs": "note"})
 
 
 def _figures(found: Found) -> list[tuple[str, str, Figure]]:

@@ -57,6 +57,12 @@ REFEREE = "referee"
 _KEPT = ("elbo", "elbo_se", "log_evidence", "log_evidence_se", "gap", "gap_se")
 _JUDGED = ("doubt", "gap_doubt", "top_share", "gap_top_share")
 
+#: Numbers that rest on importance weights, whose error may be withheld.
+_OF_WEIGHTS = (
+    *("log_evidence", "importance", "gap", "approximation_gap", "certify_importance"),
+    *("missed", "sandwich_missed"),
+)
+
 #: What it keeps of the results as a whole, among the settings.
 _ATTRIBUTES = (
     *("base_measure", "preprocessing", "log_jacobian", "observed", "observed_cells"),
@@ -387,7 +393,9 @@ def _rows(found: Found, reported: float | None, reported_as: str, of: str) -> li
             label = f"{label}, in the original units"
         said = reported if name == of else None
         source = (reported_as or "as reported") if said is not None else ""
-        rows.append(Row(label=label, published=said, ours=number, source=source))
+        withheld = name in _OF_WEIGHTS and number.monte_carlo_error is None
+        note = "error of the draws withheld" if withheld else ""
+        rows.append(Row(label=label, published=said, ours=number, source=source, differs=note))
     return rows
 
 
