@@ -6,6 +6,7 @@ import tempfile
 import threading
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -16,7 +17,8 @@ from pyro.poutine import util as pyro_poutine
 from sklearn.datasets import load_iris
 
 import pyro_vae
-from pyro_vae import data, explaining, fit, inference
+from pyro_vae import data, explaining, fit, inference, referee
+from pyro_vae.cards import write_card
 from pyro_vae.data import Dataset
 from pyro_vae.inference.engine import ConjugateNormal
 from pyro_vae.models import VAE, Autoencoder, HierarchicalVAE, LinearVAE, MixtureModel
@@ -26,6 +28,7 @@ from pyro_vae.models.priors import Prior
 
 PAIR = ConjugateNormal()
 X = torch.linspace(-1, 1, 6, dtype=torch.double)
+CLASSES = np.arange(40) % 2
 TABLE = torch.tensor(load_iris().data[::10], dtype=torch.float32)
 
 
@@ -94,19 +97,53 @@ def streamed():
         return found.first_rows(2)
 
 
+def refereed(model=None):
+    return referee.referee(
+        model or small(),
+        TABLE,
+        num_particles=30,
+        num_annealed=2,
+        num_temperatures=3,
+        num_simulated=2,
+        num_ranked=10,
+        steps=2,
+    )
+
+
+def on_cards(function, *models):
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.json" for number, _ in enumerate(models or (None,))]
+        for path, model in zip(paths, models or (None,), strict=True):
+            write_card(path, refereed(model))
+        return function(*paths)
+
+
 CALLS = {
     "active_directions": lambda: inference.engine.active_directions(images()),
     "active_units": lambda: inference.engine.active_units(images()),
     "ais": pair("ais", num_temperatures=3, num_chains=2),
+    "attribute_test": lambda: inference.latents.attribute_test(
+        autoencoder(), images(), CLASSES, images(), CLASSES
+    ),
+    "augmentation_test": lambda: inference.latents.augmentation_test(
+        autoencoder(), images(), CLASSES, images(), CLASSES, repeats=2
+    ),
     "bdmc": reversed_bdmc,
     "calibration_sentences": lambda: inference.checking.calibration_sentences(
         inference.sbc_ranks(small().model, small().guide, 20, 9)
     ),
     "catalogue": data.catalogue,
     "certify": lambda: inference.certify(small(), TABLE[:3], estimators=["importance"]),
+    "check": lambda: on_cards(lambda path: referee.check(small(), TABLE, path)),
+    "compare_cards": lambda: on_cards(
+        lambda *paths: referee.compare_cards(paths), small(), small(1)
+    ),
     "compare": lambda: inference.compare({"a": small(), "b": small(1)}, TABLE, num_particles=30),
     "compare_holes": lambda: inference.latents.compare_holes(
         holes(autoencoder()), holes(autoencoder())
+    ),
+    "compare_sharpness": lambda: inference.latents.compare_sharpness(
+        {"data": images().reshape(-1, 4, 4), "draws": images().reshape(-1, 4, 4)}
     ),
     "compare_results": lambda: inference.compare(
         {"a": small(), "b": small(1)}, TABLE, num_particles=30
@@ -145,8 +182,12 @@ CALLS = {
     ),
     "log_weights": drawn_log_weights,
     "moon": lambda: data.moon(0.5),
+    "memory_test": lambda: inference.latents.memory_test(images(), images(), images() + 0.1),
     "mutual_information_gap": lambda: inference.latents.mutual_information_gap(
         small(), TABLE, {"species": torch.arange(len(TABLE)) % 3}
+    ),
+    "neighbour_accuracy": lambda: inference.latents.neighbour_accuracy(
+        images(), CLASSES, images(), CLASSES
     ),
     "objective_named": lambda: inference.training.objective_named("iwae-5"),
     "pareto_khat": lambda: inference.engine.pareto_khat(drawn_log_weights()),
@@ -165,7 +206,9 @@ CALLS = {
     "reconstruct": lambda: inference.reconstruct(small(), TABLE),
     "reconstruction_error": lambda: inference.latents.reconstruction_error(small(), TABLE),
     "sbc_ranks": lambda: inference.sbc_ranks(small().model, small().guide, 20, 9),
+    "referee": refereed,
     "score": lambda: inference.score(small(), TABLE, 30, reference=[-9.0, -5.0]),
+    "sharpness": lambda: inference.latents.sharpness(images().reshape(-1, 4, 4)),
     "simulator": pair("simulator"),
     "stream": streamed,
     "stream_log_weights": lambda: list(
@@ -228,7 +271,7 @@ def no_trace():
 
 def public_functions():
     found = {"derive": explaining.derive}
-    for module in (pyro_vae, inference, *WINGS, data):
+    for module in (pyro_vae, inference, *WINGS, data, referee):
         for name in module.__all__:
             if inspect.isfunction(getattr(module, name)):
                 found[name] = getattr(module, name)

@@ -75,9 +75,18 @@ COMMANDS = {
         "pyro_vae.cli.grid",
         "Fit every combination of parts, and rank them by held-out log p(x).",
     ),
+    "verify": _Listed(
+        "pyro_vae.cli.verify",
+        "Check an objective, estimator or likelihood of a file against models whose answer is "
+        "known.",
+    ),
     "reproduce": _Listed(
         "pyro_vae.cli.reproduce",
         "Do a published experiment again: its table beside ours, with errors, on a card to check.",
+    ),
+    "referee": _Listed(
+        "pyro_vae.cli.referee",
+        "Measure anybody's model: log p(x), gap, and what vouches for both, on a card to check.",
     ),
     "sample": _Listed(
         "pyro_vae.cli.sample",

@@ -16,9 +16,11 @@ from pyro_vae import plots
 from pyro_vae.cli.options import DataRoot, Jobs, Json, Limit, On, Particles, Seed
 from pyro_vae.cli.output import print_json, with_error
 from pyro_vae.disk.runs import Run
+from pyro_vae.errors import SettingError
 from pyro_vae.inference.evidence import compare_results
 from pyro_vae.pages.report import save_figure
 from pyro_vae.progress import measuring
+from pyro_vae.referee import compare_cards
 from pyro_vae.stored.measured import results_of_run
 
 if TYPE_CHECKING:
@@ -28,7 +30,10 @@ __all__ = ["compare", "print_comparison"]
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, two or more.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Run folders, two or more; or cards of `pyro-vae referee`, .json."),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="PNG file for the figure; none is drawn without it.")
     ] = None,
@@ -42,10 +47,16 @@ def compare(
 ) -> None:
     """Rank runs by log p(x) of their test data, with standard errors of the paired differences.
 
-    A run that was evaluated with these settings is not measured again.
+    A run that was evaluated with these settings is not measured again; cards are never.
     """
     if len(runs) < 2:
         raise typer.BadParameter("give two runs or more")
+    cards = [run for run in runs if run.suffix == ".json"]
+    if cards:
+        given = {"--limit": limit, "--on": on, "--jobs": jobs, "--data-root": data_root}
+        _refuse_beside_cards(runs, cards, given)
+        _print(compare_cards(cards), "data of the cards", out, as_json)
+        return
     names = _names(runs)
     opened = [Run.open(run) for run in runs]
     settings: dict[str, Any] = {
@@ -61,15 +72,33 @@ def compare(
         with measuring(f"measuring {name}", show=False if as_json else None) as progress:
             results[name] = results_of_run(run, progress=progress, **settings)
     comparison = compare_results(results)
+    count = results[names[0]].sizes["datum"]
+    rows = "held-out data" if on is None else f"rows of {on.name}"
+    which = f"{count} {rows}" if limit is None else f"the first {count} {rows}"
+    _print(comparison, which, out, as_json)
+
+
+def _refuse_beside_cards(runs: list[Path], cards: list[Path], given: dict[str, Any]) -> None:
+    """Refuse runs beside cards, and what would change how a card was measured."""
+    others = [run for run in runs if run not in cards]
+    if others:
+        raise SettingError(
+            f"{cards[0]} is a card and {others[0]} a run: compare cards with cards; `pyro-vae "
+            "referee` writes one of a model in a Python file, which may load a run"
+        )
+    options = [name for name, value in given.items() if value is not None]
+    if options:
+        raise SettingError(f"{options[0]} is for runs, and cards are not measured: leave it out")
+
+
+def _print(comparison: Comparison, title: str, out: Path | None, as_json: bool) -> None:
+    """The ranking and its figure, as they were asked for."""
     if out is not None:
         save_figure(plots.model_comparison(comparison), out)
     if as_json:
         print_json(comparison.to_json())
         return
-    count = results[names[0]].sizes["datum"]
-    rows = "held-out data" if on is None else f"rows of {on.name}"
-    which = f"{count} {rows}" if limit is None else f"the first {count} {rows}"
-    print_comparison(comparison, which)
+    print_comparison(comparison, title)
     if out is not None:
         Console(highlight=False, soft_wrap=True).print(f"figure: {out}", markup=False)
 

@@ -11,17 +11,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pyro_vae.cards import card_table, sources
 from pyro_vae.cli.options import DataRoot, Json, Limit, Particles, Seed, overwrite_of
 from pyro_vae.cli.output import print_json
 from pyro_vae.errors import SettingError
-from pyro_vae.reproduction import EXPERIMENTS, card_table, sources
+from pyro_vae.reproduction import EXPERIMENTS
 from pyro_vae.reproduction import check as check_card
 from pyro_vae.reproduction import reproduce as do_again
 from pyro_vae.reproduction.reproduce import folder_of
 from pyro_vae.spelling import split_list
 
 if TYPE_CHECKING:
-    from pyro_vae.reproduction import Card
+    from pyro_vae.cards import Card
 
 __all__ = ["reproduce"]
 

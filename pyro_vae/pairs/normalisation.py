@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.pairs.given import Given
 
-__all__ = ["cells_normalised", "function_normalised", "of_library"]
+__all__ = ["cells_normalised", "function_normalised", "log_integrals", "of_library"]
 
 #: What rounding, and integration by points, may make of log Z, and of each cell of it, in nats.
 _SLACK, _SLACK_OF_A_CELL = 1e-3, 1e-4
@@ -36,6 +36,12 @@ _AT_ONCE = 4096
 
 #: Pairs of cells that say whether cells are independent, and cells that say what form they have.
 _PAIRS, _LOOKED_AT = 8, 8
+
+#: The class of whole numbers between two bounds.
+_BOUNDED = type(constraints.integer_interval(0, 1))
+
+#: Newton steps to the highest point of a density.
+_NEWTON = 8
 
 #: Counts are added up until they are so small beside the sum, and at most so many.
 _TAIL, _COUNTS = 1e-9, 2**14
@@ -72,7 +78,7 @@ def cells_normalised(likelihood: Given, x: Tensor) -> str:
             f"p(x | z) is {type(whole).__name__}, whose cells depend on each other: whether it "
             "adds up to one was not checked"
         )
-    found = _log_integrals(whole.log_prob, x, whole.support)
+    found = log_integrals(whole.log_prob, x, whole.support)
     total = found.reshape(len(x), -1).sum(1)
     return _judged(total[0].item(), total.numel() and found[0].numel(), "decode")
 
@@ -103,39 +109,72 @@ def function_normalised(
     ProgramError
         If it does not add up to one.
     """
-    flat, shape = x[0].reshape(-1), x.shape[1:]
-
-    def at(rows: Tensor) -> Tensor:
-        return log_density(rows.to(x.dtype).reshape(-1, *shape)).double()
-
-    other = _other_values(flat, x[1].reshape(-1), support)
-    if not _independent(at, flat, other):
+    cells = _Cells(log_density, x[0].reshape(-1), x)
+    other = _other_values(cells.here, x[1].reshape(-1), support)
+    if not _independent(cells.at, cells.here, other):
         return (
             f"{name}: the cells of x depend on each other given z, so that whether p(x | z) adds "
             "up to one was not checked"
         )
-    here = at(flat.unsqueeze(0))[0]
+    if innermost(support) is constraints.real:
+        # From the highest point rounding is least, which is relative to log p.
+        cells = _Cells(log_density, _highest(cells), x)
+    found = _closed(cells, support)
+    if found is None:
+        if len(cells.here) > _CELLS:
+            return (
+                f"{name}: whether p(x | z) of {len(cells.here)} cells adds up to one was not "
+                "checked, having no closed form"
+            )
+        every = torch.arange(len(cells.here))
+        found = log_integrals(lambda values: cells.moved(every, values), cells.here, support)
+    total = cells.level + found.sum()
+    return _judged(total.item(), len(cells.here), name)
 
-    def of_cells(cells: Tensor, values: Tensor) -> Tensor:
-        """l_j(value) - l_j(x_j) for values ``(G, J)`` of cells ``(J,)``."""
+
+class _Cells:
+    """A function of whole rows as one of its cells, l_j(x_j) - l_j(here_j).
+
+    Parameters
+    ----------
+    log_density
+        Of rows ``(N, ...)``.
+    here
+        A datum, ``(D,)``.
+    like
+        Rows whose shape and type the function takes.
+
+    Attributes
+    ----------
+    level
+        Its value here.
+    """
+
+    def __init__(
+        self, log_density: Callable[[Tensor], Tensor], here: Tensor, like: Tensor
+    ) -> None:
+        self.log_density, self.here, self.like = log_density, here.double(), like
+        self.level = self.at(self.here.unsqueeze(0))[0]
+
+    def at(self, rows: Tensor) -> Tensor:
+        """Values at rows ``(N, D)``, in nats."""
+        given = rows.to(self.like.dtype).reshape(-1, *self.like.shape[1:])
+        return self.log_density(given).double()
+
+    def moved(self, cells: Tensor, values: Tensor) -> Tensor:
+        """What it gains by values ``(G, J)`` of cells ``(J,)``, one cell at a time."""
         found = []
         bunch = max(1, _AT_ONCE // len(values))
         for some, given in zip(cells.split(bunch), values.split(bunch, dim=1), strict=True):
-            rows = flat.double().expand(*given.shape, -1).clone()
-            rows.scatter_(2, some.expand(given.shape).unsqueeze(2), given.double().unsqueeze(2))
-            found.append(at(rows.reshape(-1, len(flat))).reshape(given.shape) - here)
+            rows = self.here.expand(*given.shape, -1).clone()
+            rows.scatter_(2, some.expand(given.shape).unsqueeze(2), given.unsqueeze(2))
+            gained = self.at(rows.reshape(-1, len(self.here))) - self.level
+            found.append(gained.reshape(given.shape))
         return torch.cat(found, dim=1)
 
-    found = _closed(of_cells, flat, support)
-    if found is None:
-        if len(flat) > _CELLS:
-            return (
-                f"{name}: whether p(x | z) of {len(flat)} cells adds up to one was not checked, "
-                "having no closed form"
-            )
-        cells = torch.arange(len(flat))
-        found = _log_integrals(lambda v: of_cells(cells, v), flat, support)
-    return _judged((here + found.sum()).item(), len(flat), name)
+    def of_every(self, values: Tensor) -> Tensor:
+        """The same for all cells, values ``(G, D)``."""
+        return self.moved(torch.arange(len(self.here)), values)
 
 
 def _judged(log_z: float, cells: int, name: str) -> str:
@@ -160,6 +199,8 @@ def _other_values(here: Tensor, there: Tensor, support: Any) -> Tensor:
     if innermost(support) is constraints.boolean:
         return 1 - here
     step = torch.ones_like(here)
+    if isinstance(innermost(support), _BOUNDED):
+        step = torch.where(here < innermost(support).upper_bound, 1, -1).to(here)
     if innermost(support) is constraints.unit_interval:
         step = torch.where(here > 0.5, -0.25, 0.25).to(here)
     return torch.where(there == here, here + step, there)
@@ -183,49 +224,59 @@ def _independent(at: Callable[[Tensor], Tensor], here: Tensor, other: Tensor) ->
     return bool((mixed <= 1e-5 * (1 + none.abs() + both.abs())).all())
 
 
-def _closed(
-    of_cells: Callable[[Tensor, Tensor], Tensor], here: Tensor, support: Any
-) -> Tensor | None:
+def _parabola(cells: _Cells) -> tuple[Tensor, Tensor]:
+    """Slope and curvature of every cell, as far as it is a parabola."""
+    low, middle, high = cells.of_every(cells.here + _spread(-1.0, 1.0, 3, len(cells.here)))
+    return (high - low) / 2, 2 * middle - low - high
+
+
+def _highest(cells: _Cells) -> Tensor:
+    """The datum at which every cell is highest, if all are parabolas; else where they were."""
+    slope, precision = _parabola(cells)
+    return torch.where(precision > 0, cells.here + slope / precision, cells.here)
+
+
+def _closed(cells: _Cells, support: Any) -> Tensor | None:
     """Logarithms of the integrals over each cell where they have a closed form, else None.
 
     Two values are added; over the line, a parabola a normal density is; over [0, 1], a line is.
     """
-    inner, cells = innermost(support), torch.arange(len(here))
+    inner, size = innermost(support), len(cells.here)
+    some = torch.arange(min(size, _LOOKED_AT))
     if inner is constraints.boolean:
-        values = torch.stack([torch.zeros_like(here), torch.ones_like(here)]).double()
-        return of_cells(cells, values).logsumexp(0)
+        return cells.of_every(_spread(0.0, 1.0, 2, size)).logsumexp(0)
     if inner is constraints.unit_interval:
-        some = of_cells(cells[:_LOOKED_AT], _spread(0.0, 1.0, 5, min(len(here), _LOOKED_AT)))
-        if (some.diff(n=2, dim=0).abs() > 1e-4 * (1 + some.abs().max())).any():
+        if not _is_polynomial(cells.moved(some, _spread(0.1, 0.9, 5, len(some))), 1):
             return None
-        low, high = of_cells(cells, _spread(0.0, 1.0, 2, len(here)))
+        low, high = cells.of_every(_spread(0.0, 1.0, 2, size))
         slope = high - low
         # log of the integral of exp(slope t): (e^slope - 1) / slope, and 1 at slope 0.
         safe = torch.where(slope.abs() < 1e-6, torch.ones_like(slope), slope)
         area = torch.where(slope.abs() < 1e-6, slope / 2, (torch.expm1(safe) / safe).log())
         return low + area
     if inner is constraints.real:
-        start = here.double()
-        some = of_cells(
-            cells[:_LOOKED_AT], start[:_LOOKED_AT] + _spread(-1.0, 1.0, 5, len(start[:_LOOKED_AT]))
-        )
-        if (some.diff(n=3, dim=0).abs() > 1e-4 * (1 + some.abs().max())).any():
+        looked = cells.moved(some, cells.here[some] + _spread(-1.0, 1.0, 5, len(some)))
+        if not _is_polynomial(looked, 2):
             return None
-        low, middle, high = of_cells(cells, start + _spread(-1.0, 1.0, 3, len(here)))
-        precision = 2 * middle - low - high
+        slope, precision = _parabola(cells)
         if not bool((precision > 0).all()):
-            return torch.full_like(start, math.inf)
-        slope = (high - low) / 2
-        # middle + slope t - precision t^2 / 2 integrates to a normal density's constant.
-        return middle + slope**2 / (2 * precision) + 0.5 * (2 * math.pi / precision).log()
+            return torch.full_like(slope, math.inf)
+        # slope t - precision t^2 / 2 integrates to a normal density's constant.
+        return slope**2 / (2 * precision) + 0.5 * (2 * math.pi / precision).log()
     return None
+
+
+def _is_polynomial(values: Tensor, degree: int) -> bool:
+    """Whether values at equal steps, ``(G, J)``, are of a polynomial of such a degree."""
+    left = values.diff(n=degree + 1, dim=0).abs()
+    return bool((left <= 1e-4 * (1 + values.abs().max())).all())
 
 
 def _spread(start: float, stop: float, points: int, cells: int) -> Tensor:
     return torch.linspace(start, stop, points, dtype=torch.double).unsqueeze(1).expand(-1, cells)
 
 
-def _log_integrals(log_prob: Callable[[Tensor], Tensor], here: Tensor, support: Any) -> Tensor:
+def log_integrals(log_prob: Callable[[Tensor], Tensor], here: Tensor, support: Any) -> Tensor:
     """Logarithm of the sum, or the integral, of exp(log_prob) over each cell.
 
     Parameters
@@ -245,6 +296,10 @@ def _log_integrals(log_prob: Callable[[Tensor], Tensor], here: Tensor, support: 
 
     if inner is constraints.boolean:
         return at(torch.tensor([0.0, 1.0])).logsumexp(0)
+    if isinstance(inner, _BOUNDED):
+        lower, upper = (torch.as_tensor(bound) for bound in (inner.lower_bound, inner.upper_bound))
+        terms = at(torch.arange(int(lower.min()), int(upper.max()) + 1, dtype=torch.double))
+        return terms.logsumexp(0)
     if inner.is_discrete:
         size = 64
         while True:
@@ -270,21 +325,26 @@ def _log_integrals(log_prob: Callable[[Tensor], Tensor], here: Tensor, support: 
 
 
 def _over_the_line(log_prob: Callable[[Tensor], Tensor], here: Tensor) -> Tensor:
-    """The same over the whole line: about the highest point of a coarse look, in its own scale."""
+    """The same over the whole line: about the highest point, on the scale of its curvature."""
+
+    def at(values: Tensor) -> Tensor:
+        return log_prob(values.to(here.dtype)).double()
+
     column = (-1, *(1,) * here.dim())
     u = torch.linspace(-10.0, 10.0, 201, dtype=torch.double).reshape(column)
     t = here.double() + torch.sinh(u)
-    seen = log_prob(t.to(here.dtype)).double()
-    best = t.gather(0, seen.argmax(0, keepdim=True))[0]
-    step = 1e-2 * (1 + best.abs())
-    low, middle, high = log_prob(
-        torch.stack([best - step, best, best + step]).to(here.dtype)
-    ).double()
-    curvature = (2 * middle - low - high) / step**2
-    scale = torch.where(curvature > 0, curvature, torch.ones_like(curvature)).rsqrt()
+    best = t.gather(0, at(t).argmax(0, keepdim=True))[0]
+    step = 0.1 * (1 + (best - here).abs())
+    for _ in range(_NEWTON):
+        low, middle, high = at(torch.stack([best - step, best, best + step]))
+        curvature = (2 * middle - low - high) / step**2
+        curved = curvature > 0
+        safe = torch.where(curved, curvature, torch.ones_like(curvature))
+        newton = ((high - low) / (2 * step) / safe).clamp(-step, step)
+        best = torch.where(curved, best + newton, best)
+        scale = torch.where(curved, safe.rsqrt(), step)
+        step = torch.minimum(step, scale)
     u = torch.linspace(-16.0, 16.0, 1601, dtype=torch.double)
     t = best + scale * torch.sinh(u).reshape(column)
     log_slope = (scale * torch.cosh(u).reshape(column)).log()
-    return (log_prob(t.to(here.dtype)).double() + log_slope).logsumexp(0) + math.log(
-        float(u[1] - u[0])
-    )
+    return (at(t) + log_slope).logsumexp(0) + math.log(float(u[1] - u[0]))

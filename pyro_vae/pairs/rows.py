@@ -52,7 +52,14 @@ def require_same_again(name: str, of_rows: Callable[[slice], Tensor]) -> None:
 
 def require_same_alone(name: str, of_rows: Callable[[slice], Tensor]) -> None:
     """Refuse a function whose result for a row hangs on the other rows."""
-    both, alone = of_rows(slice(2)), torch.cat([of_rows(slice(1)), of_rows(slice(1, 2))])
+    both = of_rows(slice(2))
+    try:
+        alone = torch.cat([of_rows(slice(1)), of_rows(slice(1, 2))])
+    except ValueError as error:
+        raise ProgramError(
+            f"{name} takes two rows and not one alone ({error}): log p(x) of a datum cannot hang "
+            "on its neighbours; put its module into evaluation mode, module.eval()"
+        ) from error
     apart = (both - alone).abs()
     if bool((apart > _ROUNDING * (1 + both.abs())).any()):
         raise ProgramError(

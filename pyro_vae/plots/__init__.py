@@ -37,6 +37,7 @@ with without_trace():
     from pyro_vae.plots.outliers import outliers
     from pyro_vae.plots.published import bound_against_samples, learning_curves, published_and_ours
     from pyro_vae.plots.tables import column_marginals, column_pairs
+    from pyro_vae.plots.tails import khat_histogram
     from pyro_vae.plots.training import training_curves
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "imputed_marginals",
     "interpolation",
     "iwae_against_k",
+    "khat_histogram",
     "latent_scatter",
     "learning_curves",
     "log_weight_histogram",

@@ -5,11 +5,20 @@ published; those that there are lie in ``experiments``, one in each file. ``repr
 and writes a ``Card``; ``check`` measures again what a card says.
 """
 
-from pyro_vae.reproduction.card import Card, Found, Number, Row, read_card
-from pyro_vae.reproduction.check import Checked, check
+from pyro_vae.cards import (
+    Card,
+    Checked,
+    Found,
+    Number,
+    Row,
+    card_table,
+    markdown,
+    read_card,
+    sources,
+)
+from pyro_vae.reproduction.check import check
 from pyro_vae.reproduction.experiment import Difference, Experiment, Level, Part, Place, Plan
 from pyro_vae.reproduction.experiments import EXPERIMENTS
-from pyro_vae.reproduction.page import card_table, markdown, sources
 from pyro_vae.reproduction.reproduce import reproduce
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from pyro_vae import data as datasets
+from pyro_vae.cards.card import Found, Row, error_over_data, over_data, unlisted
 from pyro_vae.errors import UnknownNameError
-from pyro_vae.reproduction.card import Found, Row, error_over_data, over_data, unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyro_vae.cards.card import Number
 from pyro_vae.disk.runs import Run
 from pyro_vae.disk.sealed import checksum
-from pyro_vae.reproduction.card import Number
 from pyro_vae.reproduction.trained import TrainedPart
 
 if TYPE_CHECKING:

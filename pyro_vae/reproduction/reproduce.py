@@ -7,16 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyro_vae.cards.card import Card, Found, read_card, write_card
+from pyro_vae.cards.machine import machine, versions
+from pyro_vae.cards.page import write_page
 from pyro_vae.disk.files import locked, make_folder
 from pyro_vae.disk.sealed import checksum_of_arrays
 from pyro_vae.errors import UnknownNameError
 from pyro_vae.inference.training.sweep import claimed_folder
 from pyro_vae.progress import measuring
-from pyro_vae.reproduction.card import Card, Found, read_card, write_card
 from pyro_vae.reproduction.experiment import Experiment, Part, Place, Plan, ScheduleName
 from pyro_vae.reproduction.experiments import EXPERIMENTS
-from pyro_vae.reproduction.machine import machine, versions
-from pyro_vae.reproduction.page import write_page
 from pyro_vae.spelling import command_line
 from pyro_vae.verbs import verb
 
@@ -164,7 +164,8 @@ def _with_part(
         begun = read_card(path) if path.is_file() else None
         card = _card(experiment, plan, data, begun, found)
         write_card(path, card)
-        write_page(out / f"{experiment.name}.html", card, experiment)
+        figures = experiment.figures({part.name: part for part in card.parts})
+        write_page(out / f"{experiment.name}.html", card, figures)
     return card
 
 

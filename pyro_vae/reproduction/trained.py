@@ -12,13 +12,13 @@ import numpy as np
 
 from pyro_vae import data as datasets
 from pyro_vae import inference
+from pyro_vae.cards.card import listed
+from pyro_vae.cards.of_results import found_of_results
 from pyro_vae.disk.runs import Run
-from pyro_vae.inference.evidence.trust import withheld_note
 from pyro_vae.inference.training.sweep import fit_in
-from pyro_vae.reproduction.card import Found, Number, listed
 from pyro_vae.reproduction.experiment import Part, Place, Plan, load_form
 from pyro_vae.stored.loading import load_model
-from pyro_vae.stored.measured import certify_run, measure_summary, results_of_run
+from pyro_vae.stored.measured import certify_run, results_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from pyro_vae.cards.card import Found
     from pyro_vae.data import Dataset
     from pyro_vae.models import LatentVariableModel
 
@@ -35,7 +36,6 @@ __all__ = [
     "TrainedPart",
     "Training",
     "constant",
-    "found_of_results",
     "iwae_stages",
     "warmed_cosine",
 ]
@@ -278,43 +278,6 @@ class TrainedPart(Part):
                 progress=place.progress,
             )
         )
-
-
-def found_of_results(name: str, title: str, results: xr.Dataset) -> Found:
-    """What ``evaluate`` gave, as a card has it.
-
-    Parameters
-    ----------
-    name, title
-        Of the part.
-    results
-        What ``stored.measured.results_of_run`` gave.
-    """
-    numbers = {
-        str(quantity): Number(
-            value=row["mean"],
-            sampling_error=_known(row["sampling_se"]),
-            monte_carlo_error=_known(row["mc_se"]),
-        )
-        for quantity, row in measure_summary(results).iterrows()
-        if math.isfinite(row["mean"])
-    }
-    if "active_units" in results.attrs:
-        numbers["active_units"] = Number(value=float(results.attrs["active_units"]))
-    kept = {"log_evidence": 3, "log_evidence_se": 3, "khat": 2}
-    per_datum = {key: listed(results[key].values, n) for key, n in kept.items() if key in results}
-    note = withheld_note(results)
-    return Found(
-        name=name,
-        title=title,
-        numbers=numbers,
-        per_datum=per_datum,
-        notes=[note] if note else [],
-    )
-
-
-def _known(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def _curve(metrics: pd.DataFrame) -> dict[str, list[float | None]]:

@@ -59,6 +59,7 @@ __all__ = [
     "measured_data",
     "require_gap_parts",
     "results_of_run",
+    "seal_of_data",
 ]
 
 #: Pictures that the reference density of the hole test is fitted to, at most.
@@ -119,7 +120,7 @@ def measure_run(
             checkpoint = CheckpointInParts(run.path / "evidence.partial", key)
         if model.has_evidence:
             held_out = _held_out(model.evidence_model, data, split, limit)
-            checkpoint.key += f" {_seal_of_data(held_out)}"
+            checkpoint.key += f" {seal_of_data(held_out)}"
         results = measure_split(
             model, data, split=split, limit=limit, checkpoint=checkpoint, **settings
         )
@@ -162,7 +163,7 @@ def certify_run(
     with run.locked():
         model = load_model(run).evidence_model
         x = _held_out(model, load_data(run, data_root=data_root, on=on), split, limit)
-        what = f"{run.weights_seal()} {_seal_of_data(x)}"
+        what = f"{run.weights_seal()} {seal_of_data(x)}"
         for index, name in enumerate(estimators):
             asked = key_of(in_blocks, estimate, name=name, split=split, limit=limit, **numbers)
             checkpoint = Checkpoint(run.path / f"evidence-{name}.partial.nc", f"{asked} {what}")
@@ -336,7 +337,7 @@ def _asked(*, on: Path | None = None, **settings: object) -> str:
     )
 
 
-def _seal_of_data(x: Any) -> str:
+def seal_of_data(x: Any) -> str:
     """Checksum of the data that are measured."""
     if streamed_part(x) is not None:
         seals = []

@@ -5,15 +5,18 @@ denoising; noise on the code and a norm; the VAE, and its KL weighted; the mixtu
 continuous limit the VAE is; the codebook, and a prior learned over it.
 """
 
+from pyro_vae.tour.claims import Claims, claims_table
 from pyro_vae.tour.stops import STOPS, Plan, Stop, likelihood_for
 from pyro_vae.tour.story import conclusions, figures, hole_table, table
 from pyro_vae.tour.visits import Visit, fit_stop, visit
 
 __all__ = [
     "STOPS",
+    "Claims",
     "Plan",
     "Stop",
     "Visit",
+    "claims_table",
     "conclusions",
     "figures",
     "fit_stop",

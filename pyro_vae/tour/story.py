@@ -13,6 +13,7 @@ from pyro_vae.inference.latents.holes import hole_summary
 from pyro_vae.models import MixtureModel
 from pyro_vae.pictures.decoded import decoded_draws, interpolate
 from pyro_vae.stored.measured import measure_summary
+from pyro_vae.tour.claims import claim_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,7 +117,7 @@ def conclusions(visits: Sequence[Visit]) -> list[str]:
         )
     lines += _hole_sentence(by_name)
     lines += _bits_sentence(visits)
-    return lines
+    return lines + claim_sentences(visits)
 
 
 def _hole_sentence(by_name: Mapping[str, Visit]) -> list[str]:

@@ -10,6 +10,7 @@ from pyro_vae.inference.training.sweep import fit_in
 from pyro_vae.models import VQVAE, AutoregressiveCodes, LinearVAE, MixtureModel
 from pyro_vae.stored.loading import load_model
 from pyro_vae.stored.measured import measure_holes, measure_reconstruction, results_of_run
+from pyro_vae.tour.claims import Claims, claims_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,8 @@ class Visit:
         What ``stored.measured.results_of_run`` gave; None without log p(x).
     holes
         What ``inference.latents.hole_test`` gave; None where there is no code to decode.
+    claims
+        What ``claims_of`` gave; None where it was not asked.
     """
 
     stop: Stop
@@ -49,6 +52,7 @@ class Visit:
     reconstruction: tuple[float, float] | None
     results: xr.Dataset | None
     holes: xr.Dataset | None
+    claims: Claims | None = None
 
 
 def fit_stop(stop: Stop, data: Dataset, plan: Plan, out: Path, *, overwrite: bool) -> Run:
@@ -125,4 +129,5 @@ def visit(
             n_jobs=n_jobs,
             progress=progress,
         )
-    return Visit(stop, model, run, error, results, holes)
+    claims = claims_of(model, data, results, num_particles=num_particles, seed=seed)
+    return Visit(stop, model, run, error, results, holes, claims)

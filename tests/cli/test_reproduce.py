@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from pyro_vae.cards.card import write_card
 from pyro_vae.reproduction import EXPERIMENTS, read_card
-from pyro_vae.reproduction.card import write_card
 from tests.cli.test_commands import run
 
 SMALL = ("--data", "digits", "--epochs", 1, "--particles", 40, "--limit", 6, "--annealed", 0)

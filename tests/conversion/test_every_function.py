@@ -10,12 +10,15 @@ import torch
 import xarray as xr
 
 import pyro_vae
-from pyro_vae import explaining, inference, models
+from pyro_vae import explaining, inference, models, referee
 from pyro_vae.conversion import as_inputs
 from pyro_vae.data import Dataset
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.pictures import decoded
 from tests.conversion.kinds import KINDS, ROWS, plain
+
+#: Classes of the rows.
+CLASSES = [0, 1, 0, 1, 0, 1]
 
 
 def some_cells(x):
@@ -129,6 +132,10 @@ CASES = {
             m, x, list(m.encoder.parameters()), num_particles=(1,), repeats=3
         )
     )(vae()),
+    "attribute_test": lambda x: inference.latents.attribute_test(vae(), x, CLASSES, x, CLASSES),
+    "augmentation_test": lambda x: inference.latents.augmentation_test(
+        vae(), x, CLASSES, x, CLASSES, per_class=2, repeats=2
+    ),
     "hole_test": lambda x: inference.latents.hole_test(
         vae(), x, x, reference=reference(plain(ROWS * 4)), num_draws=3, num_pairs=2
     ),
@@ -143,8 +150,12 @@ CASES = {
         vae().model, vae().guide, x, samples()
     ),
     "log_weights": pair("log_weights", 3),
+    "memory_test": lambda x: inference.latents.memory_test(x, x, x),
     "mutual_information_gap": lambda x: inference.latents.mutual_information_gap(
         vae(), x, {"v": [0, 1, 0, 1, 0, 1]}, num_draws=2
+    ),
+    "neighbour_accuracy": lambda x: inference.latents.neighbour_accuracy(
+        x, CLASSES, x, CLASSES, neighbours=2
     ),
     "posterior_predictive": lambda x: inference.checking.posterior_predictive(
         vae().model, vae().guide, x, samples()
@@ -162,6 +173,21 @@ CASES = {
         torch.manual_seed(0),
         inference.engine.sample_log_weights(vae().model, vae().guide, x, 2)[0],
     )[1],
+    "referee": lambda x: [
+        number.value
+        for number in referee.referee(
+            vae(),
+            x,
+            num_particles=5,
+            num_annealed=2,
+            num_temperatures=3,
+            num_simulated=0,
+            num_ranked=0,
+            steps=2,
+        )
+        .parts[0]
+        .numbers.values()
+    ],
     "score": of_model("score", 5, reference=[-9.0, -5.0]),
     "simulator": lambda x: (
         torch.manual_seed(0),
@@ -219,6 +245,8 @@ WIDE = {
 
 def numbers(result):
     """Every number of a result, as arrays in order."""
+    if isinstance(result, xr.DataTree):  # of ArviZ 1.x
+        return [a for group in result.subtree for a in numbers(group.to_dataset())]
     if isinstance(result, xr.Dataset):
         return [variable.values for variable in result.data_vars.values()]
     if isinstance(result, inference.evidence.Certificate):
@@ -243,7 +271,7 @@ def rows_of(name):
 #: Forms that every function is tried with each time; the slow test has all of them.
 SOME = ("tensor bool", "tensor float64", "sparse COO tensor", "list", "polars frame")
 #: Functions that take seconds, tried with fewer of them.
-DEAR = ("gap_parts", "ais", "bdmc", "fit_guide", "score", "compare")
+DEAR = ("gap_parts", "referee", "ais", "bdmc", "fit_guide", "score", "compare")
 
 
 def check(name, kinds):

@@ -117,7 +117,7 @@ def test_without_locks_of_the_system_a_file_stands_for_them(tmp_path, monkeypatc
     def refuse(fd, *_):
         raise OSError(95, os.strerror(95))
 
-    monkeypatch.setattr("filelock._unix.fcntl.flock", refuse)
+    monkeypatch.setattr("fcntl.flock", refuse)
     with locked(tmp_path):
         assert (tmp_path / ".lock.soft").exists()
     assert not (tmp_path / ".lock.soft").exists()
@@ -127,6 +127,6 @@ def test_a_folder_that_cannot_be_locked_is_named(tmp_path, monkeypatch):
     def refuse(fd, *_):
         raise OSError(30, os.strerror(30))
 
-    monkeypatch.setattr("filelock._unix.fcntl.flock", refuse)
+    monkeypatch.setattr("fcntl.flock", refuse)
     with pytest.raises(WriteError, match=f"{tmp_path}.*Read-only"), locked(tmp_path):
         pass

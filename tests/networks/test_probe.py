@@ -49,7 +49,7 @@ def test_a_look_changes_nothing():
         (MLP(4, (), 5), r"maps \(2, 3, 4\) to \(2, 3, 5\): it must map \(2, 3, 4\) to \(2, 3, 6"),
         (nn.Flatten(), r"maps \(2, 3, 4\) to \(2, 12\)"),
         (Pair(), "to tuple: it must map"),
-        (MLP(7, (), 6), r"fails on .* \(2, 3, 4\) \(RuntimeError: mat1 .*must map \(2, 3, 4\)"),
+        (MLP(7, (), 6), r"fails on .* \(2, 3, 4\) \(RuntimeError: .*mat1 .*must map \(2, 3, 4\)"),
         (FreeParameters(2, 5), "size_out=5: it must give 6"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import sys
 
-from pyro_vae.reproduction.card import read_card, write_card
+from pyro_vae.cards.card import read_card, write_card
 
 
 def change(path, part, **updates):

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from pyro_vae import data
+from pyro_vae.cards.card import write_card
 from pyro_vae.data.sprites import SPRITE_FACTORS
 from pyro_vae.inference.latents import mutual_information_gap
 from pyro_vae.inference.training.objectives import objective_named
 from pyro_vae.reproduction import check, reproduce
-from pyro_vae.reproduction.card import write_card
 from pyro_vae.reproduction.experiments import disentanglement
 from pyro_vae.reproduction.experiments.disentanglement import (
     DISENTANGLEMENT,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pyro_vae import inference, load_model
+from pyro_vae.cards.card import Found, Number, write_card
 from pyro_vae.disk.runs import Run
 from pyro_vae.errors import DataError, RunError, UnknownNameError
 from pyro_vae.inference.evidence.certify import estimate
@@ -26,7 +27,6 @@ from pyro_vae.reproduction import (
     reproduce,
     sources,
 )
-from pyro_vae.reproduction.card import Found, Number, write_card
 from pyro_vae.reproduction.trained import IWAE_SCHEDULES, iwae_stages, warmed_cosine
 from tests.cases import a_few_always
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from pyro_vae import data, inference
+from pyro_vae.cards.card import write_card
 from pyro_vae.disk.runs import Run
 from pyro_vae.networks import SigmoidMean
 from pyro_vae.reproduction import check, reproduce
-from pyro_vae.reproduction.card import write_card
 from pyro_vae.reproduction.experiments.frey import FREY
 from pyro_vae.stored.loading import load_model
 

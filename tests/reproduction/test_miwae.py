@@ -9,9 +9,9 @@ import torch
 from sklearn.datasets import load_breast_cancer
 from sklearn.impute import SimpleImputer
 
+from pyro_vae.cards.card import write_card
 from pyro_vae.inference import impute
 from pyro_vae.reproduction import check, read_card, reproduce
-from pyro_vae.reproduction.card import write_card
 from pyro_vae.reproduction.experiment import Place, Plan
 from pyro_vae.reproduction.experiments.miwae import MASKS, MIWAE, holed_table
 from pyro_vae.reproduction.trained import TrainedPart

@@ -1,15 +1,18 @@
 """What the tour says of its numbers: sentences and cells against numbers made up for them."""
 
+import dataclasses
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from scipy import stats
 
 from pyro_vae import data
+from pyro_vae.inference.latents import Accuracy, MemoryTest
 from pyro_vae.stored.measured import hole_reference
-from pyro_vae.tour import STOPS, story
+from pyro_vae.tour import STOPS, Claims, claims_table, story
 from pyro_vae.tour.visits import Visit
 from tests.inference.latents.test_holes import made_up
 
@@ -29,6 +32,10 @@ def visit(name, *, log_px=None, holes=None, measure="counting", khat=0.1, **attr
         variables = {name: ("datum", values) for name, values in columns.items()}
         results = xr.Dataset(variables, attrs=attrs)
     return Visit(stop, None, None, (0.5, 0.25), results, holes)
+
+
+def with_claims(name, found):
+    return dataclasses.replace(visit(name), claims=found)
 
 
 def shifted(scores, shift):
@@ -64,6 +71,57 @@ def test_holes_are_compared_in_the_right_direction(sign):
         assert f"(standard error {error:.1f})" in sentence
         assert f"lie {mean / 100:.4f} {words[1]} the nearest training picture" in sentence
         assert ("mid-points" if source == "midpoint" else "draws") in sentence
+
+
+def claims(share=0.7, z=0.4, accuracy=0.9):
+    table = {"sharpness": [2.0, 2 * share], "se": 0.1, "share": [1, share], "share_se": [0, 0.02]}
+    return Claims(
+        sharpness=pd.DataFrame(table, index=["data", "draws"]),
+        memory=MemoryTest(0.51, z, 0.3, 0.2, 0.2),
+        overfit=(3.125, 0.5),
+        neighbours=Accuracy(accuracy, 0.01),
+        by_pixel=Accuracy(0.95, 0.01),
+    )
+
+
+def test_the_table_of_claims_has_what_applies():
+    found = [
+        with_claims("vae", claims()),
+        with_claims("mixture", Claims(None, None, None, None, None)),
+        visit("pca"),
+    ]
+    table = claims_table(found)
+    assert list(table.index) == [seen.stop.title for seen in found[:2]]
+    vae, mixture = table.to_dict("index").values()
+    assert vae == {
+        "sharpness of reconstructions": "-",
+        "sharpness of draws": "0.70 (0.02)",
+        "draws nearer to training data": "0.51 (z +0.4)",
+        "log p(x), training - held-out": "+3.12 (0.50)",
+        "classes by near codes": "0.900 (0.010)",
+    }
+    assert set(mixture.values()) == {"-"}
+
+
+SAID = {
+    "blurred": (claims(share=0.7), "means of p(x | z) are blurred"),
+    "sharp": (claims(share=0.98), "no blur is seen"),
+    "copies": (claims(z=4.0), "it copies"),
+    "far": (claims(z=-4.0), "are no copies"),
+    "neither": (claims(z=-2.0), "no memory is seen"),
+}
+
+
+@pytest.mark.parametrize(("found", "words"), SAID.values(), ids=SAID)
+def test_a_claim_is_called_seen_at_three_standard_errors(found, words):
+    assert words in " ".join(story.conclusions([with_claims("vae", found)]))
+
+
+def test_the_model_whose_codes_tell_classes_apart_best_is_named():
+    found = [with_claims("pca", claims()), with_claims("vae", claims(accuracy=0.95))]
+    (said,) = (line for line in story.conclusions(found) if "Data of a class" in line)
+    assert "codes of VAE" in said
+    assert "95.0% of held-out data" in said
 
 
 def test_the_table_of_holes_has_each_score_under_its_name():

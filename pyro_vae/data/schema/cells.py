@@ -111,8 +111,10 @@ def cells_of_values(values: Iterable[Any], empty: np.ndarray, column: str, name:
             "truth", np.array([not e and bool(v) for v, e in _pairs(given, empty)]), empty
         )
     if kind == "time":
-        times = [np.datetime64("NaT") if e else np.datetime64(v) for v, e in _pairs(given, empty)]
-        return Cells("time", np.array(times, dtype="datetime64[us]"), empty)
+        times = np.full(len(given), "NaT", dtype="datetime64[us]")
+        for row in np.flatnonzero(~empty):
+            times[row] = np.datetime64(given[row])
+        return Cells("time", times, empty)
     values = np.array([np.nan if e else float(v) for v, e in _pairs(given, empty)])
     return Cells("number", values, empty, fault=_infinite(values, empty, column, name))
 

@@ -159,6 +159,10 @@ class Certificate:
         }
         return "none" in starts or len(starts) > 1
 
+    @property
+    def _tried(self) -> set[str]:
+        return {*self.estimates, *self.left_out}
+
     def __str__(self) -> str:
         if not self.estimates:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in self.left_out.items())
@@ -172,9 +176,11 @@ class Certificate:
         if self.agree:
             lines.append(f"All {len(self.estimates)} estimates agree.")
         elif not self.disagreements:
+            others = [name for name in ("ais-from-prior", "quadrature") if name not in self._tried]
+            remedy = f"add {' or '.join(others)}" if others else "take more particles"
             lines.append(
                 "Nothing confirms the estimates: those whose errors can be trusted all start from "
-                "the same draws, and would miss the same mode; add ais-from-prior or quadrature."
+                f"the same draws, and would miss the same mode; {remedy}."
             )
         lines += [f"left out {name}: {reason}" for name, reason in self.left_out.items()]
         return "\n".join(lines)

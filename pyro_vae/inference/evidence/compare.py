@@ -37,7 +37,15 @@ if TYPE_CHECKING:
 
     from pyro_vae.inference.engine.sampling import SamplingSettings
 
-__all__ = ["Comparison", "Difference", "Reversal", "compare", "compare_results", "describe_data"]
+__all__ = [
+    "Comparison",
+    "Difference",
+    "Reversal",
+    "compare",
+    "compare_results",
+    "describe_data",
+    "held_out",
+]
 
 
 class Difference(NamedTuple):
@@ -288,7 +296,7 @@ def compare(
         own: Any = data[name] if _by_name(data, models) else data  # type: ignore[index]
         if not isinstance(own, AnyDataset):
             own = as_inputs(own, model, "data")
-        x, about = _held_out(own, Facts(model).inputs, limit)
+        x, about = held_out(own, Facts(model).inputs, limit)
 
         def report(done: int, total: int, before: int = index) -> None:
             if progress is not None:
@@ -437,14 +445,26 @@ def _by_name(data: Any, models: Mapping[str, Any]) -> bool:
     return isinstance(data, Mapping) and all(isinstance(data.get(n), AnyDataset) for n in models)
 
 
-def _held_out(
-    data: AnyDataset | Inputs, names: tuple[str, ...], limit: int | None
+def held_out(
+    data: AnyDataset | Inputs, names: tuple[str, ...], limit: int | None, split: str = "test"
 ) -> tuple[Inputs, dict[str, Any]]:
-    """The data to measure on, and what is to be said of them."""
-    x: Inputs = data if not isinstance(data, AnyDataset) else data.test
+    """The data to measure on, and what is to be said of them.
+
+    Parameters
+    ----------
+    data
+        A data set, or the data themselves.
+    names
+        What the model takes beside x.
+    limit
+        The first so many data; all of them unless given.
+    split
+        Which part of a data set.
+    """
+    x: Any = data
     if isinstance(data, AnyDataset):
-        data.require_taken(names)
-        x = data.inputs("test", names) if names else data.test
+        x = data.inputs(split, names)
+        x = x if names else x["x"]
     x = first_rows(x, limit)
     return x, describe_data(data, x)
 

@@ -13,7 +13,8 @@ datum: a bad answer to the first two withholds its error, and to the third puts 
    (Hesterberg, 1995, "Weighted average importance sampling and defensive mixture distributions").
    Neither may it find mass where the weights are above all those that the estimate rests on, nor
    may the estimate from both sets together, by the balance heuristic (Owen & Zhou, 2000, "Safe
-   and effective importance sampling"), be further away than the error.
+   and effective importance sampling"), be further away than the error. A guide that is the
+   posterior is spared the latter: its weights are one number at all draws, the prior's too.
 3. Could it have disagreed? Where too few of the prior's draws would fall on the posterior that
    the guide knows, they would not fall on another mode of its kind either: the error is given on
    the condition that the guide misses no mode.
@@ -187,6 +188,20 @@ def _second_opinion(
     found = (second.own - first.value).exp()
     if float((found * beyond).mean()) > max(_UNSEEN_MASS * error, first.rounding):
         return 3
+    # Where every draw finds the mass that the guide has there, the guide is the posterior, and the
+    # joint estimate differs by its own noise alone: by two of its errors at one datum in twenty.
+    there = (second.under(prior_share) - second.under(PROBE_SHARE)).exp()
+    exact = bool(((found - there).abs() <= second.roundings).all())
+    if not (exact or _agree(first, second, error, prior_share)):
+        return 3
+    # The prior's draws expected on the posterior: M a / R, R = E_posterior[p(x | z)] / p(x).
+    log_r = _log_mean(first.own + first.log_likelihood) - 2 * first.value
+    return 2 if math.log(size * PROBE_SHARE) - log_r < math.log(_FEWEST_HITS) else 0
+
+
+def _agree(first: _Terms, second: _Terms, error: float, prior_share: float) -> bool:
+    """Whether the estimate from both sets is no further from the first's than the error."""
+    count, size = len(first.own), len(second.own)
     # All draws as if from the mixture of both proposals, whichever drew them.
     shares = math.log(count / (count + size)), math.log(size / (count + size))
     both = torch.cat(
@@ -202,11 +217,7 @@ def _second_opinion(
     joint_error = float((both - value).exp().std()) / math.sqrt(len(both))
     # Where the joint estimate is the noisier it cannot tell more than its own noise.
     limit = error if joint_error <= error else max(error, 2 * joint_error)
-    if abs(value - first.value) > limit:
-        return 3
-    # The prior's draws expected on the posterior: M a / R, R = E_posterior[p(x | z)] / p(x).
-    log_r = _log_mean(first.own + first.log_likelihood) - 2 * first.value
-    return 2 if math.log(size * PROBE_SHARE) - log_r < math.log(_FEWEST_HITS) else 0
+    return abs(value - first.value) <= limit
 
 
 def _log_mean(log_weights: Tensor) -> float:
@@ -224,7 +235,8 @@ class _Terms:
         self.own = self.log_joint - self._log_proposal
         self.value = _log_mean(self.own)
         # Programs run in float32: the sum that a weight is has lost so much.
-        self.rounding = 1e-6 * (1 + float(self.log_joint.abs().max()))
+        self.roundings = 1e-6 * (1 + self.log_joint.abs())
+        self.rounding = float(self.roundings.max())
         self._log_guide = self._log_proposal
         if prior_share:
             # (mixture - a p) / (1 - a), or nothing where that is rounding.

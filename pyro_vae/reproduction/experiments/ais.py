@@ -16,12 +16,12 @@ import torch
 import xarray as xr
 
 from pyro_vae import inference, plots
+from pyro_vae.cards.card import Found, Number, error_over_data, listed, over_data
 from pyro_vae.disk.runs import Run
 from pyro_vae.disk.sealed import checksum_of_arrays
 from pyro_vae.inference.evidence import ais, bdmc
 from pyro_vae.inference.evidence.trust import error_of_mean
 from pyro_vae.reproduction.blocks import in_whole_blocks
-from pyro_vae.reproduction.card import Found, Number, error_over_data, listed, over_data
 from pyro_vae.reproduction.experiment import Experiment, Level, Place, Plan, load_form
 from pyro_vae.reproduction.experiments.iwae import IWAE_AUTHORS_DIFFER, IWAE_FORM, iwae_part
 from pyro_vae.reproduction.trained import TrainedPart

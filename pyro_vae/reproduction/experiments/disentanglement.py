@@ -11,15 +11,16 @@ import torch
 import xarray as xr
 
 from pyro_vae import plots
+from pyro_vae.cards.card import Found, Number, listed
+from pyro_vae.cards.of_results import found_of_results
 from pyro_vae.data.sprites import SPRITE_FACTORS
 from pyro_vae.disk.runs import Run
 from pyro_vae.inference.latents import mutual_information_gap
 from pyro_vae.models import VAE
 from pyro_vae.networks import Dense
-from pyro_vae.reproduction.card import Found, Number, listed
 from pyro_vae.reproduction.experiment import Experiment, Level
 from pyro_vae.reproduction.repeated import RepeatedPart, over_repeats
-from pyro_vae.reproduction.trained import Training, constant, found_of_results
+from pyro_vae.reproduction.trained import Training, constant
 from pyro_vae.stored.loading import load_model
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from pyro_vae import inference, plots
-from pyro_vae.reproduction.card import Found, Number
+from pyro_vae.cards.card import Found, Number
 from pyro_vae.reproduction.experiment import Difference, Experiment, Level, Part, Place, Plan
 from pyro_vae.reproduction.experiments.iwae import IWAE_AUTHORS_DIFFER, IWAE_FORM, iwae_part
 from pyro_vae.reproduction.repeated import over_repeats

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from pyro_vae.cards.card import Found
     from pyro_vae.data import Dataset
-    from pyro_vae.reproduction.card import Found
     from pyro_vae.reproduction.experiment import Place, Plan
 
 __all__ = ["FREY"]

@@ -15,13 +15,13 @@ import numpy as np
 import xarray as xr
 
 from pyro_vae import inference, plots
+from pyro_vae.cards.card import Found, Number, error_over_data, listed, over_data
 from pyro_vae.disk.runs import Run
 from pyro_vae.disk.sealed import checksum_of_arrays
 from pyro_vae.inference.evidence.trust import error_of_mean, trusted, withheld_note
 from pyro_vae.models import VAE
 from pyro_vae.models.guides import InverseAutoregressiveFlow, MeanFieldNormal
 from pyro_vae.reproduction.blocks import in_whole_blocks
-from pyro_vae.reproduction.card import Found, Number, error_over_data, listed, over_data
 from pyro_vae.reproduction.experiment import Difference, Experiment, Level, Place, Plan, load_form
 from pyro_vae.reproduction.trained import TrainedPart, Training, iwae_stages, warmed_cosine
 from pyro_vae.stored.measured import certify_run, require_gap_parts

@@ -14,11 +14,11 @@ from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
 from pyro_vae import data as datasets
 from pyro_vae import inference
+from pyro_vae.cards.card import Found, listed
 from pyro_vae.disk.runs import Run
 from pyro_vae.disk.sealed import read_netcdf, write_netcdf
 from pyro_vae.models import VAE, MixtureModel
 from pyro_vae.models.likelihoods import MultivariateNormal, StudentT
-from pyro_vae.reproduction.card import Found, listed
 from pyro_vae.reproduction.experiment import Experiment, Level, Part, Place, Plan, load_form
 from pyro_vae.reproduction.repeated import RepeatedPart, over_repeats
 from pyro_vae.reproduction.trained import Training, constant

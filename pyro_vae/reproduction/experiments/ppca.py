@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import multivariate_normal
 
+from pyro_vae.cards.card import Found, Number
 from pyro_vae.models import LinearVAE
-from pyro_vae.reproduction.card import Found, Number
 from pyro_vae.reproduction.experiment import Experiment, Level, Place, Plan, load_form
 from pyro_vae.reproduction.trained import TrainedPart, Training, warmed_cosine
 

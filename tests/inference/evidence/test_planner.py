@@ -113,16 +113,13 @@ def test_unreliable_weights_have_neither_interval_nor_plan():
 
 
 def test_an_exact_guide_needs_no_particles():
-    x = ORACLE.draw(20)
+    x = ORACLE.draw(100)
     results = log_evidence(ORACLE.model, ORACLE.exact_guide, x, 50)
+    # Its weights are one number at the prior's draws too, and nothing is left to chance.
+    assert trusted(results).all()
     found = interval(results)
-    # The prior's draws contradict one in twenty by chance, and which hangs on PyTorch's version.
-    given = trusted(results)
-    assert given.mean() > 0.75
-    assert np.isnan(found["lower"][~given]).all()
-    assert np.isnan(found["upper"][~given]).all()
-    np.testing.assert_allclose(found["lower"][given], ORACLE.log_px(x)[given], atol=1e-9)
-    np.testing.assert_allclose(found["upper"][given], ORACLE.log_px(x)[given], atol=1e-9)
+    np.testing.assert_allclose(found["lower"], ORACLE.log_px(x), atol=1e-9)
+    np.testing.assert_allclose(found["upper"], ORACLE.log_px(x), atol=1e-9)
 
 
 @pytest.mark.parametrize("target", [0.1, 0.04])

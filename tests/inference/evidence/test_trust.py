@@ -12,7 +12,14 @@ from torch import nn
 
 from pyro_vae import evaluate, fit
 from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT
-from pyro_vae.inference.evidence.trust import error_of_mean, together, trusted, withheld_note
+from pyro_vae.inference.engine.weights import LogWeights
+from pyro_vae.inference.evidence.trust import (
+    doubts,
+    error_of_mean,
+    together,
+    trusted,
+    withheld_note,
+)
 from tests.cases import a_few_always
 from tests.inference.evidence.zoo import HELD_OUT, OUT_OF_REACH, ZOO, covered, given, replications
 from tests.tolerances import STANDARD_ERRORS
@@ -89,6 +96,19 @@ def test_where_the_prior_cannot_look_an_error_is_conditional(name):
     found = replications(OUT_OF_REACH[name], 1000, 50, seed=6)
     assert given(found).any()
     assert not (found["doubt"] == 0).any()
+
+
+@pytest.mark.parametrize(("ones", "doubt"), [(500, 0), (800, 3)])
+def test_an_estimate_that_a_second_set_does_not_bear_out_is_contradicted(ones, doubt):
+    """z is 0 or 1, guide and prior are even, weights 0.6 and 1.4: 800 ones are 19 errors off."""
+
+    def terms(ones, size):
+        z = torch.arange(size)[:, None] < ones
+        even = torch.full((size, 1), 0.5, dtype=torch.double).log()
+        return LogWeights(torch.where(z, 1.4, 0.6).double().log(), even, even)
+
+    found = doubts(terms(ones, 1000), lambda: terms(100, 200), 200, khat=math.inf)
+    assert found["doubt"] == doubt
 
 
 class TwoSites(nn.Module):

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from pyro_vae.reproduction.card import Card, Found, Number, Row
-    from pyro_vae.reproduction.experiment import Experiment
+    from pyro_vae.cards.card import Card, Found, Number, Row
 
-__all__ = ["card_table", "markdown", "sources", "write_page"]
+__all__ = ["card_table", "markdown", "part_text", "provenance", "sources", "write_page"]
 
 _INTRODUCTION = (
     "{source}. Published numbers beside ours, whose standard error over the data is in brackets; "
@@ -61,17 +60,20 @@ def markdown(card: Card) -> str:
     return f"{text}\n\n{' '.join(read_in)}".rstrip()
 
 
-def write_page(path: Path, card: Card, experiment: Experiment) -> None:
+def write_page(
+    path: Path, card: Card, figures: Mapping[str, tuple[str, Figure]] | None = None
+) -> None:
     """Write a card as HTML, its figures inside.
 
     Parameters
     ----------
     path
         File to write.
-    card, experiment
-        The card, and its experiment.
+    card
+        The card.
+    figures
+        By title, a caption and a figure, beside those of every card.
     """
-    found = {part.name: part for part in card.parts}
     write_report(
         path,
         title=card.title,
@@ -87,20 +89,25 @@ def write_page(path: Path, card: Card, experiment: Experiment) -> None:
             Section("Side by side", figures=_side_by_side(card)),
             *(
                 Section(title, figures={caption: figure})
-                for title, (caption, figure) in experiment.figures(found).items()
+                for title, (caption, figure) in (figures or {}).items()
             ),
             *_training(card),
-            *(Section(part.title, _text(part)) for part in card.parts),
+            *(Section(part.title, part_text(part)) for part in card.parts),
         ],
         conclusions=[],
-        provenance={
-            "command": card.command,
-            "date": card.date,
-            "data": f"{card.data['form']}, checksum {card.data['checksum'][:16]}",
-            "versions": ", ".join(f"{name} {number}" for name, number in card.versions.items()),
-            "machine": ", ".join(f"{name}: {value}" for name, value in card.machine.items()),
-        },
+        provenance=provenance(card),
     )
+
+
+def provenance(card: Card) -> dict[str, str]:
+    """Where the numbers of a card come from, for the foot of its page."""
+    return {
+        "command": card.command,
+        "date": card.date,
+        "data": f"{card.data['form']}, checksum {card.data['checksum'][:16]}",
+        "versions": ", ".join(f"{name} {number}" for name, number in card.versions.items()),
+        "machine": ", ".join(f"{name}: {value}" for name, value in card.machine.items()),
+    }
 
 
 def _side_by_side(card: Card) -> dict[str, Figure]:
@@ -128,7 +135,7 @@ def _training(card: Card) -> list[Section]:
     return [Section("Training", figures={caption: plots.learning_curves(curves)})]
 
 
-def _text(part: Found) -> str:
+def part_text(part: Found) -> str:
     """What there is to say of a part: its numbers, how it was trained and measured."""
     lines = [part.model, ""] if part.model else []
     lines += [f"{name}  {_with_errors(number)}" for name, number in part.numbers.items()]

@@ -1,0 +1,158 @@
+"""Whether a user's objective, estimator of log p(x), or likelihood does what it says."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pyro.infer import ELBO
+
+from pyro_vae.errors import ProgramError
+from pyro_vae.inference import verify
+from pyro_vae.inference.checking.verify import Check, Report
+from pyro_vae.isolation import isolated
+from pyro_vae.marginals import column_log_prob
+from pyro_vae.models.likelihoods import Likelihood
+from pyro_vae.pairs.normalisation import log_integrals
+from pyro_vae.user_files.named import reference_of, value_at
+
+if TYPE_CHECKING:
+    from pyro_vae.user_files.named import Reference
+
+__all__ = ["mark", "mark_apart", "verify_likelihood"]
+
+#: Shape of the data that a likelihood is tried on, outputs of a decoder, and draws of each.
+_EVENT, _OUTPUTS, _DRAWS = (3,), 8, 500
+
+#: What integration by points may make of log Z of a cell.
+_ROUNDING = 1e-4
+
+#: What an estimator of log p(x) is called with.
+_ARGUMENTS = ("model", "guide", "x", "num_particles")
+
+
+def mark(reference: Reference, *, num_particles: int = 5, seed: int = 0) -> Report:
+    """Check what a name in a file stands for, by what it is.
+
+    Parameters
+    ----------
+    reference
+        An ``ELBO`` of Pyro's kind; a function of ``(model, guide, x, num_particles)``; a
+        ``Likelihood``; or a class or function without arguments that makes the first or the last.
+    num_particles, seed
+        As for ``inference.verify``.
+
+    Raises
+    ------
+    ProgramError
+        If it is none of them.
+    """
+    found = value_at(reference)
+    if _is_estimator(found):
+        return verify(found, num_particles=num_particles, seed=seed)
+    if not isinstance(found, ELBO | Likelihood) and callable(found) and not _needed(found):
+        found = found()
+    if isinstance(found, ELBO):
+        return verify(found, num_particles=num_particles, seed=seed)
+    if isinstance(found, Likelihood):
+        return verify_likelihood(found, seed=seed)
+    raise ProgramError(
+        f"{reference} is of type {type(found).__name__}: it must be a pyro.infer.ELBO, a function "
+        f"of ({', '.join(_ARGUMENTS)}) that gives log p(x) of each datum, a Likelihood, or what "
+        "makes one without arguments"
+    )
+
+
+def verify_likelihood(likelihood: Likelihood, *, seed: int = 0) -> Report:
+    """Check that a likelihood is a distribution, on the support and the measure that it names.
+
+    Parameters
+    ----------
+    likelihood
+        One that no model has built; it is tried on data of three numbers.
+    seed
+        Seed of the decoder's outputs and of the draws.
+
+    Returns
+    -------
+    Report
+        That it adds up to one over each cell, that a cell's terms add up to its log-probability,
+        that its draws are in its support, and that its measure is that of its distribution.
+    """
+    with isolated(seed), torch.no_grad():
+        if not likelihood.built:
+            likelihood.build(_EVENT)
+        # Half the spread of a normal: of a beta with more, most lies beyond the last number < 1.
+        eta = 0.5 * torch.randn(_OUTPUTS, likelihood.num_params(_EVENT), dtype=torch.double)
+        family = likelihood(eta)
+        drawn = family.sample((_DRAWS,))
+        checks = [
+            _check("event shape", float(tuple(family.event_shape) == _EVENT), 1.0, _EVENTS),
+            _check("measure", float(_measure(family) == likelihood.measure), 1.0, _MEASURES),
+            _check("draws", float(_inside(likelihood, drawn)), 1.0, _SUPPORTS),
+        ]
+        terms = column_log_prob(family, drawn)
+        if terms is not None:
+            whole = family.log_prob(drawn)
+            apart = (terms.double().sum(-1) - whole.double()).abs().max()
+            checks.append(_check("sum over cells", float(apart), 0.0, _SUMS))
+            checks.append(_check("adds up to one", _log_z(family, drawn[0]), 0.0, _ONES))
+    return Report(f"{likelihood!r}", checks, seed)
+
+
+_EVENTS = "log p(x | z) is one number for a datum: all of its cells are one event"
+_MEASURES = "the measure that it names is that of its distribution's support (1 if so)"
+_SUPPORTS = "its own draws are in its support, as in_support has it (1 if all are)"
+_SUMS = "log p(x | z) is the sum of the terms of its cells"
+_ONES = "exp(log p(x_d | z)) adds up to one over x_d: the worst log of the integral, in nats"
+
+
+def mark_apart(job: dict[str, Any]) -> dict[str, Any]:
+    """Check in this process, which is its own, and return the report."""
+    reference = reference_of(job["subject"])
+    assert reference is not None
+    report = mark(reference, num_particles=job["num_particles"], seed=job["seed"])
+    return {
+        "subject": report.subject,
+        "seed": report.seed,
+        "checks": [asdict(check) for check in report.checks],
+    }
+
+
+def _is_estimator(found: Any) -> bool:
+    return inspect.isfunction(found) and len(_needed(found)) >= len(_ARGUMENTS) - 1
+
+
+def _needed(found: Any) -> list[str]:
+    """Arguments that have no default."""
+    parameters = inspect.signature(found).parameters.values()
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in kinds]
+
+
+def _check(name: str, value: float, expected: float, sentence: str) -> Check:
+    passed = abs(value - expected) <= _ROUNDING
+    return Check(name, "three cells", sentence, passed, value, expected, math.nan)
+
+
+def _measure(family: Any) -> str:
+    return "counting" if family.support.is_discrete else "lebesgue"
+
+
+def _inside(likelihood: Likelihood, drawn: torch.Tensor) -> bool:
+    return bool(likelihood.in_support(drawn).all())
+
+
+def _log_z(family: Any, here: torch.Tensor) -> float:
+    """Logarithm of the integral over a cell, of the cell where it is furthest from zero."""
+
+    def log_prob(values: torch.Tensor) -> torch.Tensor:
+        terms = column_log_prob(family, values)
+        assert terms is not None
+        return terms
+
+    found = log_integrals(log_prob, here.double(), family.support).flatten()
+    return float(found[found.abs().argmax()])
