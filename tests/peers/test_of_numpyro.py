@@ -106,8 +106,8 @@ def test_the_scale_of_a_plate_is_left_out():
     scaled = partial(model, num_data=600), partial(guide, num_data=600)
     assert torch.equal(log_weights(from_numpyro(*scaled, params, X), X, z), whole)
     args = (jnp.asarray(X.numpy()),), {}, {**params, "z": jnp.zeros((6, LATENT))}
-    assert log_density(handlers.seed(scaled[0], 0), *args)[0] == pytest.approx(
-        100 * log_density(model, *args)[0], rel=1e-5
+    assert float(log_density(handlers.seed(scaled[0], 0), *args)[0]) == pytest.approx(
+        100 * float(log_density(model, *args)[0]), rel=1e-5
     )
 
 
