@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import tempfile
 import time
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
@@ -179,7 +180,7 @@ def of_pythae(name: str) -> Row:
     )
     model = vars(models)[name](config, Encoder(), Decoder())
     settings = trainers.BaseTrainerConfig(
-        output_dir="/tmp/pyro_vae_peers",
+        output_dir=tempfile.mkdtemp(),
         num_epochs=EPOCHS,
         learning_rate=RATE,
         per_device_train_batch_size=BATCH,

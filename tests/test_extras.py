@@ -11,6 +11,7 @@ from pyro_vae import data, on_demand
 from pyro_vae.errors import MissingDataError
 from pyro_vae.inference import posterior_samples
 from pyro_vae.inference.checking import to_inference_data
+from pyro_vae.pairs import data_of_scvi, from_numpyro, from_pythae, from_scvi
 from tests.oracles import LinearGaussian
 
 ORACLE = LinearGaussian()
@@ -31,6 +32,10 @@ def of_a_parquet_file(folder):
 
 
 CALLS = {
+    "numpyro": (lambda _: from_numpyro(ORACLE.model, ORACLE.guide, {}, X), "peers"),
+    "pythae": (lambda _: from_pythae(ORACLE, X), "peers"),
+    "scvi": (lambda _: from_scvi(ORACLE, {"x": X}), "peers"),
+    "scvi of data": (lambda _: data_of_scvi(ORACLE), "peers"),
     "torchvision": (of_mnist, "images"),
     "pyarrow": (of_a_parquet_file, "files"),
     "arviz": (lambda _: to_inference_data(ORACLE.model, ORACLE.guide, X, 5), "arviz"),
