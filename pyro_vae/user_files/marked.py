@@ -89,8 +89,10 @@ def verify_likelihood(likelihood: Likelihood, *, seed: int = 0) -> Report:
         eta = 0.5 * torch.randn(_OUTPUTS, likelihood.num_params(_EVENT), dtype=torch.double)
         family = likelihood(eta)
         drawn = family.sample((_DRAWS,))
-        checks = [
-            _check("event shape", float(tuple(family.event_shape) == _EVENT), 1.0, _EVENTS),
+        checks = [_check("event shape", float(tuple(family.event_shape) == _EVENT), 1.0, _EVENTS)]
+        if not checks[0].passed:
+            return Report(f"{likelihood!r}", checks, seed)
+        checks += [
             _check("measure", float(_measure(family) == likelihood.measure), 1.0, _MEASURES),
             _check("draws", float(_inside(likelihood, drawn)), 1.0, _SUPPORTS),
         ]

@@ -116,6 +116,7 @@ def test_the_command_of_a_card_writes_it_again(folder, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_card_holds_until_something_is_changed(folder, tmp_path):
     path = folder / "out" / "referee.json"
     assert "The card holds." in run("referee", "--check", path).stdout

@@ -39,6 +39,7 @@ def file(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_what_fails_is_named_with_two_numbers_for_people_and_graders(file):
     found = run("verify", f"{file}:minus", "--json", status=1)
     report = json.loads(found.stdout)
