@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pyro_vae.cards import sources
 from pyro_vae.formulas import described
 from pyro_vae.inference.training.by_graph import TOO_FEW
 from pyro_vae.inference.training.objectives import objective_of
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from pyro_vae.cards import Card
     from pyro_vae.data.any_dataset import AnyDataset
     from pyro_vae.inference.training.fit import FitResult
     from pyro_vae.models import LatentVariableModel
 
 __all__ = [
+    "print_card",
     "print_json",
     "print_schema",
     "print_summary",
@@ -175,3 +178,34 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def print_card(
+    card: Card, table: pd.DataFrame, path: Path, *, title: str, notes: list[str]
+) -> None:
+    """Print the table of a card, where its numbers were read, notes, and where it is.
+
+    Parameters
+    ----------
+    card, table
+        The card, and its rows as text.
+    path
+        Where it was written.
+    title
+        What stands above the table.
+    notes
+        What stands below it.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    shown = Table(title=Text(title), title_justify="left")
+    shown.add_column("")
+    for column in table.columns:
+        shown.add_column(column, overflow="fold")
+    for label, row in table.iterrows():
+        shown.add_row(str(label), *map(str, row))
+    console.print(shown)
+    for number, source in enumerate(sources(card), start=1):
+        console.print(f"({number}) {source}", markup=False)
+    for note in notes:
+        console.print(note, markup=False)
+    console.print(f"card: {path}, {path.with_suffix('.html')}", markup=False)

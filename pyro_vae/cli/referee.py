@@ -9,10 +9,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from pyro_vae.cards import Card, sources
+from pyro_vae.cards import Card
 from pyro_vae.cards.card import write_card
 from pyro_vae.cli.options import (
     DataName,
@@ -24,7 +22,7 @@ from pyro_vae.cli.options import (
     Seed,
     overwrite_of,
 )
-from pyro_vae.cli.output import print_json
+from pyro_vae.cli.output import print_card, print_json
 from pyro_vae.data.reading.origin import checksum_of_file
 from pyro_vae.disk.files import locked, make_folder
 from pyro_vae.errors import RunError, SettingError
@@ -325,19 +323,6 @@ def _print_card(card: Card, path: Path, as_json: bool) -> None:
         rows = [row.model_dump() for row in card.rows]
         print_json({"card": str(path), "rows": rows, "notes": found.notes})
         return
-    console = Console(highlight=False, soft_wrap=True)
     measure = found.protocol["base_measure"]
     title = f"{card.title}: {found.protocol['data']} data, nats per datum, measure {measure}"
-    table = referee_table(card)
-    shown = Table(title=Text(title), title_justify="left")
-    shown.add_column("")
-    for column in table.columns:
-        shown.add_column(column, overflow="fold")
-    for label, row in table.iterrows():
-        shown.add_row(str(label), *map(str, row))
-    console.print(shown)
-    for number, text in enumerate(sources(card), start=1):
-        console.print(f"({number}) {text}", markup=False)
-    for line in found.notes:
-        console.print(line, markup=False)
-    console.print(f"card: {path}, {path.with_suffix('.html')}", markup=False)
+    print_card(card, referee_table(card), path, title=title, notes=found.notes)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from pyro_vae.cards import card_table, sources
+from pyro_vae.cards import card_table
 from pyro_vae.cli.options import DataRoot, Json, Limit, Particles, Seed, overwrite_of
-from pyro_vae.cli.output import print_json
+from pyro_vae.cli.output import print_card, print_json
 from pyro_vae.errors import SettingError
 from pyro_vae.reproduction import EXPERIMENTS
 from pyro_vae.reproduction import check as check_card
@@ -124,20 +123,8 @@ def _print_card(card: Card, out: Path, as_json: bool) -> None:
     if as_json:
         print_json({"card": str(path), "rows": [row.model_dump() for row in card.rows]})
         return
-    console = Console(highlight=False, soft_wrap=True)
-    table = card_table(card)
-    shown = Table(title=Text(f"{card.title}: {card.source}"), title_justify="left")
-    shown.add_column("")
-    for column in table.columns:
-        shown.add_column(column, overflow="fold")
-    for label, row in table.iterrows():
-        shown.add_row(str(label), *map(str, row))
-    console.print(shown)
-    for number, source in enumerate(sources(card), start=1):
-        console.print(f"({number}) {source}", markup=False)
-    for sentence in card.differs:
-        console.print(sentence, markup=False)
-    console.print(f"card: {path}, {path.with_suffix('.html')}", markup=False)
+    title = f"{card.title}: {card.source}"
+    print_card(card, card_table(card), path, title=title, notes=card.differs)
 
 
 def _print_list(as_json: bool) -> None:
