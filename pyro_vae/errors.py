@@ -22,7 +22,13 @@ __all__ = [
     "UnknownNameError",
     "WorkerError",
     "WriteError",
+    "message_of",
 ]
+
+
+def message_of(error: BaseException) -> str:
+    """What an error says, without the shapes of the trace that Pyro puts behind it."""
+    return str(error).partition("Trace Shapes:")[0].rstrip()
 
 
 class PyroVAEError(Exception):

@@ -49,6 +49,7 @@ from pyro_vae.tour import (
     fit_stop,
     hole_table,
     likelihood_for,
+    pixel_accuracy,
     table,
     visit,
 )
@@ -156,6 +157,7 @@ def tour(
         for number, stop in enumerate(itertools.chain(*rounds), start=1):
             console.print(f"{number} of {len(chosen)}: {stop.title}", markup=False)
             next(fitted)
+        by_pixel = pixel_accuracy(dataset)
         visits: list[Visit] = []
         for stop in chosen:
             with measuring(f"measuring {stop.name}", show=False if as_json else None) as progress:
@@ -165,6 +167,7 @@ def tour(
                         Run.open(out / stop.name),
                         dataset,
                         reference,
+                        by_pixel=by_pixel,
                         limit=min(limit, len(dataset.test)),
                         num_particles=particles,
                         data_root=data_root,

@@ -84,17 +84,10 @@ class _NumPy(Bridge):
 
             return np.asarray(function(x, z, **beside)), pull
 
-        return _through(value_and_pull, _as_numpy)
+        return _through(value_and_pull)
 
     def drawing(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def draw(*given: Any, **beside: Tensor) -> Any:
-            not_recordable("it draws by NumPy's generator")
-            rng = np.random.default_rng(int(torch.randint(2**62, ())))
-            arrays = [_as_numpy(part) for part in given]
-            named = {name: _as_numpy(part) for name, part in beside.items()}
-            return _as_tensor(function(*arrays, rng, **named), given[0])
-
-        return draw
+        return _drawing(function, np.random.default_rng, 2**62, "it draws by NumPy's generator")
 
 
 class _JAX(Bridge):
@@ -123,17 +116,10 @@ class _JAX(Bridge):
 
             return np.asarray(value(x, z, beside)), pull
 
-        return _through(value_and_pull, _as_numpy)
+        return _through(value_and_pull)
 
     def drawing(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def draw(*given: Any, **beside: Tensor) -> Any:
-            not_recordable("it draws by JAX")
-            key = self.jax.random.key(int(torch.randint(2**31, ())))
-            arrays = [_as_numpy(part) for part in given]
-            named = {name: _as_numpy(part) for name, part in beside.items()}
-            return _as_tensor(np.asarray(function(*arrays, key, **named)), given[0])
-
-        return draw
+        return _drawing(function, self.jax.random.key, 2**31, "it draws by JAX")
 
 
 #: Libraries whose functions are taken.
@@ -157,21 +143,20 @@ def bridge_to(name: str) -> Bridge:
 
 def _through(
     value_and_pull: Callable[[Any, Any, dict[str, Any]], tuple[Any, Any]],
-    as_array: Callable[[Any], Any],
 ) -> Callable[[Tensor, Tensor, dict[str, Tensor]], Tensor]:
     """A function of arrays as one of tensors, with its gradient in z."""
 
     class OfArrays(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, x: Tensor, z: Tensor, beside: dict[str, Tensor]) -> Tensor:
-            named = {name: as_array(part) for name, part in beside.items()}
-            value, ctx.pull = value_and_pull(as_array(x), as_array(z), named)
+            named = {name: _as_numpy(part) for name, part in beside.items()}
+            value, ctx.pull = value_and_pull(_as_numpy(x), _as_numpy(z), named)
             ctx.like = z
             return _as_tensor(value, z)
 
         @staticmethod
         def backward(ctx: Any, outer: Tensor) -> tuple[None, Tensor, None]:
-            return None, _as_tensor(ctx.pull(as_array(outer)), ctx.like), None
+            return None, _as_tensor(ctx.pull(_as_numpy(outer)), ctx.like), None
 
     def call(x: Tensor, z: Tensor, beside: dict[str, Tensor]) -> Tensor:
         not_recordable("its functions are of another library")
@@ -179,6 +164,21 @@ def _through(
         return found
 
     return call
+
+
+def _drawing(
+    function: Callable[..., Any], generator: Callable[[int], Any], seeds: int, reason: str
+) -> Callable[..., Any]:
+    """A function of arrays that draws, given a generator that is seeded by PyTorch's."""
+
+    def draw(*given: Any, **beside: Tensor) -> Any:
+        not_recordable(reason)
+        source = generator(int(torch.randint(seeds, ())))
+        arrays = [_as_numpy(part) for part in given]
+        named = {name: _as_numpy(part) for name, part in beside.items()}
+        return _as_tensor(function(*arrays, source, **named), given[0])
+
+    return draw
 
 
 def _as_numpy(part: Any) -> Any:

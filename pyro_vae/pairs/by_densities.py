@@ -18,6 +18,7 @@ from pyro_vae.pairs.rows import (
     innermost,
     require_same_again,
     require_same_alone,
+    spread,
 )
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from pyro_vae.pairs.bridges import Bridge
 
 __all__ = ["ByDensities"]
-
-#: From x, z and what lies beside x, N rows each, to ``(N,)``.
-_OfRows = "Callable[[Tensor, Tensor, dict[str, Tensor]], Tensor]"
 
 
 @dataclass
@@ -104,9 +102,9 @@ class ByDensities(Form):
     def of_rows(self, name: str, x: Tensor, z: Tensor, beside: dict[str, Tensor]) -> Tensor:
         """``log_joint`` or ``log_guide`` at z ``(..., B, *z_shape)`` and x that goes with it."""
         rows = z.shape[: z.dim() - len(self.z_shape)]
-        named = {name: _spread(part, rows, part.dim() - 1) for name, part in beside.items()}
+        named = {name: spread(part, rows, part.dim() - 1) for name, part in beside.items()}
         flat = z.reshape(rows.numel(), *self.z_shape)
-        given = _spread(x, rows, len(self.event_shape))
+        given = spread(x, rows, len(self.event_shape))
         found: Tensor = self._densities[name](given, flat, named)
         if found.shape != (rows.numel(),):
             raise ProgramError(
@@ -170,12 +168,6 @@ class ByDensities(Form):
                 f"({k}, {len(x)}, ...)"
             )
         return drawn
-
-
-def _spread(part: Tensor, rows: torch.Size, inside: int) -> Tensor:
-    """A tensor ``(B, *inside)``, or ``(*rows, *inside)``, as N rows."""
-    shape = part.shape[part.dim() - inside :]
-    return part.expand(*rows, *shape).reshape(rows.numel(), *shape)
 
 
 class _Function(TorchDistribution):
@@ -258,6 +250,6 @@ class _Likelihood(_Function):
             )
         rows = torch.Size(sample_shape) + self.batch_shape
         z = self.z.expand(*rows, *self.form.z_shape).reshape(rows.numel(), *self.form.z_shape)
-        named = {n: _spread(part, rows, part.dim() - 1) for n, part in self.beside.items()}
+        named = {n: spread(part, rows, part.dim() - 1) for n, part in self.beside.items()}
         drawn: Tensor = simulate(z, **named)
         return drawn.reshape(rows + self.event_shape)

@@ -18,6 +18,7 @@ from pyro_vae.pairs.rows import (
     require_same_again,
     require_same_alone,
     require_support,
+    spread,
 )
 
 if TYPE_CHECKING:
@@ -105,12 +106,7 @@ class EncodeDecode(Form):
         """Distribution that the decoder makes, of as many rows as there are z."""
         rows = z.shape[: z.dim() - len(self.z_shape)]
         flat = z.reshape(rows.numel(), *self.z_shape)
-        laid_out = {
-            name: part.expand(*rows[: len(rows) - 1], *part.shape).reshape(
-                rows.numel(), *part.shape[1:]
-            )
-            for name, part in beside.items()
-        }
+        laid_out = {n: spread(part, rows, part.dim() - 1) for n, part in beside.items()}
         made = self.decode(flat, **laid_out)
         if not isinstance(made, Distribution):
             raise ProgramError(

@@ -80,7 +80,7 @@ def cells_normalised(likelihood: Given, x: Tensor) -> str:
         )
     found = log_integrals(whole.log_prob, x, whole.support)
     total = found.reshape(len(x), -1).sum(1)
-    return _judged(total[0].item(), total.numel() and found[0].numel(), "decode")
+    return _judged(total[0].item(), found[0].numel(), "decode")
 
 
 def function_normalised(

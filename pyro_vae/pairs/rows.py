@@ -22,6 +22,7 @@ __all__ = [
     "require_same_again",
     "require_same_alone",
     "require_support",
+    "spread",
 ]
 
 #: Relative difference that rounding makes of sums of another number of rows, in float32.
@@ -36,6 +37,12 @@ _FIXED = (
     (constraints.nonnegative, "numbers that are not negative"),
     (constraints.real, "finite numbers"),
 )
+
+
+def spread(part: Tensor, rows: torch.Size, inside: int) -> Tensor:
+    """A tensor ``(B, *inside)``, or ``(*rows, *inside)``, as N rows."""
+    shape = part.shape[part.dim() - inside :]
+    return part.expand(*rows, *shape).reshape(rows.numel(), *shape)
 
 
 def require_same_again(name: str, of_rows: Callable[[slice], Tensor]) -> None:

@@ -18,7 +18,7 @@ from pyro import distributions as dist
 
 from pyro_vae import inference
 from pyro_vae.cards.card import Number, error_over_data, listed, over_data
-from pyro_vae.errors import ProgramError, PyroVAEError
+from pyro_vae.errors import ProgramError, PyroVAEError, message_of
 from pyro_vae.inference.checking import calibration_sentences, sbc_ranks, simulator
 from pyro_vae.inference.checking.calibration import uniformity
 from pyro_vae.inference.engine.inputs import take
@@ -294,7 +294,7 @@ def ranks_of(per_datum: Mapping[str, list[float | None]]) -> xr.Dataset | None:
 
 def reason_of(error: Exception) -> str:
     """Why a measurement was left out, in a line."""
-    text = " ".join(str(error).split())
+    text = " ".join(message_of(error).split())
     return text if isinstance(error, PyroVAEError) else f"{type(error).__name__}: {text}"
 
 

@@ -14,7 +14,7 @@ from pyro_vae.conversion.streamed import SAMPLE, streamed_part
 from pyro_vae.data.reading.origin import checksum_of_file
 from pyro_vae.data.streamed.dataset import StreamedDataset
 from pyro_vae.disk.sealed import checksum_of_arrays, checksum_of_rows
-from pyro_vae.errors import DataError, ProgramError, RunError
+from pyro_vae.errors import DataError, ProgramError, RunError, message_of
 from pyro_vae.inference.engine.inputs import count, first_rows, take, tensors
 from pyro_vae.inference.engine.sampling import Sampling, SamplingSettings
 from pyro_vae.inference.evidence.certify import ESTIMATORS, estimate
@@ -178,7 +178,7 @@ def certify_run(
             try:
                 found[name] = in_blocks(block, x, checkpoint, n_jobs=n_jobs, progress=tell)
             except ProgramError as error:
-                left_out[name] = str(error).splitlines()[0]
+                left_out[name] = message_of(error)
                 continue
             found[name].attrs["asked"] = asked
             run.write_results(found[name], f"evidence-{name}.nc")

@@ -5,7 +5,7 @@ denoising; noise on the code and a norm; the VAE, and its KL weighted; the mixtu
 continuous limit the VAE is; the codebook, and a prior learned over it.
 """
 
-from pyro_vae.tour.claims import Claims, claims_table
+from pyro_vae.tour.claims import Claims, claims_table, pixel_accuracy
 from pyro_vae.tour.stops import STOPS, Plan, Stop, likelihood_for
 from pyro_vae.tour.story import conclusions, figures, hole_table, table
 from pyro_vae.tour.visits import Visit, fit_stop, visit
@@ -22,6 +22,7 @@ __all__ = [
     "fit_stop",
     "hole_table",
     "likelihood_for",
+    "pixel_accuracy",
     "table",
     "visit",
 ]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyro_vae.data import Dataset
     from pyro_vae.models import LatentVariableModel
 
-__all__ = ["Claims", "claim_sentences", "claims_of", "claims_table"]
+__all__ = ["Claims", "claim_sentences", "claims_of", "claims_table", "pixel_accuracy"]
 
 #: Draws whose sharpness and whose distances are measured.
 _DRAWS = 500
@@ -63,6 +63,7 @@ def claims_of(
     data: Dataset,
     held_out: Any,
     *,
+    by_pixel: Accuracy | None,
     num_particles: int,
     seed: int = 0,
 ) -> Claims:
@@ -74,6 +75,8 @@ def claims_of(
         A fitted model, and its data.
     held_out
         Results of the model's test data, with ``log_evidence``; None without.
+    by_pixel
+        What ``pixel_accuracy`` gave: the same for every model.
     num_particles
         Particles of log p(x) of as many training data.
     seed
@@ -99,14 +102,20 @@ def claims_of(
         parts = [found["log_evidence"].values for found in (train, held_out)]
         errors = [part.std(ddof=1) / np.sqrt(len(part)) for part in parts]
         overfit = float(parts[0].mean() - parts[1].mean()), float(np.hypot(*errors))
-    near = by_pixel = None
+    near = None
     if coder is not None and data.labels is not None:
         labels = data.labels["train"], data.labels["test"]
         with torch.no_grad():
             codes = [coder.code(part) for part in (data.train, test)]
         near = neighbour_accuracy(codes[0], labels[0], codes[1], labels[1])
-        by_pixel = neighbour_accuracy(data.train, labels[0], test, labels[1])
     return Claims(sharp, memory, overfit, near, by_pixel)
+
+
+def pixel_accuracy(data: Dataset) -> Accuracy | None:
+    """Accuracy of the nearest neighbours by distance between the data; None without labels."""
+    if data.labels is None:
+        return None
+    return neighbour_accuracy(data.train, data.labels["train"], data.test, data.labels["test"])
 
 
 def claims_table(visits: Sequence[Any]) -> pd.DataFrame:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.data import Dataset
     from pyro_vae.disk.runs import Run
+    from pyro_vae.inference.latents import Accuracy
     from pyro_vae.inference.latents.reference import ReferenceDensity
     from pyro_vae.models import LatentVariableModel
     from pyro_vae.tour.stops import Plan, Stop
@@ -84,6 +85,7 @@ def visit(
     data: Dataset,
     reference: ReferenceDensity,
     *,
+    by_pixel: Accuracy | None,
     limit: int | None,
     num_particles: int,
     data_root: Path | None = None,
@@ -99,6 +101,8 @@ def visit(
         The stop, its run and its data.
     reference
         Density of real images, for the hole test.
+    by_pixel
+        What ``pixel_accuracy`` gave of the data.
     limit
         Held-out data to measure log p(x) on.
     num_particles
@@ -129,5 +133,7 @@ def visit(
             n_jobs=n_jobs,
             progress=progress,
         )
-    claims = claims_of(model, data, results, num_particles=num_particles, seed=seed)
+    claims = claims_of(
+        model, data, results, by_pixel=by_pixel, num_particles=num_particles, seed=seed
+    )
     return Visit(stop, model, run, error, results, holes, claims)

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from pyro_vae.conversion import takes_data
-from pyro_vae.errors import ProgramError, UnknownNameError
+from pyro_vae.errors import ProgramError, UnknownNameError, message_of
 from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT
 from pyro_vae.inference.engine.inputs import run_program, take
 from pyro_vae.inference.engine.traces import latent_sites, trace_of
@@ -255,8 +255,7 @@ def certify(
         try:
             found[name] = estimate(name, model, x, **settings)
         except ProgramError as error:
-            # Pyro puts shapes of the trace behind it.
-            left_out[name] = str(error).splitlines()[0]
+            left_out[name] = message_of(error)
         if progress is not None:
             progress(done, len(names))
     return Certificate(found, left_out)
