@@ -44,7 +44,7 @@ $(RELEASE_STAMP): $(STAMP)
 	touch $(RELEASE_STAMP)
 
 $(BROWSER_STAMP): $(STAMP)
-	sh tests/explorer/browser.sh
+	sh tests/lecture/browser.sh
 	touch $(BROWSER_STAMP)
 
 demo: $(STAMP)  ## fit and measure VAEs and mixtures on digits; writes runs/demo/report.html

@@ -100,6 +100,10 @@ COMMANDS = {
         "pyro_vae.cli.figure",
         "Write a figure as NAME.pdf and NAME.png, for slides and papers.",
     ),
+    "lecture": _Listed(
+        "pyro_vae.cli.lecture",
+        "Write one HTML file for a class: from PCA to the VAE, in panels to play with.",
+    ),
     "explore": _Listed(
         "pyro_vae.cli.explore",
         "Write one HTML file to explore: the bound, importance sampling, the run's decoder.",

@@ -16,10 +16,10 @@ from unittest import mock
 import pytest
 
 from pyro_vae.errors import SettingError
-from pyro_vae.explorer import describe_run, serve_page, write_page
+from pyro_vae.lecture import describe_run, serve_page, write_explorer
 from pyro_vae.models.likelihoods import Gamma
 from tests.cli.test_commands import run
-from tests.explorer.models import counts, small_vae
+from tests.lecture.models import counts, small_vae
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def part():
 
 
 def test_it_asks_for_nothing_outside(tmp_path, part):
-    write_page(tmp_path / "page.html", part)
+    write_explorer(tmp_path / "page.html", part)
     html = (tmp_path / "page.html").read_text()
     outside = re.findall(r"https?://[^\"'\s<]*|//[a-z0-9-]+\.[a-z]+", html)
     assert set(outside) == {"http://www.w3.org/2000/svg"}
@@ -40,7 +40,7 @@ def test_it_asks_for_nothing_outside(tmp_path, part):
 
 
 def test_its_policy_allows_its_own_script_and_style_only(tmp_path, part):
-    write_page(tmp_path / "page.html", part)
+    write_explorer(tmp_path / "page.html", part)
     html = (tmp_path / "page.html").read_text()
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1]
     assert policy.startswith("default-src 'none';")
@@ -53,7 +53,7 @@ def test_its_policy_allows_its_own_script_and_style_only(tmp_path, part):
 
 
 def test_names_are_escaped(tmp_path, part):
-    write_page(tmp_path / "page.html", part)
+    write_explorer(tmp_path / "page.html", part)
     html = (tmp_path / "page.html").read_text()
     assert "<b>" not in html
     document = re.search(r'id="page-data">(.*?)</script>', html, re.DOTALL)[1]
@@ -61,14 +61,14 @@ def test_names_are_escaped(tmp_path, part):
 
 
 def test_without_a_run_there_are_two_parts(tmp_path):
-    write_page(tmp_path / "page.html")
+    write_explorer(tmp_path / "page.html")
     html = (tmp_path / "page.html").read_text()
     assert re.findall(r"<h2[^>]*>(\d)\.", html) == ["1", "2"]
     assert len(html) < 60_000
 
 
 def test_every_control_has_a_label(tmp_path, part):
-    write_page(tmp_path / "page.html", part)
+    write_explorer(tmp_path / "page.html", part)
     html = (tmp_path / "page.html").read_text()
     body = html[: html.index("<template")]
     controls = re.findall(r'<input[^>]* id="([^"]+)"', body)
@@ -106,7 +106,7 @@ def test_the_command_refuses(tmp_path, monkeypatch):
 
 def test_serving_on_the_loopback_address_only(tmp_path):
     path = tmp_path / "page.html"
-    write_page(path)
+    write_explorer(path)
     with serve_page(path) as server:
         host, port = server.server_address
         assert host == "127.0.0.1"
@@ -154,7 +154,7 @@ def served(path):
 
 def test_only_its_own_names_are_answered(tmp_path):
     path = tmp_path / "page.html"
-    write_page(path)
+    write_explorer(path)
     page = path.read_bytes()
     with served(path) as ask:
         for own in ("127.0.0.1:{port}", "localhost:{port}", "LocalHost:{port}", "[::1]:{port}"):
@@ -176,7 +176,7 @@ def test_only_its_own_names_are_answered(tmp_path):
 
 def test_head_has_the_headers_of_get_and_no_body(tmp_path):
     path = tmp_path / "page.html"
-    write_page(path)
+    write_explorer(path)
     with served(path) as ask:
         status, headers, body = ask("GET", "/", "localhost:{port}")
         assert (status, body) == (200, path.read_bytes())

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pyro_vae.errors import ProgramError
-from pyro_vae.explorer.arrays import packed
+from pyro_vae.lecture.packed import packed
 from pyro_vae.models import VAE
 from pyro_vae.models.likelihoods import (
     Bernoulli,

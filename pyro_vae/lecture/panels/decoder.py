@@ -1,4 +1,4 @@
-"""The part of the page that belongs to a run: its decoder, and q(z | x) of some test images."""
+"""A trained decoder to walk in, and q(z | x) of some test images: a run's, or one made here."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from torch.distributions import (
     Normal,
 )
 
+from pyro_vae.data import load
 from pyro_vae.errors import DataError
-from pyro_vae.explorer.arrays import packed
-from pyro_vae.explorer.decoder import check_model, describe_decoder
+from pyro_vae.inference import fit
 from pyro_vae.isolation import isolated
+from pyro_vae.lecture.packed import packed
+from pyro_vae.lecture.panels.decoder_document import check_model, describe_decoder
+from pyro_vae.models import VAE
 from pyro_vae.models.likelihoods import Bernoulli, Binomial, ContinuousBernoulli
 from pyro_vae.models.priors import StandardNormal
 
@@ -23,12 +26,34 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyro_vae.data import Dataset
-    from pyro_vae.models import VAE, LatentVariableModel
+    from pyro_vae.models import LatentVariableModel
 
-__all__ = ["describe_run", "posterior_moments"]
+__all__ = ["describe_run", "digits_decoder", "posterior_moments"]
 
 _CODES = 600
 _DRAWS = 4096
+_EPOCHS = 80
+
+
+def digits_decoder(seed: int) -> dict[str, Any]:
+    """A small VAE of the handwritten digits with a plane of codes, trained here.
+
+    Parameters
+    ----------
+    seed
+        Seed of its weights, the order of the data and the draws.
+    """
+    data = load("digits", binarisation="none", seed=seed)
+    model = VAE(
+        data.event_shape,
+        2,
+        likelihood=Binomial(data.maximum),
+        encoder=(128,),
+        decoder=(128,),
+        seed=seed,
+    )
+    fit(model, data, epochs=_EPOCHS, seed=seed, progress=False)
+    return describe_run(model, data, name="digits")
 
 
 def describe_run(

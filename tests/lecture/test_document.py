@@ -9,8 +9,8 @@ import torch
 from scipy import special
 
 from pyro_vae.errors import DataError, ProgramError
-from pyro_vae.explorer import describe_decoder, describe_run
-from pyro_vae.explorer.trained import posterior_moments
+from pyro_vae.lecture import describe_decoder, describe_run
+from pyro_vae.lecture.panels.decoder import posterior_moments
 from pyro_vae.models import VAE, HierarchicalVAE, Labels, LinearVAE, MixtureModel
 from pyro_vae.models.guides import (
     FullCovarianceNormal,
@@ -29,7 +29,7 @@ from pyro_vae.models.likelihoods import (
 )
 from pyro_vae.models.priors import MixtureOfNormals as MixturePrior
 from pyro_vae.networks import Convolutional, Dense, Unamortised
-from tests.explorer.models import SHAPE, counts, roughened, small_vae
+from tests.lecture.models import SHAPE, counts, roughened, small_vae
 from tests.tolerances import STANDARD_ERRORS
 
 LIKELIHOODS = [

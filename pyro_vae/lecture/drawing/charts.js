@@ -2,6 +2,8 @@
 // size on a phone.
 
 const SVG = "http://www.w3.org/2000/svg";
+// The latent axis of the panels with one z.
+const Z_RANGE = [-4.5, 4.5];
 const MARGIN = { top: 24, right: 14, bottom: 42, left: 50 };
 
 function shape(name, attributes = {}, ...children) {
@@ -91,4 +93,41 @@ function curve(chart, [low, high], height, attributes) {
     return [chart.across(at), chart.up(height(at))];
   });
   return chart.draw("path", { d: path(points), fill: "none", ...attributes });
+}
+
+// A level over the chart's width, or over a part of it.
+function level(chart, value, name, [from, to] = []) {
+  const x1 = from === undefined ? chart.left : chart.across(from);
+  const x2 = to === undefined ? chart.right : chart.across(to);
+  const y = chart.up(value);
+  return chart.draw("line", { class: name, x1, x2, y1: y, y2: y });
+}
+
+// Slanted lines over a bar, so that colour alone does not tell it from its neighbour.
+function hatch(chart, { left, base, width, height }) {
+  for (let at = 5; at < height + width; at += 6) {
+    const [from, to] = [Math.max(0, at - height), Math.min(width, at)];
+    if (to <= from) continue;
+    chart.draw("line", {
+      class: "hatch",
+      x1: left + from,
+      x2: left + to,
+      y1: base - (at - from),
+      y2: base - (at - to),
+    });
+  }
+}
+
+// Greys of an image of `height` rows, from `low` (black) to `high` (white).
+function paint(canvas, { height, width, low, high }, values) {
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d");
+  const pixels = context.createImageData(width, height);
+  values.forEach((value, i) => {
+    const share = Math.min(Math.max((value - low) / (high - low), 0), 1);
+    const grey = Math.round(255 * share);
+    pixels.data.set([grey, grey, grey, 255], 4 * i);
+  });
+  context.putImageData(pixels, 0, 0);
 }
