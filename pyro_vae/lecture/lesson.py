@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pyro_vae.errors import SettingError
 from pyro_vae.lecture.page import write_page
 from pyro_vae.lecture.panels.decoder import digits_decoder
+from pyro_vae.lecture.panels.divergence import divergence_of
 from pyro_vae.progress import measuring
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def _toy(_: int) -> dict[str, Any]:
 #: Every panel in the order of the lecture, and what makes its numbers of a seed.
 PANELS: dict[str, Callable[[int], dict[str, Any]]] = {
     "identity": _toy,
+    "divergence": divergence_of,
     "sampling": _toy,
     "decoder": digits_decoder,
 }

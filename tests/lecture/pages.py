@@ -3,9 +3,7 @@
 
 def shown(page, name):
     """A number as it is printed."""
-    return float(
-        page.inner_text(f"#sampling-value-{name}").split("±")[0].split()[0].replace("−", "-")
-    )
+    return float(page.inner_text(f"#{name}").split("±")[0].split()[0].replace("−", "-"))
 
 
 def set_slider(page, name, value):
