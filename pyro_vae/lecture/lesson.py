@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_vae.errors import SettingError
 from pyro_vae.lecture.page import write_page
+from pyro_vae.lecture.panels.collapse import collapse_of
 from pyro_vae.lecture.panels.decoder import digits_decoder
 from pyro_vae.lecture.panels.divergence import divergence_of
 from pyro_vae.progress import measuring
@@ -28,7 +29,9 @@ def _toy(_: int) -> dict[str, Any]:
 PANELS: dict[str, Callable[[int], dict[str, Any]]] = {
     "identity": _toy,
     "divergence": divergence_of,
+    "gradients": _toy,
     "sampling": _toy,
+    "collapse": collapse_of,
     "decoder": digits_decoder,
 }
 #: Those of a page to explore a run with.
