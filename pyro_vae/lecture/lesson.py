@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_vae.errors import SettingError
 from pyro_vae.lecture.page import write_page
+from pyro_vae.lecture.panels.codebook import codebook_of
 from pyro_vae.lecture.panels.collapse import collapse_of
 from pyro_vae.lecture.panels.decoder import digits_decoder
 from pyro_vae.lecture.panels.divergence import divergence_of
+from pyro_vae.lecture.panels.gap import gap_of
 from pyro_vae.progress import measuring
 
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ PANELS: dict[str, Callable[[int], dict[str, Any]]] = {
     "divergence": divergence_of,
     "gradients": _toy,
     "sampling": _toy,
+    "gap": gap_of,
     "collapse": collapse_of,
+    "codebook": codebook_of,
     "decoder": digits_decoder,
 }
 #: Those of a page to explore a run with.
