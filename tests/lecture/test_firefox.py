@@ -6,34 +6,13 @@ import warnings
 
 import pytest
 
-from pyro_vae.lecture import describe_run, write_explorer
+from pyro_vae.lecture import PANELS, describe_run, write_explorer, write_lecture
 from tests.lecture.models import counts, small_vae
+from tests.lecture.moved import CONTROLS, MOVE, SEEN
 
 marionette = pytest.importorskip(
     "marionette_driver.marionette", reason="marionette_driver is not installed"
 )
-
-#: Everything that a section shows: words, curves and pixels.
-SEEN = """
-    const section = document.getElementById(arguments[0]);
-    const pixels = Array.from(section.querySelectorAll("canvas"), (c) => c.toDataURL());
-    const places = Array.from(section.querySelectorAll("output"), (o) => o.textContent);
-    return section.innerHTML + pixels.join() + places.join();
-"""
-MOVE = """
-    const control = document.getElementById(arguments[0]);
-    if (control.type === "range") control.value = arguments[1];
-    else control.selectedIndex = arguments[1];
-    control.dispatchEvent(new Event("input"));
-    control.dispatchEvent(new Event("change"));
-"""
-CONTROLS = """
-    const found = document.getElementById(arguments[0]).querySelectorAll("input, select");
-    return Array.from(found, (c) => ({
-        id: c.id,
-        ends: c.type === "range" ? [c.min, c.max] : [0, c.options.length - 1],
-    }));
-"""
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +54,12 @@ def troubles(driver, path):
         )
 
 
-def test_every_control_moves_its_panel(firefox, path):
+def every_control_moves(firefox, path, expected):
     firefox.navigate(path.as_uri())
     panels = ask(firefox, "return Array.from(document.querySelectorAll('section'), (s) => s.id)")
-    assert panels == ["identity", "sampling", "decoder"]
+    assert panels == expected
     for panel in panels:
         controls = ask(firefox, CONTROLS, panel)
-        assert controls
         for control in controls:
             seen = set()
             for end in control["ends"]:
@@ -90,6 +68,16 @@ def test_every_control_moves_its_panel(firefox, path):
             assert len(seen) == 2, control["id"]
     assert troubles(firefox, path) == []
     assert ask(firefox, "return performance.getEntriesByType('resource').length") == 0
+
+
+def test_every_control_moves_its_panel(firefox, path):
+    every_control_moves(firefox, path, ["identity", "sampling", "decoder"])
+
+
+@pytest.mark.slow
+def test_every_control_of_the_lecture_moves_its_panel(firefox, tmp_path):
+    write_lecture(tmp_path / "lecture.html")
+    every_control_moves(firefox, tmp_path / "lecture.html", list(PANELS))
 
 
 def test_it_speaks_chinese_and_its_identity_holds(firefox, path):

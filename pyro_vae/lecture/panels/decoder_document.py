@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pyro_vae.models import LatentVariableModel
     from pyro_vae.models.likelihoods import Likelihood
 
-__all__ = ["check_model", "describe_decoder"]
+__all__ = ["check_model", "describe_decoder", "describe_layers"]
 
 _MEANS = (Bernoulli, Binomial, ContinuousBernoulli, Laplace, Normal, Poisson)
 _NAMES = {module: name for name, module in ACTIVATIONS.items()}
@@ -108,9 +108,14 @@ def describe_decoder(model: LatentVariableModel) -> dict[str, Any]:
     """
     checked = check_model(model)
     return {
-        "layers": [_layer(module) for module in checked.decoder.children()],
+        "layers": describe_layers(checked.decoder),
         "likelihood": _likelihood(checked.likelihood),
     }
+
+
+def describe_layers(network: nn.Module) -> list[dict[str, Any]]:
+    """Layers of an MLP in their order, as ``describe_decoder`` gives those of a decoder."""
+    return [_layer(module) for module in network.children()]
 
 
 def _layer(module: nn.Module) -> dict[str, Any]:
