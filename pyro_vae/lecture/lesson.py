@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_vae.errors import SettingError
 from pyro_vae.lecture.page import write_page
+from pyro_vae.lecture.panels.collapse import collapse_of
 from pyro_vae.lecture.panels.continuum import continuum_of
 from pyro_vae.lecture.panels.decoder import digits_decoder
+from pyro_vae.lecture.panels.divergence import divergence_of
 from pyro_vae.progress import measuring
 
 if TYPE_CHECKING:
@@ -26,9 +28,12 @@ def _toy(_: int) -> dict[str, Any]:
 
 #: Every panel in the order of the lecture, and what makes its numbers of a seed.
 PANELS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "divergence": divergence_of,
     "continuum": continuum_of,
     "identity": _toy,
+    "gradients": _toy,
     "sampling": _toy,
+    "collapse": collapse_of,
     "decoder": digits_decoder,
 }
 #: Those of a page to explore a run with.
