@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_vae.errors import SettingError
 from pyro_vae.lecture.page import write_page
+from pyro_vae.lecture.panels.codes import codes_of
 from pyro_vae.lecture.panels.collapse import collapse_of
 from pyro_vae.lecture.panels.continuum import continuum_of
 from pyro_vae.lecture.panels.decoder import digits_decoder
@@ -28,6 +29,7 @@ def _toy(_: int) -> dict[str, Any]:
 
 #: Every panel in the order of the lecture, and what makes its numbers of a seed.
 PANELS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "codes": codes_of,
     "divergence": divergence_of,
     "continuum": continuum_of,
     "identity": _toy,
