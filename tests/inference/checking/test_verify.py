@@ -37,11 +37,23 @@ def test_faulty_objective_is_caught_by_name(name):
         "batch mean for each",
         "ELBO for evidence",
         "one number for all",
+        "of the guide alone",
     ],
 )
 def test_faulty_estimator_is_caught_by_name(name):
     estimator, check = mutants.ESTIMATORS[name]
     assert check in {failed.name for failed in verify(estimator, seed=1).failed}
+
+
+def test_fault_of_rounding_alone_fails_that_check_alone():
+    (failed,) = verify(mutants.density_rounded_to_zero, seed=1).failed
+    assert (failed.name, failed.value, failed.expected) == ("underflow", -math.inf, 0.0)
+
+
+def test_noise_at_the_posterior_is_no_fault():
+    """Draws of the prior among those of the guide: no weight is p(x), their mean is."""
+    report = verify(mutants.defensive_estimator, seed=1)
+    assert report.passed, str(report)
 
 
 def test_fault_of_the_scale_alone_fails_that_check_alone():
@@ -81,7 +93,7 @@ def test_our_estimate_of_log_px_passes_on_one_model(monkeypatch):
     monkeypatch.setattr(checks, "_REPEATS", 15)
     report = verify(ours)
     assert report.passed, str(report)
-    assert len(report.checks) == 8
+    assert len(report.checks) == 9
 
 
 @pytest.mark.slow
@@ -90,7 +102,7 @@ def test_our_estimate_of_log_px_passes(repeats, monkeypatch):
     monkeypatch.setattr(sys.modules[verify.__module__], "_REPEATS", repeats)
     report = verify(ours)
     assert report.passed, str(report)
-    assert "34 of 34 checks passed (seed 0" in str(report)
+    assert "35 of 35 checks passed (seed 0" in str(report)
 
 
 def test_known_models_are_known_by_another_route():
