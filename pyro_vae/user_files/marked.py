@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -165,14 +166,14 @@ def _check_draws(family: Any, drawn: torch.Tensor) -> Check:
     The density of the first draw is the constant c.
     """
 
-    def log_share(values: torch.Tensor, power: float) -> torch.Tensor:
+    def log_share(power: float, values: torch.Tensor) -> torch.Tensor:
         log_p = _terms(family, values)
         return log_p + power * torch.nn.functional.logsigmoid(log_p - level)
 
     level = _terms(family, drawn[0])
     log_z, mean, square = (
-        log_integrals(lambda v, k=k: log_share(v, k), drawn[0].double(), family.support)
-        for k in (0.0, 1.0, 2.0)
+        log_integrals(partial(log_share, power), drawn[0].double(), family.support)
+        for power in (0.0, 1.0, 2.0)
     )
     # Of a density that does not add up to one, the shape: what is wrong is said once.
     mean, square = (mean - log_z).exp(), (square - log_z).exp()
