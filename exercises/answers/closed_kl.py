@@ -39,7 +39,7 @@ class ClosedKL(Trace_ELBO):
         """The same, its gradient added to the parameters' ``grad``."""
         loss = self.differentiable_loss(model, guide, x)
         loss.backward()
-        return float(loss)
+        return loss.item()
 
     def _of_one_draw(self, model, guide, x):
         guide_trace = poutine.trace(guide).get_trace(x)

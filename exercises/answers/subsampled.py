@@ -46,4 +46,4 @@ class Subsampled(Trace_ELBO):
         """The same, its gradient added to the parameters' ``grad``."""
         loss = self.differentiable_loss(model, guide, x)
         loss.backward()
-        return float(loss)
+        return loss.item()
