@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pyro_vae.inference.latents.disentanglement import (
         mutual_information_gap as mutual_information_gap,
     )
+    from pyro_vae.inference.latents.halfway import halfway_summary as halfway_summary
+    from pyro_vae.inference.latents.halfway import halfway_test as halfway_test
     from pyro_vae.inference.latents.holes import compare_holes as compare_holes
     from pyro_vae.inference.latents.holes import hole_summary as hole_summary
     from pyro_vae.inference.latents.holes import hole_test as hole_test
@@ -43,6 +45,8 @@ _NAMES = {
     "compare_sharpness": "pyro_vae.inference.latents.sharpness",
     "elbo_surgery": "pyro_vae.inference.latents.surgery",
     "fit_reference": "pyro_vae.inference.latents.reference",
+    "halfway_summary": "pyro_vae.inference.latents.halfway",
+    "halfway_test": "pyro_vae.inference.latents.halfway",
     "hole_summary": "pyro_vae.inference.latents.holes",
     "hole_test": "pyro_vae.inference.latents.holes",
     "latent_report": "pyro_vae.inference.latents.units",
