@@ -73,6 +73,19 @@ def halfway():
     )
 
 
+def directions():
+    classes = {"one": CLASSES, "two": np.arange(40) // 20}
+    return inference.latents.direction_test(
+        autoencoder(),
+        images(),
+        classes,
+        images(),
+        classes,
+        family=images(),
+        family_factors=classes,
+    )
+
+
 def reversed_bdmc():
     latents = {"z": torch.zeros(6, dtype=torch.double)}
     return inference.evidence.bdmc(
@@ -157,6 +170,8 @@ CALLS = {
     "conditional": lambda: inference.conditional(small(), TABLE, [1], 30, draws=5),
     "derive": lambda: explaining.derive(PAIR.model, PAIR.guide, X[:1], num_particles=50),
     "describe_data": lambda: inference.evidence.describe_data(TABLE, TABLE),
+    "direction_summary": lambda: inference.latents.direction_summary(directions()),
+    "direction_test": directions,
     "effective_sample_size": lambda: inference.engine.effective_sample_size(drawn_log_weights()),
     "elbo": pair("elbo", num_particles=5),
     "elbo_surgery": pair("elbo_surgery", num_particles=5),

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pyro_vae.inference.latents.classes import attribute_test as attribute_test
     from pyro_vae.inference.latents.classes import augmentation_test as augmentation_test
     from pyro_vae.inference.latents.classes import neighbour_accuracy as neighbour_accuracy
+    from pyro_vae.inference.latents.directions import direction_summary as direction_summary
+    from pyro_vae.inference.latents.directions import direction_test as direction_test
     from pyro_vae.inference.latents.disentanglement import (
         mutual_information_gap as mutual_information_gap,
     )
@@ -43,6 +45,8 @@ _NAMES = {
     "augmentation_test": "pyro_vae.inference.latents.classes",
     "compare_holes": "pyro_vae.inference.latents.holes",
     "compare_sharpness": "pyro_vae.inference.latents.sharpness",
+    "direction_summary": "pyro_vae.inference.latents.directions",
+    "direction_test": "pyro_vae.inference.latents.directions",
     "elbo_surgery": "pyro_vae.inference.latents.surgery",
     "fit_reference": "pyro_vae.inference.latents.reference",
     "halfway_summary": "pyro_vae.inference.latents.halfway",
