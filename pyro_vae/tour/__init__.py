@@ -16,6 +16,7 @@ from pyro_vae.tour.moons import (
     moon_walks,
     visit_moons,
 )
+from pyro_vae.tour.sizes import depth_and_width
 from pyro_vae.tour.stops import STOPS, Plan, Stop, likelihood_for
 from pyro_vae.tour.story import conclusions, figures, hole_table, table
 from pyro_vae.tour.visits import Visit, fit_stop, visit
@@ -31,6 +32,7 @@ __all__ = [
     "Visit",
     "claims_table",
     "conclusions",
+    "depth_and_width",
     "figures",
     "fit_moons",
     "fit_stop",
