@@ -8,7 +8,7 @@ every phase. A minute on one core at most.
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -118,7 +118,7 @@ def fit_moons(stop: MoonStop, out: Path, *, epochs: int, seed: int, overwrite: b
 
 def visit_moons(stop: MoonStop, out: Path, *, seed: int) -> MoonVisit:
     """Hold what it decodes half-way between half and full moons against every true moon."""
-    model = load_model(stop.folder(out))
+    model: Any = load_model(stop.folder(out))
     moons = data.load("moon-phases", seed=seed)
     assert moons.labels is not None
     half, full = (moons.test[moons.labels["test"] == label] for label in (1, 2))

@@ -64,7 +64,7 @@ def depth_and_width(
         If the data are neither binary nor counts.
     """
     likelihood = likelihood_for(data)
-    layers = [("shallow", 0, ())]
+    layers: list[tuple[str, int, tuple[int, ...]]] = [("shallow", 0, ())]
     layers += [
         (f"{depth} hidden layer{'s' * (depth > 1)}", width, (width,) * depth)
         for depth in depths
