@@ -52,7 +52,7 @@ def error_against_size(table: pd.DataFrame, *, reference: str = "PCA") -> Figure
                 )
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("parameters of encoder and decoder; at the marks: units in a hidden layer")
+    axes.set_xlabel("parameters (at the marks: units in a layer)")
     axes.set_ylabel("held-out squared error per feature")
     axes.legend()
     return figure

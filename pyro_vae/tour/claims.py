@@ -163,7 +163,7 @@ def claims_table(visits: Sequence[Any]) -> pd.DataFrame:
                 "draws nearer to training data",
                 "log p(x), training - held-out",
                 "classes by near codes",
-                "directions between classes",
+                "directions",
                 "augmentation",
             ),
             "-",
@@ -181,7 +181,7 @@ def claims_table(visits: Sequence[Any]) -> pd.DataFrame:
             row["classes by near codes"] = f"{near.share:.3f} ({near.standard_error:.3f})"
         if moved is not None:
             reached = moved["reached"]
-            row["directions between classes"] = f"{reached.mean():.2f} (worst {reached.min():.2f})"
+            row["directions"] = f"{reached.mean():.2f} (worst {reached.min():.2f})"
         if taught is not None:
             gain, error = taught.loc["interpolated", ["gain", "gain_se"]]
             row["augmentation"] = f"{gain:+.3f} ({error:.3f})"

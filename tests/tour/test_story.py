@@ -115,7 +115,7 @@ def test_the_table_of_claims_has_what_applies():
         "draws nearer to training data": "0.51 (z +0.4)",
         "log p(x), training - held-out": "+3.12 (0.50)",
         "classes by near codes": "0.900 (0.010)",
-        "directions between classes": "0.62 (worst 0.50)",
+        "directions": "0.62 (worst 0.50)",
         "augmentation": "+0.010 (0.004)",
     }
     assert set(mixture.values()) == {"-"}
