@@ -54,7 +54,7 @@ def test_moons_are_judged_as_by_hand(whole):
     moons, (family, lit) = data.load("moon-phases"), data.every_moon()
     half, full = (moons.test[moons.labels["test"] == label] for label in (1, 2))
     model = load_model(folder / "moons" / "vae-all-phases")
-    assert (model.latent_dim, model.config["kind"]) == (2, "vae")
+    assert (model.latent_dim, model.config["model"]) == (2, "vae")
     found = halfway_test(model, half, full, family=family, state=lit, gain=(0.8, 1.0))
     shown = printed["VAE, all phases"]["mid-points to a moon"].split()[0]
     assert float(shown) == pytest.approx(float(found["midpoint_distance"].mean()), abs=6e-4)
