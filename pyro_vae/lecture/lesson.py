@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_vae.errors import SettingError
 from pyro_vae.lecture.page import write_page
+from pyro_vae.lecture.panels.codebook import codebook_of
 from pyro_vae.lecture.panels.codes import codes_of
 from pyro_vae.lecture.panels.collapse import collapse_of
 from pyro_vae.lecture.panels.continuum import continuum_of
 from pyro_vae.lecture.panels.decoder import digits_decoder
 from pyro_vae.lecture.panels.divergence import divergence_of
+from pyro_vae.lecture.panels.gap import gap_of
 from pyro_vae.lecture.panels.holes import holes_of
 from pyro_vae.lecture.panels.noise import noise_of
 from pyro_vae.progress import measuring
@@ -39,7 +41,9 @@ PANELS: dict[str, Callable[[int], dict[str, Any]]] = {
     "identity": _toy,
     "gradients": _toy,
     "sampling": _toy,
+    "gap": gap_of,
     "collapse": collapse_of,
+    "codebook": codebook_of,
     "decoder": digits_decoder,
 }
 #: Those of a page to explore a run with.
