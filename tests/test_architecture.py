@@ -104,7 +104,7 @@ MAY_IMPORT = {
         "spelling",
         "verbs",
     },
-    "explorer": {
+    "lecture": {
         "data",
         "disk",
         "errors",
@@ -113,6 +113,7 @@ MAY_IMPORT = {
         "models",
         "networks",
         "plots",
+        "progress",
     },
     "pages": {"disk", "explaining"},
     # Inside it, `import sklearn` is the library: imports are written from the package's root.
@@ -199,10 +200,10 @@ MAY_IMPORT = {
         "disk",
         "errors",
         "explaining",
-        "explorer",
         "figures",
         "formulas",
         "inference",
+        "lecture",
         "models",
         "networks",
         "on_demand",

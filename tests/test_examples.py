@@ -22,6 +22,7 @@ ARGUMENTS = {
     "choose_a_schedule": [
         *("--data", "digits", "--epochs", "1", "--pairs", "50:0.001,100:0.002", "--limit", "8"),
     ],
+    "depth_and_width": ["--epochs", "1", "--seeds", "1", "--figure", "{tmp}/sizes.png"],
     "half_the_cells": [
         *("--tables", "iris", "--seeds", "1", "--epochs", "1", "--num-particles", "20"),
     ],
@@ -35,16 +36,17 @@ ARGUMENTS = {
 #: What an example is about, and prints.
 SUBJECTS = {
     "choose_a_schedule": "batch 100, rate 0.002: bound",
+    "depth_and_width": "squared error by depth and width",
     "half_the_cells": "mean squared error of the missing cells",
     "make_patients": "wrote 400 rows",
     "moon_phases": "VAE: mid-points",
 }
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 #: Examples and blocks that take longer than the others together; they are slow.
-LONG = {"half_the_cells", "iwae_paper", "moon_phases"}
+LONG = {"depth_and_width", "half_the_cells", "iwae_paper", "moon_phases"}
 LONG_BLOCKS = {
-    *("referee-1", "reproducing-1", "scaling-1", "sklearn-1", "sklearn-3", "speed-1"),
-    *("swapping-2", "your-data-2", "your-data-3"),
+    *("homework-1", "referee-1", "reproducing-1", "scaling-1", "sklearn-1", "sklearn-3"),
+    *("speed-1", "swapping-2", "your-data-2", "your-data-3"),
 }
 #: What docs/peers.md needs; `make peers` has it.
 PEERS = ("numpyro", "pythae", "scvi")

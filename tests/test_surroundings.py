@@ -67,6 +67,25 @@ def holes(model):
     )
 
 
+def halfway():
+    return inference.latents.halfway_test(
+        autoencoder(), images(), images() + 0.1, family=images(), state=CLASSES
+    )
+
+
+def directions():
+    classes = {"one": CLASSES, "two": np.arange(40) // 20}
+    return inference.latents.direction_test(
+        autoencoder(),
+        images(),
+        classes,
+        images(),
+        classes,
+        family=images(),
+        family_factors=classes,
+    )
+
+
 def reversed_bdmc():
     latents = {"z": torch.zeros(6, dtype=torch.double)}
     return inference.evidence.bdmc(
@@ -151,10 +170,13 @@ CALLS = {
     "conditional": lambda: inference.conditional(small(), TABLE, [1], 30, draws=5),
     "derive": lambda: explaining.derive(PAIR.model, PAIR.guide, X[:1], num_particles=50),
     "describe_data": lambda: inference.evidence.describe_data(TABLE, TABLE),
+    "direction_summary": lambda: inference.latents.direction_summary(directions()),
+    "direction_test": directions,
     "effective_sample_size": lambda: inference.engine.effective_sample_size(drawn_log_weights()),
     "elbo": pair("elbo", num_particles=5),
     "elbo_surgery": pair("elbo_surgery", num_particles=5),
     "evaluate": results,
+    "every_moon": data.every_moon,
     "explain": lambda: pyro_vae.explain(small(), TABLE[:1], num_particles=50),
     "fit": lambda: fit(small(), TABLE, epochs=2, batch_size=8, progress=False),
     "fit_guide": lambda: inference.training.fit_guide(small().unamortised(TABLE), TABLE, steps=2),
@@ -162,6 +184,8 @@ CALLS = {
     "gap": pair("gap", num_particles=30),
     "gap_parts": lambda: inference.gap_parts(small(), TABLE[:3], 30, steps=2),
     "gradient_snr": snr,
+    "halfway_summary": lambda: inference.latents.halfway_summary(halfway()),
+    "halfway_test": halfway,
     "hole_summary": lambda: inference.latents.hole_summary(holes(autoencoder())),
     "hide": lambda: data.hide(data.load("iris"), "cells(share=0.3)"),
     "hole_test": lambda: holes(autoencoder()),

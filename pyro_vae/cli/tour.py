@@ -39,19 +39,27 @@ from pyro_vae.progress import measuring
 from pyro_vae.spelling import split_list
 from pyro_vae.stored.measured import hole_reference
 from pyro_vae.tour import (
+    MOON_STOPS,
     STOPS,
+    MoonStop,
+    MoonVisit,
     Plan,
     Stop,
     Visit,
     claims_table,
     conclusions,
     figures,
+    fit_moons,
     fit_stop,
     hole_table,
     likelihood_for,
+    moon_sentences,
+    moon_table,
+    moon_walks,
     pixel_accuracy,
     table,
     visit,
+    visit_moons,
 )
 from pyro_vae.workers import shared_out
 
@@ -83,9 +91,23 @@ _CLAIMS = (
     "Memory: the share of pairs of a draw of x and a held-out picture of which the draw is the "
     "nearer to the training data, 0.5 without memory, and its distance from that in standard "
     "errors; and mean log p(x) of training data less that of held-out data. Classes: the share "
-    "of held-out data whose class the five nearest training codes name. In brackets: standard "
+    "of held-out data whose class the five nearest training codes name. Directions: the share of "
+    "held-out data, moved by the difference of two classes' mean codes and decoded, that logistic "
+    "regression takes for the other class, over all pairs of classes, and of the worst pair. "
+    "Augmentation: what logistic regression of five labelled data a class gains in accuracy by "
+    "what is decoded between their codes. In brackets: standard errors."
+)
+_MOONS = (
+    "An autoencoder and a VAE of the same networks, with codes of two numbers, fitted to "
+    "crescents, half and full moons, and to moons of every phase. What is decoded half-way "
+    "between the codes of 200 held-out half and full moons is held against true moons of every "
+    "phase, radius, place and brightness: distance to the nearest (root mean square per pixel), "
+    "its lit fraction, and the share that is a three-quarter moon: as near to a true moon as 19 "
+    "in 20 of the model's own reconstructions, and lit by 0.75 to a tenth. In brackets: standard "
     "errors."
 )
+#: Passes over 1,500 moons, at most.
+_MOON_EPOCHS = 25
 
 
 def tour(
@@ -123,7 +145,8 @@ def tour(
     """Fit PCA, autoencoders, VAEs, a mixture and VQ-VAEs at one code size; write report.html.
 
     In the order of the story, with reconstruction error, log p(x) or its bound, bits per
-    dimension, the hole test, draws and interpolations. Stopped, the same command goes on.
+    dimension, the hole test, draws and interpolations. With the deep autoencoder and the VAE
+    comes the claim of the three-quarter moon, on moons. Stopped, the same command goes on.
     """
     started = time.monotonic()
     chosen = _chosen(stops)
@@ -176,7 +199,15 @@ def tour(
                         progress=progress,
                     )
                 )
-        _conclude(out, visits, dataset, seed, time.monotonic() - started, as_json)
+        moons: list[MoonVisit] = []
+        if {"deep-autoencoder", "vae"} <= {stop.name for stop in chosen}:
+            console.print("the three-quarter moon: an autoencoder and a VAE on moons")
+            passes = _MOON_EPOCHS if epochs is None else min(epochs, _MOON_EPOCHS)
+            work = partial(_fit_moons, out, passes, seed, overwrite)
+            for _ in shared_out(work, [(stop,) for stop in MOON_STOPS], jobs):
+                pass
+            moons = [visit_moons(stop, out, seed=seed) for stop in MOON_STOPS]
+        _conclude(out, visits, moons, dataset, seed, time.monotonic() - started, as_json)
 
 
 def _fit(
@@ -188,6 +219,14 @@ def _fit(
 ) -> Iterator[None]:
     """Fit a stop in its folder."""
     fit_stop(stop, data, plan, out, overwrite=overwrite)
+    yield
+
+
+def _fit_moons(
+    out: Path, epochs: int, seed: int, overwrite: bool, stop: MoonStop
+) -> Iterator[None]:
+    """Fit a model of moons in its folder."""
+    fit_moons(stop, out, epochs=epochs, seed=seed, overwrite=overwrite)
     yield
 
 
@@ -212,11 +251,17 @@ def _load(name: str, binarisation: str | None, seed: int, data_root: Path | None
 
 
 def _conclude(
-    out: Path, visits: list[Visit], data: Dataset, seed: int, seconds: float, as_json: bool
+    out: Path,
+    visits: list[Visit],
+    moons: list[MoonVisit],
+    data: Dataset,
+    seed: int,
+    seconds: float,
+    as_json: bool,
 ) -> None:
     """Write the report, and print the table and what it shows."""
     found, judged, claimed = table(visits), hole_table(visits), claims_table(visits)
-    sentences = conclusions(visits)
+    sentences = conclusions(visits) + (moon_sentences(moons) if moons else [])
     sections = [_section(seen, data, out, seed) for seen in visits]
     holes = {seen.stop.title: seen.holes for seen in visits if seen.holes is not None}
     if holes:
@@ -228,6 +273,8 @@ def _conclude(
         )
         part = Section("Holes in the latent space", _HOLES, {caption: figure}, judged)
         sections.insert(0, part)
+    if moons:
+        sections.insert(0, _moon_section(moons, out))
     sections.insert(0, Section("Claims of the introductions", _CLAIMS, {}, claimed))
     measured = next((seen.results for seen in visits if seen.results is not None), None)
     path = out / "report.html"
@@ -247,6 +294,7 @@ def _conclude(
                 "table": found.to_dict(orient="index"),
                 "holes": judged.to_dict(orient="index"),
                 "claims": claimed.to_dict(orient="index"),
+                "moons": moon_table(moons).to_dict(orient="index"),
                 "conclusions": sentences,
                 "report": str(path),
                 "seconds": seconds,
@@ -258,9 +306,18 @@ def _conclude(
     if holes:
         console.print(_printed(judged, "the hole test (standard error)"))
     console.print(_printed(claimed, "claims of the introductions (standard error)"))
+    if moons:
+        console.print(_printed(moon_table(moons), "half-way from half to full (standard error)"))
     for sentence in sentences:
         console.print(sentence, markup=False)
     console.print(f"report: {path}  ({seconds:.0f} s)")
+
+
+def _moon_section(moons: list[MoonVisit], out: Path) -> Section:
+    figure = moon_walks(moons)
+    save_figure(figure, out / "figures" / "moons.png")
+    caption = "From a half moon to a full one: the true phases, and straight lines between codes."
+    return Section("Half-way between two moons", _MOONS, {caption: figure}, moon_table(moons))
 
 
 def _section(seen: Visit, data: Dataset, out: Path, seed: int) -> Section:

@@ -7,7 +7,7 @@ with without_trace():
     from pyro_vae.data.dataset import Dataset
     from pyro_vae.data.hiding import hide
     from pyro_vae.data.kind import Kind
-    from pyro_vae.data.moon_phases import moon
+    from pyro_vae.data.moon_phases import every_moon, moon
     from pyro_vae.data.reading.reader import read
     from pyro_vae.data.schema.column import Column
     from pyro_vae.data.schema.schema import Schema
@@ -24,6 +24,7 @@ __all__ = [
     "Schema",
     "StreamedDataset",
     "catalogue",
+    "every_moon",
     "hide",
     "load",
     "moon",

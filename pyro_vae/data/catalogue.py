@@ -12,7 +12,7 @@ from pyro_vae.data.frey_faces import FreyFaces
 from pyro_vae.data.grey_levels import Preprocessed, check_values, preprocess
 from pyro_vae.data.hiding import hide as hide_cells
 from pyro_vae.data.hiding import parse_pattern
-from pyro_vae.data.moon_phases import MoonPhases
+from pyro_vae.data.moon_phases import AllMoonPhases, MoonPhases
 from pyro_vae.data.simulated import Moons, Pinwheel
 from pyro_vae.data.sources import require_files, resolve_data_root
 from pyro_vae.data.sprites import Sprites
@@ -39,6 +39,7 @@ _SOURCES: dict[str, Source] = {
         FreyFaces(),
         Sprites(),
         MoonPhases(),
+        AllMoonPhases(),
         Pinwheel(),
         Moons(),
         Iris(),

@@ -1,4 +1,4 @@
-"""Pictures of the moon in three of its phases, of which the ones between are known, too.
+"""Pictures of the moon, in three of its phases or in all, of which the ones between are known.
 
 What lies half-way between the codes of two pictures can be held against the picture of the
 phase half-way: a mean of two pictures is no moon.
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["MoonPhases", "moon"]
+__all__ = ["AllMoonPhases", "MoonPhases", "every_moon", "moon"]
 
 _SIZES = {"train": 1500, "validation": 300, "test": 600}
 _LEVELS = 255
 #: Lit fraction of the disc by class: crescent, half, full.
 _LIT = torch.tensor([0.25, 0.5, 1.0])
+#: The same of a set that leaves no phase out: from crescent to full, a fortieth apart.
+_ALL_LIT = torch.linspace(0.25, 1.0, 31)
+#: What else differs between moons: radius, centre on either axis, brightness.
+_RADIUS, _CENTRE, _BRIGHTNESS = (5.0, 6.0), (7.5, 8.5), (0.8, 1.0)
 # Lines across a row of pixels on which the lit stretch is measured.
 _LINES = 16
 
@@ -88,7 +92,46 @@ def moon(
     return stretch.clamp_min(0).mean(-1).transpose(-1, -2)
 
 
-class MoonPhases(Source):
+@verb
+def every_moon() -> tuple[Tensor, Tensor]:
+    """Moons of every phase, radius and place that the moons of the data sets may have, on a grid.
+
+    Phases are a fortieth of the disc apart, from new to full; radii and centres a fifth of a
+    pixel. All are of brightness 1, where the data have 0.8 to 1.
+
+    Returns
+    -------
+    tuple
+        Pictures ``(8856, 16, 16)``, and the lit fraction of each, ``(8856,)``.
+    """
+    lit, radius = torch.linspace(0, 1, 41), torch.linspace(*_RADIUS, 6)
+    centre = torch.cartesian_prod(*2 * (torch.linspace(*_CENTRE, 6),))
+    pictures = moon(lit[:, None, None], radius[:, None], centre)
+    return pictures.flatten(0, 2), lit.repeat_interleave(len(radius) * len(centre))
+
+
+class _Moons(Source):
+    """Moons of the phases ``lit``, no two alike, whose labels count the phases."""
+
+    event_shape = (16, 16)
+    kind = "unit-interval"
+    largest_level = _LEVELS
+    lit: Tensor
+
+    def read(self, root: Path, seed: int, download: bool) -> RawData:
+        """Draw 1,500 / 300 / 600 pictures, the phases in turn, in levels 0 to 255."""
+        splits, labels = {}, {}
+        for split, count in _SIZES.items():
+            labels[split] = torch.arange(count) % len(self.lit)
+            u = torch.rand(count, 4, generator=stream(seed, self.name, split))
+            radius, centre = _RADIUS[0] + u[:, 0], _CENTRE[0] + u[:, 1:3]
+            brightness = _BRIGHTNESS[0] + (_BRIGHTNESS[1] - _BRIGHTNESS[0]) * u[:, 3]
+            images = moon(self.lit[labels[split]], radius, centre)
+            splits[split] = (_LEVELS * brightness[:, None, None] * images).round()
+        return RawData(splits, labels)
+
+
+class MoonPhases(_Moons):
     """Crescent (label 0, a quarter lit), half (1) and full moons (2), no two alike.
 
     The radius is uniform from 5 to 6 pixels, the centre uniform within half a pixel of the
@@ -98,17 +141,15 @@ class MoonPhases(Source):
 
     name = "moon-phases"
     description = "crescent, half and full moons (simulated)"
-    event_shape = (16, 16)
-    kind = "unit-interval"
-    largest_level = _LEVELS
+    lit = _LIT
 
-    def read(self, root: Path, seed: int, download: bool) -> RawData:
-        """Draw 1,500 / 300 / 600 pictures, each class a third, in levels 0 to 255."""
-        splits, labels = {}, {}
-        for split, count in _SIZES.items():
-            labels[split] = torch.arange(count) % len(_LIT)
-            u = torch.rand(count, 4, generator=stream(seed, self.name, split))
-            images = moon(_LIT[labels[split]], 5 + u[:, 0], 7.5 + u[:, 1:3])
-            brightness = 0.8 + 0.2 * u[:, 3]
-            splits[split] = (_LEVELS * brightness[:, None, None] * images).round()
-        return RawData(splits, labels)
+
+class AllMoonPhases(_Moons):
+    """As ``MoonPhases``, with no phase left out: 31 of them, lit a quarter to the whole.
+
+    Label k is lit by 0.25 + k / 40: 10 is a half moon, 20 a three-quarter moon, 30 a full one.
+    """
+
+    name = "all-moon-phases"
+    description = "moons of 31 phases, crescent to full (simulated)"
+    lit = _ALL_LIT

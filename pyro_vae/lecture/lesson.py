@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 from pyro_vae.errors import SettingError
 from pyro_vae.lecture.page import write_page
 from pyro_vae.lecture.panels.codebook import codebook_of
+from pyro_vae.lecture.panels.codes import codes_of
 from pyro_vae.lecture.panels.collapse import collapse_of
+from pyro_vae.lecture.panels.continuum import continuum_of
 from pyro_vae.lecture.panels.decoder import digits_decoder
 from pyro_vae.lecture.panels.divergence import divergence_of
 from pyro_vae.lecture.panels.gap import gap_of
+from pyro_vae.lecture.panels.holes import holes_of
+from pyro_vae.lecture.panels.noise import noise_of
 from pyro_vae.progress import measuring
 
 if TYPE_CHECKING:
@@ -29,8 +33,12 @@ def _toy(_: int) -> dict[str, Any]:
 
 #: Every panel in the order of the lecture, and what makes its numbers of a seed.
 PANELS: dict[str, Callable[[int], dict[str, Any]]] = {
-    "identity": _toy,
+    "codes": codes_of,
+    "holes": holes_of,
+    "noise": noise_of,
     "divergence": divergence_of,
+    "continuum": continuum_of,
+    "identity": _toy,
     "gradients": _toy,
     "sampling": _toy,
     "gap": gap_of,

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
     from pyro_vae.pairs.given import Given
 
-__all__ = ["cells_normalised", "function_normalised", "log_integrals", "of_library"]
+__all__ = [
+    "cells_normalised",
+    "function_log_z",
+    "function_normalised",
+    "log_integrals",
+    "of_library",
+]
 
 #: What rounding, and integration by points, may make of log Z, and of each cell of it, in nats.
 _SLACK, _SLACK_OF_A_CELL = 1e-3, 1e-4
@@ -109,27 +115,61 @@ def function_normalised(
     ProgramError
         If it does not add up to one.
     """
-    cells = _Cells(log_density, x[0].reshape(-1), x)
-    other = _other_values(cells.here, x[1].reshape(-1), support)
-    if not _independent(cells.at, cells.here, other):
+    cells = _cells_of(log_density, x, support)
+    if cells is None:
         return (
             f"{name}: the cells of x depend on each other given z, so that whether p(x | z) adds "
             "up to one was not checked"
         )
+    total = _over_all(cells, support)
+    if total is None:
+        return (
+            f"{name}: whether p(x | z) of {len(cells.here)} cells adds up to one was not "
+            "checked, having no closed form"
+        )
+    return _judged(total, len(cells.here), name)
+
+
+def function_log_z(
+    log_density: Callable[[Tensor], Tensor], x: Tensor, support: Any
+) -> float | None:
+    """Logarithm of the integral of exp(log_density) over whole rows, in nats.
+
+    Parameters
+    ----------
+    log_density, x, support
+        As for ``function_normalised``.
+
+    Returns
+    -------
+    float or None
+        None where the cells depend on each other, or are too many.
+    """
+    cells = _cells_of(log_density, x, support)
+    return None if cells is None else _over_all(cells, support)
+
+
+def _cells_of(log_density: Callable[[Tensor], Tensor], x: Tensor, support: Any) -> _Cells | None:
+    """The function by cells, where they do not depend on each other."""
+    cells = _Cells(log_density, x[0].reshape(-1), x)
+    other = _other_values(cells.here, x[1].reshape(-1), support)
+    if not _independent(cells.at, cells.here, other):
+        return None
     if innermost(support) is constraints.real:
         # From the highest point rounding is least, which is relative to log p.
-        cells = _Cells(log_density, _highest(cells), x)
+        return _Cells(log_density, _highest(cells), x)
+    return cells
+
+
+def _over_all(cells: _Cells, support: Any) -> float | None:
+    """Logarithm of the integral over all cells; None of too many without a closed form."""
     found = _closed(cells, support)
     if found is None:
         if len(cells.here) > _CELLS:
-            return (
-                f"{name}: whether p(x | z) of {len(cells.here)} cells adds up to one was not "
-                "checked, having no closed form"
-            )
+            return None
         every = torch.arange(len(cells.here))
         found = log_integrals(lambda values: cells.moved(every, values), cells.here, support)
-    total = cells.level + found.sum()
-    return _judged(total.item(), len(cells.here), name)
+    return float(cells.level + found.sum())
 
 
 class _Cells:

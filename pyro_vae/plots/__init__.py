@@ -36,6 +36,7 @@ with without_trace():
     from pyro_vae.plots.objectives import snr_against_k
     from pyro_vae.plots.outliers import outliers
     from pyro_vae.plots.published import bound_against_samples, learning_curves, published_and_ours
+    from pyro_vae.plots.sizes import error_against_size
     from pyro_vae.plots.tables import column_marginals, column_pairs
     from pyro_vae.plots.tails import khat_histogram
     from pyro_vae.plots.training import training_curves
@@ -50,6 +51,7 @@ __all__ = [
     "completions",
     "densities_over_z",
     "em_phases",
+    "error_against_size",
     "evidence_bars",
     "evidence_over_training",
     "gap_against_elbo",

@@ -1,4 +1,4 @@
-"""What the introductions claim of these models, measured: blur, memory, classes together."""
+"""What the introductions claim of these models, measured: blur, memory, classes, directions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pyro_vae.inference import evaluate, reconstruct
 from pyro_vae.inference.latents import (
     Accuracy,
     MemoryTest,
+    attribute_test,
+    augmentation_test,
     compare_sharpness,
     memory_test,
     neighbour_accuracy,
@@ -29,6 +31,11 @@ __all__ = ["Claims", "claim_sentences", "claims_of", "claims_table", "pixel_accu
 
 #: Draws whose sharpness and whose distances are measured.
 _DRAWS = 500
+
+#: Training data and held-out data that a classifier learns from and is tried on, at most.
+_ROWS, _TRIED = 2000, 1000
+#: Classes beyond which there are too many pairs of them, and labelled data of each.
+_CLASSES, _LABELLED = 20, 5
 
 #: Standard errors from what is expected without an effect at which one is called seen.
 _SEEN = 3.0
@@ -49,6 +56,11 @@ class Claims(NamedTuple):
         Accuracy of the nearest neighbours by code. Of labelled data and models with codes.
     by_pixel
         The same by distance between the data.
+    directions
+        Data moved from class to class; see ``attribute_test``. Where there are classes to move
+        between, and codes.
+    augmentation
+        What decoded points between codes teach; see ``augmentation_test``. As directions.
     """
 
     sharpness: pd.DataFrame | None
@@ -56,6 +68,8 @@ class Claims(NamedTuple):
     overfit: tuple[float, float] | None
     neighbours: Accuracy | None
     by_pixel: Accuracy | None
+    directions: pd.DataFrame | None = None
+    augmentation: pd.DataFrame | None = None
 
 
 def claims_of(
@@ -108,7 +122,24 @@ def claims_of(
         with torch.no_grad():
             codes = [coder.code(part) for part in (data.train, test)]
         near = neighbour_accuracy(codes[0], labels[0], codes[1], labels[1])
-    return Claims(sharp, memory, overfit, near, by_pixel)
+    moved, taught = _by_classifier(coder, data, seed)
+    return Claims(sharp, memory, overfit, near, by_pixel, moved, taught)
+
+
+def _by_classifier(
+    coder: Any, data: Dataset, seed: int
+) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Directions and augmentation, where a classifier can judge them."""
+    if coder is None or data.labels is None:
+        return None, None
+    train, test = data.labels["train"][:_ROWS], data.labels["test"][:_TRIED]
+    classes, counts = train.unique(return_counts=True)
+    there = bool(torch.isin(classes, test).all()) and int(counts.min()) >= _LABELLED
+    if not there or not 2 <= len(classes) <= _CLASSES:
+        return None, None
+    rows = data.train[:_ROWS], train, data.test[:_TRIED], test
+    taught = augmentation_test(coder, *rows, per_class=_LABELLED, seed=seed)
+    return attribute_test(coder, *rows), taught
 
 
 def pixel_accuracy(data: Dataset) -> Accuracy | None:
@@ -124,7 +155,7 @@ def claims_table(visits: Sequence[Any]) -> pd.DataFrame:
     for seen in visits:
         if seen.claims is None:
             continue
-        sharp, memory, overfit, near, _ = seen.claims
+        sharp, memory, overfit, near, _, moved, taught = seen.claims
         row = dict.fromkeys(
             (
                 "sharpness of reconstructions",
@@ -132,6 +163,8 @@ def claims_table(visits: Sequence[Any]) -> pd.DataFrame:
                 "draws nearer to training data",
                 "log p(x), training - held-out",
                 "classes by near codes",
+                "directions",
+                "augmentation",
             ),
             "-",
         )
@@ -146,6 +179,12 @@ def claims_table(visits: Sequence[Any]) -> pd.DataFrame:
             row["log p(x), training - held-out"] = f"{overfit[0]:+.2f} ({overfit[1]:.2f})"
         if near is not None:
             row["classes by near codes"] = f"{near.share:.3f} ({near.standard_error:.3f})"
+        if moved is not None:
+            reached = moved["reached"]
+            row["directions"] = f"{reached.mean():.2f} (worst {reached.min():.2f})"
+        if taught is not None:
+            gain, error = taught.loc["interpolated", ["gain", "gain_se"]]
+            row["augmentation"] = f"{gain:+.3f} ({error:.3f})"
         rows[seen.stop.title] = row
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -195,5 +234,21 @@ def _of_vae(claims: Claims) -> list[str]:
         lines.append(
             f"Of pairs of a draw of the VAE and a held-out picture, the draw is the nearer to the "
             f"training data in {claims.memory.nearer:.0%} (z = {z:+.1f}): {said}."
+        )
+    if claims.directions is not None:
+        reached, before = claims.directions[["reached", "before"]].mean()
+        lines.append(
+            f"Held-out data moved by the difference of two classes' mean codes of the VAE are "
+            f"taken for the other class in {reached:.0%}, and in {before:.1%} before the move."
+        )
+    if claims.augmentation is not None:
+        gain, error = claims.augmentation.loc["interpolated", ["gain", "gain_se"]]
+        average = claims.augmentation.loc["averaged", "gain"]
+        seen = abs(gain) > _SEEN * error
+        lines.append(
+            f"What the VAE decodes between the codes of five labelled data a class "
+            f"{('helps' if gain > 0 else 'harms') if seen else 'neither helps nor harms'} "
+            f"logistic regression: {gain:+.3f} of accuracy (standard error {error:.3f}); "
+            f"averages of the same data make {average:+.3f}."
         )
     return lines

@@ -5,18 +5,20 @@ from __future__ import annotations
 import inspect
 import math
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from pyro.infer import ELBO
+from scipy import stats
 
 from pyro_vae.errors import ProgramError
 from pyro_vae.inference import verify
-from pyro_vae.inference.checking.verify import Check, Report
+from pyro_vae.inference.checking.verify import FALSE_ALARM, Check, Report
 from pyro_vae.isolation import isolated
 from pyro_vae.marginals import column_log_prob
 from pyro_vae.models.likelihoods import Likelihood
-from pyro_vae.pairs.normalisation import log_integrals
+from pyro_vae.pairs.normalisation import function_log_z, log_integrals
 from pyro_vae.user_files.named import reference_of, value_at
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ __all__ = ["mark", "mark_apart", "verify_likelihood"]
 
 #: Shape of the data that a likelihood is tried on, outputs of a decoder, and draws of each.
 _EVENT, _OUTPUTS, _DRAWS = (3,), 8, 500
+_CELLS = "three cells"
 
 #: What integration by points may make of log Z of a cell.
 _ROUNDING = 1e-4
@@ -80,7 +83,8 @@ def verify_likelihood(likelihood: Likelihood, *, seed: int = 0) -> Report:
     -------
     Report
         That it adds up to one over each cell, that a cell's terms add up to its log-probability,
-        that its draws are in its support, and that its measure is that of its distribution.
+        that its draws are in its support and follow its density, and that its measure is that of
+        its distribution. Of cells that depend on each other only support and measure are checked.
     """
     with isolated(seed), torch.no_grad():
         if not likelihood.built:
@@ -102,6 +106,9 @@ def verify_likelihood(likelihood: Likelihood, *, seed: int = 0) -> Report:
             apart = (terms.double().sum(-1) - whole.double()).abs().max()
             checks.append(_check("sum over cells", float(apart), 0.0, _SUMS))
             checks.append(_check("adds up to one", _log_z(family, drawn[0]), 0.0, _ONES))
+            checks.append(_check_draws(family, drawn))
+        elif (log_z := _log_z_of_data(likelihood, eta, drawn)) is not None:
+            checks.append(_check("adds up to one", log_z, 0.0, _ONE))
     return Report(f"{likelihood!r}", checks, seed)
 
 
@@ -109,6 +116,11 @@ _EVENTS = "log p(x | z) is one number for a datum: all of its cells are one even
 _MEASURES = "the measure that it names is that of its distribution's support (1 if so)"
 _SUPPORTS = "its own draws are in its support, as in_support has it (1 if all are)"
 _SUMS = "log p(x | z) is the sum of the terms of its cells"
+_ONE = "exp(log p(x | z)) adds up to one over x: the worst log of the integral, in nats"
+_DRAWN = (
+    "its draws follow its density: the mean of p(x_d | z) / (p(x_d | z) + c) over them is that "
+    "by integration (the cell furthest from it)"
+)
 _ONES = "exp(log p(x_d | z)) adds up to one over x_d: the worst log of the integral, in nats"
 
 
@@ -137,7 +149,7 @@ def _needed(found: Any) -> list[str]:
 
 def _check(name: str, value: float, expected: float, sentence: str) -> Check:
     passed = abs(value - expected) <= _ROUNDING
-    return Check(name, "three cells", sentence, passed, value, expected, math.nan)
+    return Check(name, _CELLS, sentence, passed, value, expected, math.nan)
 
 
 def _measure(family: Any) -> str:
@@ -148,13 +160,61 @@ def _inside(likelihood: Likelihood, drawn: torch.Tensor) -> bool:
     return bool(likelihood.in_support(drawn).all())
 
 
+def _check_draws(family: Any, drawn: torch.Tensor) -> Check:
+    """Hold draws ``(S, 8, 3)`` against the density, by a function of it between 0 and 1.
+
+    The density of the first draw is the constant c.
+    """
+
+    def log_share(power: float, values: torch.Tensor) -> torch.Tensor:
+        log_p = _terms(family, values)
+        return log_p + power * torch.nn.functional.logsigmoid(log_p - level)
+
+    level = _terms(family, drawn[0])
+    log_z, mean, square = (
+        log_integrals(partial(log_share, power), drawn[0].double(), family.support)
+        for power in (0.0, 1.0, 2.0)
+    )
+    # Of a density that does not add up to one, the shape: what is wrong is said once.
+    mean, square = (mean - log_z).exp(), (square - log_z).exp()
+    found = torch.sigmoid(_terms(family, drawn[1:]) - level).mean(0)
+    error = ((square - mean**2).clamp_min(0.0) / (len(drawn) - 1)).sqrt()
+    allowed = error * stats.norm.isf(FALSE_ALARM / (2 * mean.numel())) + _ROUNDING
+    # Not a number is no pass.
+    worst = ((found - mean).abs() / allowed).nan_to_num(nan=math.inf).argmax()
+    value, expected, spread, most = (
+        float(t.flatten()[worst]) for t in (found, mean, error, allowed)
+    )
+    passed = abs(value - expected) <= most
+    return Check("draws follow the density", _CELLS, _DRAWN, passed, value, expected, spread)
+
+
+def _log_z_of_data(likelihood: Likelihood, eta: torch.Tensor, drawn: torch.Tensor) -> float | None:
+    """Logarithm of the integral over a datum, where it is furthest from zero.
+
+    For a distribution that has no terms of cells; None if they depend on each other.
+    """
+    found = []
+    for output, rows in zip(eta, drawn[:2].double().unbind(1), strict=True):
+        family: Any = likelihood(output)
+        log_z = function_log_z(family.log_prob, rows, family.support)
+        if log_z is None:
+            return None
+        found.append(log_z)
+    return max(found, key=abs)
+
+
+def _terms(family: Any, values: torch.Tensor) -> torch.Tensor:
+    terms = column_log_prob(family, values)
+    assert terms is not None
+    return terms.double()
+
+
 def _log_z(family: Any, here: torch.Tensor) -> float:
     """Logarithm of the integral over a cell, of the cell where it is furthest from zero."""
 
     def log_prob(values: torch.Tensor) -> torch.Tensor:
-        terms = column_log_prob(family, values)
-        assert terms is not None
-        return terms
+        return _terms(family, values)
 
     found = log_integrals(log_prob, here.double(), family.support).flatten()
     return float(found[found.abs().argmax()])

@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 from pyro_vae import data
 from pyro_vae.cli import tour as tour_command
 from pyro_vae.disk.runs import Run
-from pyro_vae.inference.latents import fit_reference, hole_test
+from pyro_vae.inference.latents import fit_reference, halfway_test, hole_test
 from pyro_vae.stored.loading import load_model
 from pyro_vae.tour import STOPS
 from tests.cli.test_commands import run
@@ -41,8 +41,24 @@ def test_every_stop_is_fitted_and_is_in_the_report(whole):
             load_model(folder / stop.name).config == Run.open(folder / stop.name).config()["model"]
         )
         assert stop.title.replace("'", "&#39;") in html
-    assert html.count("data:image/png") == 3 * len(STOPS) - 2 + 1  # a mixture has one, holes one
+    assert (
+        html.count("data:image/png") == 3 * len(STOPS) - 2 + 2
+    )  # a mixture, holes, moons: one each
     assert len(pd.read_csv(folder / "tour.csv")) == len(STOPS)
+
+
+@pytest.mark.slow
+def test_moons_are_judged_as_by_hand(whole):
+    folder, done = whole
+    printed = json.loads(done.stdout)["moons"]
+    moons, (family, lit) = data.load("moon-phases"), data.every_moon()
+    half, full = (moons.test[moons.labels["test"] == label] for label in (1, 2))
+    model = load_model(folder / "moons" / "vae-all-phases")
+    assert (model.latent_dim, model.config["model"]) == (2, "vae")
+    found = halfway_test(model, half, full, family=family, state=lit, gain=(0.8, 1.0))
+    shown = printed["VAE, all phases"]["mid-points to a moon"].split()[0]
+    assert float(shown) == pytest.approx(float(found["midpoint_distance"].mean()), abs=6e-4)
+    assert next(iter(printed)) == "Autoencoder, three phases"
 
 
 @pytest.mark.slow
@@ -120,6 +136,7 @@ def test_stopped_the_same_command_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(tour_command, "fit_stop", fit_stop)
     printed = json.loads(run(*arguments).stdout)
     assert list(printed["table"]) == ["PCA", "Shallow autoencoder"]
+    assert printed["moons"] == {}
     assert (folder / "pca" / "weights.safetensors").stat().st_mtime_ns == weights
     refused = run(*arguments[:3], *SMALL, "--latent-dim", 4, "--stops", "pca", status=1).stderr
     assert "other data or settings" in refused

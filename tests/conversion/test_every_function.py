@@ -136,6 +136,18 @@ CASES = {
     "augmentation_test": lambda x: inference.latents.augmentation_test(
         vae(), x, CLASSES, x, CLASSES, per_class=2, repeats=2
     ),
+    "direction_test": lambda x: inference.latents.direction_test(
+        vae(),
+        x,
+        {"class": CLASSES},
+        x,
+        {"class": CLASSES},
+        family=x,
+        family_factors={"class": CLASSES},
+    ),
+    "halfway_test": lambda x: inference.latents.halfway_test(
+        vae(), x, x, family=ROWS, state=CLASSES
+    ),
     "hole_test": lambda x: inference.latents.hole_test(
         vae(), x, x, reference=reference(plain(ROWS * 4)), num_draws=3, num_pairs=2
     ),

@@ -141,7 +141,7 @@ def test_catalogue_says_what_is_there(tiny_mnist):
     listed = {entry.name: entry for entry in catalogue(data_root=tiny_mnist)}
     there = {name for name, entry in listed.items() if entry.available}
     built_in = {"breast-cancer", "digits", "iris", "moons", "pinwheel", "wine"}
-    built_in |= {"sprites", "moon-phases"}
+    built_in |= {"sprites", "moon-phases", "all-moon-phases"}
     assert there == built_in | {"mnist"}
     assert set(listed) - there == {"fashion-mnist", "kmnist", "frey-faces"}
     assert listed["mnist"].where == str(tiny_mnist)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pyro_vae.cli import main
-from pyro_vae.data import SPRITE_FACTORS, catalogue, load, moon
+from pyro_vae.data import SPRITE_FACTORS, catalogue, every_moon, load, moon
 from pyro_vae.data.moon_phases import MoonPhases
 from pyro_vae.data.sprites import SHAPES, sprite
 
@@ -151,6 +151,26 @@ def test_moon_phases_are_lit_as_their_labels_say():
     assert data.train[:, [0, -1]].max() < 0.05
 
 
+def test_moons_of_all_phases_are_lit_as_their_labels_say():
+    """By area, of a radius from 5 to 6; brightness is the brightest pixel's."""
+    data = load("all-moon-phases", seed=1)
+    pictures, labels = data.train.double(), data.labels["train"]
+    assert (len(pictures), len(data.validation), len(data.test)) == (1500, 300, 600)
+    assert torch.bincount(labels).tolist() == [49] * 12 + [48] * 19
+    area = pictures.sum((1, 2)) / pictures.amax((1, 2)) / (math.pi * (0.25 + labels / 40))
+    assert 24 < area.min() < 26
+    assert 35 < area.max() < 37
+    assert 0.79 < pictures.amax() <= 1
+
+
+def test_every_moon_has_each_phase_radius_and_place():
+    pictures, lit = every_moon()
+    assert len(pictures) == len(lit) == 41 * 6 * 36
+    number = 30 * 216 + 2 * 36 + 5 * 6 + 1
+    torch.testing.assert_close(pictures[number], moon(0.75, 5.4, (8.5, 7.7)))
+    assert lit[number] == 0.75
+
+
 def test_moon_phases_are_drawn_with_the_seed():
     one, two, other = (load("moon-phases", seed=seed) for seed in (1, 1, 2))
     assert torch.equal(one.train, two.train)
@@ -168,6 +188,7 @@ def test_the_command_lists_them():
     listed = {entry.name: entry for entry in catalogue()}
     assert listed["sprites"].available
     assert listed["moon-phases"].available
+    assert listed["all-moon-phases"].available
     with (
         contextlib.redirect_stdout(io.StringIO()) as printed,
         mock.patch.object(sys, "argv", ["pyro-vae", "data"]),

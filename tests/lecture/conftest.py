@@ -27,17 +27,25 @@ def opened(browser):
     """Open a file in a window that tolerates no error and no request but the file."""
     contexts = []
 
-    def open_page(path, width=1200, *, motion="reduce", touch=False):
+    def open_page(
+        path, width=1200, *, motion="reduce", touch=False, scheme="light", locale="en", address=""
+    ):
         context = browser.new_context(
-            viewport={"width": width, "height": 800}, reduced_motion=motion, has_touch=touch
+            viewport={"width": width, "height": 800},
+            reduced_motion=motion,
+            has_touch=touch,
+            color_scheme=scheme,
+            locale=locale,
         )
+        # A control that is not there is found missing in seconds, not in half a minute.
+        context.set_default_timeout(10_000)
         contexts.append(context)
         page = context.new_page()
         page.troubles = []
         page.on("console", lambda message: page.troubles.append(message.text))
         page.on("pageerror", lambda error: page.troubles.append(str(error)))
         page.on("request", lambda request: page.troubles.append(request.url))
-        page.goto(path.as_uri())
+        page.goto(path.as_uri() + address)
         assert page.troubles == [path.as_uri()]
         page.troubles.clear()
         return page

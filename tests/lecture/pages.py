@@ -2,8 +2,9 @@
 
 
 def shown(page, name):
-    """A number as it is printed."""
-    return float(page.inner_text(f"#{name}").split("±")[0].split()[0].replace("−", "-"))
+    """A number as it is printed at the place of that identifier."""
+    text = page.inner_text(f"#{name}")
+    return float(text.split("±")[0].split()[0].replace("−", "-"))
 
 
 def set_slider(page, name, value):

@@ -202,7 +202,7 @@ def test_a_test_image_shows_its_posterior_and_its_code(page, trained):
         (x * 255 / 16).flatten(), abs=0.51
     )
     said = page.inner_text("#decoder-item")
-    assert f"Test image {chosen['row']} (class {data.labels['test'][chosen['row']]})" in said
+    assert f"Test image {chosen['row']}, class {data.labels['test'][chosen['row']]}:" in said
     covariance = q.covariance_matrix[0].detach()
     correlation = covariance[0, 1] / (covariance[0, 0] * covariance[1, 1]).sqrt()
     assert f"correlation {correlation:.3f}".replace("-", "−") in said

@@ -68,30 +68,34 @@ def test_sliders_move_by_keyboard(page):
     assert after["mean"] == pytest.approx(before["mean"] + 0.15)
     assert after["sd"] == pytest.approx(before["sd"] - 0.10)
     assert after["x"] == pytest.approx(before["x"] + 0.05)
-    assert page.get_attribute("#mean", "aria-valuetext") == "−0.85"
-    assert page.input_value("#sampling-mean") == page.input_value("#mean")
+    assert page.get_attribute("#identity-mean", "aria-valuetext") == "−0.85"
     wait_until(page, "document.getElementById('identity-said').textContent !== ''")
 
 
+def gradients(x, mean, sd):
+    """Autograd's gradient of the bound: in m, log s, w and b."""
+    at = [mean, math.log(sd), W, B]
+    m, r, w, b = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+    q = torch.distributions.Normal(m, r.exp())
+    missed = (x - b - w * m) ** 2 + (w * r.exp()) ** 2
+    prior = torch.distributions.Normal(*torch.tensor([0.0, 1.0]).double())
+    bound = -missed / (2 * S**2) - torch.distributions.kl_divergence(q, prior)
+    return [float(slope) for slope in torch.autograd.grad(bound, (m, r, w, b))]
+
+
 @pytest.mark.parametrize(("x", "mean", "sd"), SETTINGS)
-def test_gradient_steps_raise_the_bound_and_not_the_evidence(page, x, mean, sd):
+def test_encoder_steps_raise_the_bound_and_not_the_evidence(page, x, mean, sd):
     for name, value in (("x", x), ("mean", mean), ("sd", sd)):
         set_slider(page, f"identity-{name}", value)
     first = page.evaluate("pyroVae.identity.terms()")
     press(page, "#identity-encoder", "Enter")
-    # Autograd's gradient of the bound, in the mean and the logarithm of the scale.
-    m, r = torch.tensor([mean, math.log(sd)], dtype=torch.float64, requires_grad=True)
-    q = torch.distributions.Normal(m, r.exp())
-    missed = (x - B - W * m) ** 2 + (W * r.exp()) ** 2
-    prior = torch.distributions.Normal(*torch.tensor([0.0, 1.0]).double())
-    bound = -missed / (2 * S**2) - torch.distributions.kl_divergence(q, prior)
-    slope_m, slope_r = torch.autograd.grad(bound, (m, r))
+    slope_m, slope_r, *_ = gradients(x, mean, sd)
     second = page.evaluate("pyroVae.identity.terms()")
-    step = (second["mean"] - mean) / float(slope_m)
+    step = (second["mean"] - mean) / slope_m
     assert step == pytest.approx(0.1 / 2 ** round(math.log2(0.1 / step)), rel=1e-9)
-    assert math.log(second["sd"] / sd) == pytest.approx(step * float(slope_r), abs=1e-12)
-    for _ in range(8):
-        page.click("#identity-turns")
+    assert math.log(second["sd"] / sd) == pytest.approx(step * slope_r, abs=1e-12)
+    assert second["toy"] == first["toy"]
+    press(page, "#identity-encoder", "Enter", 80)
     history = page.evaluate("pyroVae.identity.history()")
     assert len(history) == 82
     bounds = [terms["bound"] for terms in history]
@@ -102,6 +106,38 @@ def test_gradient_steps_raise_the_bound_and_not_the_evidence(page, x, mean, sd):
     assert max(abs(terms["residual"]) for terms in history) < 1e-9
     set_slider(page, "identity-mean", 1)
     assert len(page.evaluate("pyroVae.identity.history()")) == 1
+
+
+@pytest.mark.parametrize(("x", "mean", "sd"), SETTINGS)
+def test_decoder_steps_raise_the_bound_and_move_the_evidence(page, x, mean, sd):
+    for name, value in (("x", x), ("mean", mean), ("sd", sd)):
+        set_slider(page, f"identity-{name}", value)
+    first = page.evaluate("pyroVae.identity.terms()")
+    press(page, "#identity-decoder", "Enter")
+    *_, slope_w, slope_b = gradients(x, mean, sd)
+    second = page.evaluate("pyroVae.identity.terms()")
+    step = (second["toy"]["b"] - B) / slope_b
+    assert step == pytest.approx(0.1 / 2 ** round(math.log2(0.1 / step)), rel=1e-9)
+    assert second["toy"]["w"] - W == pytest.approx(step * slope_w, rel=1e-9)
+    assert (second["mean"], second["sd"], second["toy"]["s"]) == (mean, sd, S)
+    assert second["bound"] > first["bound"]
+    w, b = second["toy"]["w"], second["toy"]["b"]
+    assert second["evidence"] == pytest.approx(stats.norm(b, math.hypot(w, S)).logpdf(x))
+    assert second["evidence"] != first["evidence"]
+
+
+def test_in_turn_the_bound_never_falls_and_only_the_decoder_moves_the_evidence(page):
+    for _ in range(4):
+        page.click("#identity-turns")
+    history = page.evaluate("pyroVae.identity.history()")
+    assert len(history) == 41
+    for step, (before, after) in enumerate(itertools.pairwise(history)):
+        assert after["bound"] > before["bound"]
+        assert abs(after["residual"]) < 1e-9
+        assert (after["evidence"] == before["evidence"]) == (step % 10 < 5)
+    assert history[-1]["evidence"] > history[0]["evidence"]
+    page.click("#identity-reset")
+    assert page.evaluate("pyroVae.identity.terms().toy") == TOY
 
 
 def test_steps_are_animated_unless_motion_is_unwelcome(opened, path):

@@ -5,8 +5,10 @@ import math
 
 import numpy as np
 import pytest
-from scipy import special, stats
+import torch
+from scipy import integrate, special, stats
 
+from pyro_vae.inference.engine.diagnostics import pareto_khat
 from pyro_vae.lecture import TOY, write_explorer
 from tests.lecture.pages import press, set_slider, shown
 
@@ -79,10 +81,78 @@ def test_the_draws_are_normal_and_follow_the_seed(opened, path):
     assert len(np.intersect1d(z, again)) == 0
     # Neighbours, which Box and Muller make of the same two numbers, are independent.
     assert abs(stats.pearsonr(again[::2], again[1::2]).statistic) < 5 / math.sqrt(256)
-    # A guide that is the exact posterior has equal weights.
-    set_slider(page, "sampling-x", 0.5)
-    set_slider(page, "sampling-mean", 0)
-    set_slider(page, "sampling-k", 3)
-    for _ in range(10):
-        page.click("#identity-turns")
-    assert page.evaluate("pyroVae.sampling.draws().ess") == pytest.approx(8, rel=1e-9)
+
+
+def put(page, **values):
+    for name, value in values.items():
+        set_slider(page, f"sampling-{name}", value)
+
+
+def choose_two_modes(page):
+    page.select_option("#sampling-posterior", "two")
+    assert page.evaluate("pyroVae.sampling.terms().x") == 5
+
+
+def test_equal_weights_under_the_exact_posterior(page):
+    # The posterior of x = 2 has mean 9 / 13 and scale 1 / sqrt(3.25), between marks of the
+    # slider: the nearest marks leave weights that differ little.
+    put(page, mean=0.7, sd=0.55, k=5)
+    assert page.evaluate("pyroVae.sampling.draws().ess") > 0.99 * 32
+
+
+@pytest.mark.parametrize(("mean", "sd"), [(-1.0, 1.2), (2.1, 0.5), (0.0, 2.0), (3.0, 0.15)])
+def test_two_modes_are_those_of_quadrature(page, mean, sd):
+    choose_two_modes(page)
+    put(page, mean=mean, sd=sd)
+    told = page.evaluate("pyroVae.sampling.terms()")
+
+    def joint(z):
+        return stats.norm.pdf(z) * stats.norm(W * abs(z) + B, S).pdf(5)
+
+    def wide(f):
+        return sum(integrate.quad(f, a, b, epsabs=1e-14)[0] for a, b in itertools.pairwise(CUTS))
+
+    evidence = wide(joint)
+    assert told["evidence"] == pytest.approx(math.log(evidence), abs=1e-9)
+    q = stats.norm(mean, sd)
+    bound = wide(
+        lambda z: q.pdf(z) * (stats.norm.logpdf(z) + stats.norm(W * abs(z) + B, S).logpdf(5))
+    )
+    assert told["bound"] == pytest.approx(bound + q.entropy(), abs=1e-8)
+    assert told["divergence"] == pytest.approx(told["evidence"] - told["bound"], abs=1e-12)
+    for z in (-2.3, -0.1, 0.0, 1.9):
+        density = page.evaluate("z => pyroVae.sampling.density(z)", z)
+        assert density == pytest.approx(joint(z) / evidence, rel=1e-9)
+    z, weights = (page.evaluate(f"pyroVae.sampling.draws().{key}") for key in ("z", "logWeights"))
+    expected = stats.norm.logpdf(z) + stats.norm(W * np.abs(z) + B, S).logpdf(5) - q.logpdf(z)
+    np.testing.assert_allclose(weights, expected, atol=1e-9)
+
+
+CUTS = np.linspace(-24, 24, 49)
+
+
+def test_a_guide_on_one_of_two_modes_stops_a_half_too_low_and_khat_sees_nothing(page):
+    choose_two_modes(page)
+    put(page, mean=2.1, sd=0.5, k=9)
+    told = page.evaluate("pyroVae.sampling.draws()")
+    evidence = page.evaluate("pyroVae.sampling.terms().evidence")
+    last = told["bounds"][-1]
+    # Half of p(x) lies in the mode that no draw reaches.
+    assert evidence - last["mean"] == pytest.approx(math.log(2), abs=5 * last["error"] + 1e-3)
+    assert told["khat"] < 0.5
+
+
+@pytest.mark.parametrize("k", [5, 6, 7, 8, 9])
+@pytest.mark.parametrize("sd", [0.15, 0.4, 1.0])
+def test_khat_is_that_of_the_package(page, k, sd):
+    put(page, mean=-0.5, sd=sd, k=k)
+    told = page.evaluate("pyroVae.sampling.draws()")
+    (khat,) = pareto_khat(torch.tensor(told["logWeights"], dtype=torch.float64)[:, None])
+    assert told["khat"] == pytest.approx(khat, abs=1e-9)
+    assert shown(page, "sampling-value-khat") == pytest.approx(khat, abs=5.1e-3)
+
+
+def test_khat_of_few_draws_is_not_given(page):
+    put(page, k=4)
+    assert page.evaluate("pyroVae.sampling.draws().khat") is None
+    assert page.inner_text("#sampling-value-khat") == "from K = 32"

@@ -136,3 +136,22 @@ def test_style_stays_inside(results):
     before = dict(matplotlib.rcParams)
     plots.iwae_against_k(results)
     assert dict(matplotlib.rcParams) == before
+
+
+def test_error_against_size_has_a_line_a_depth_and_a_level():
+    table = pd.DataFrame(
+        {
+            "model": ["PCA", "shallow", "1 hidden layer", "1 hidden layer", "1 hidden layer"],
+            "width": [0, 0, 16, 16, 64],
+            "parameters": [520, 1100, 3000, 3000, 9000],
+            "error": [0.024, 0.022, 0.02, 0.016, 0.012],
+        }
+    )
+    (ax,) = plots.error_against_size(table).axes
+    lines = {line.get_label(): line for line in ax.lines}
+    assert set(lines["PCA"].get_ydata()) == {0.024}
+    np.testing.assert_allclose(lines["1 hidden layer"].get_ydata(), [0.018, 0.012])
+    np.testing.assert_allclose(lines["1 hidden layer"].get_xdata(), [3000, 9000])
+    assert [text.get_text() for text in ax.texts] == ["16", "64"]
+    assert ax.get_xscale() == "log"
+    assert ax.get_ylim()[0] == 0

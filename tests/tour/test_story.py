@@ -6,13 +6,24 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 from scipy import stats
 
 from pyro_vae import data
 from pyro_vae.inference.latents import Accuracy, MemoryTest
 from pyro_vae.stored.measured import hole_reference
-from pyro_vae.tour import STOPS, Claims, claims_table, story
+from pyro_vae.tour import (
+    MOON_STOPS,
+    STOPS,
+    Claims,
+    MoonVisit,
+    claims_table,
+    moon_sentences,
+    moon_table,
+    moon_walks,
+    story,
+)
 from pyro_vae.tour.visits import Visit
 from tests.inference.latents.test_holes import made_up
 
@@ -73,7 +84,7 @@ def test_holes_are_compared_in_the_right_direction(sign):
         assert ("mid-points" if source == "midpoint" else "draws") in sentence
 
 
-def claims(share=0.7, z=0.4, accuracy=0.9):
+def claims(share=0.7, z=0.4, accuracy=0.9, gain=0.01):
     table = {"sharpness": [2.0, 2 * share], "se": 0.1, "share": [1, share], "share_se": [0, 0.02]}
     return Claims(
         sharpness=pd.DataFrame(table, index=["data", "draws"]),
@@ -81,6 +92,11 @@ def claims(share=0.7, z=0.4, accuracy=0.9):
         overfit=(3.125, 0.5),
         neighbours=Accuracy(accuracy, 0.01),
         by_pixel=Accuracy(0.95, 0.01),
+        directions=pd.DataFrame({"reached": [0.5, 0.75], "before": [0.0, 0.25]}),
+        augmentation=pd.DataFrame(
+            {"gain": [0.0, gain, -0.02], "gain_se": [0.0, 0.004, 0.004]},
+            index=["labelled", "interpolated", "averaged"],
+        ),
     )
 
 
@@ -99,6 +115,8 @@ def test_the_table_of_claims_has_what_applies():
         "draws nearer to training data": "0.51 (z +0.4)",
         "log p(x), training - held-out": "+3.12 (0.50)",
         "classes by near codes": "0.900 (0.010)",
+        "directions": "0.62 (worst 0.50)",
+        "augmentation": "+0.010 (0.004)",
     }
     assert set(mixture.values()) == {"-"}
 
@@ -109,6 +127,10 @@ SAID = {
     "copies": (claims(z=4.0), "it copies"),
     "far": (claims(z=-4.0), "are no copies"),
     "neither": (claims(z=-2.0), "no memory is seen"),
+    "moved": (claims(), "taken for the other class in 62%, and in 12.5% before the move"),
+    "helped": (claims(gain=0.013), "helps logistic regression: +0.013"),
+    "harmed": (claims(gain=-0.013), "harms logistic regression: -0.013"),
+    "no matter": (claims(gain=-0.011), "neither helps nor harms"),
 }
 
 
@@ -122,6 +144,57 @@ def test_the_model_whose_codes_tell_classes_apart_best_is_named():
     (said,) = (line for line in story.conclusions(found) if "Data of a class" in line)
     assert "codes of VAE" in said
     assert "95.0% of held-out data" in said
+
+
+def moons(*reached):
+    """A visit of each of the four, with this share of three-quarter moons in 200."""
+    visits = []
+    for stop, share in zip(MOON_STOPS, reached, strict=True):
+        ones = np.arange(200) < 200 * share
+        found = {
+            "midpoint_distance": ("pair", np.where(ones, 0.05, 0.15)),
+            "average_distance": ("pair", np.full(200, 0.14)),
+            "reconstruction_distance": ("datum", np.full(400, 0.04)),
+            "midpoint_state": ("pair", np.where(ones, 0.75, 1.0)),
+            "halfway": ("pair", np.full(200, 0.75)),
+            "reached": ("pair", ones),
+        }
+        visits.append(MoonVisit(stop, xr.Dataset(found), torch.zeros(9, 16, 16)))
+    return visits
+
+
+def test_the_sentences_on_moons_name_the_right_model():
+    three, every = moon_sentences(moons(0.01, 0.02, 0.25, 0.9))
+    assert "2% of the VAE's" in three
+    assert "1% of the autoencoder's" in three
+    assert "every phase, 90% of the VAE's" in every
+    assert "25% of the autoencoder's" in every
+
+
+def test_the_table_of_moons_has_means_and_errors():
+    table = moon_table(moons(0.0, 0.0, 0.25, 1.0))
+    assert list(table.index) == [
+        "Autoencoder, three phases",
+        "VAE, three phases",
+        "Autoencoder, all phases",
+        "VAE, all phases",
+    ]
+    error = stats.sem(np.arange(200) < 50)
+    assert table.loc["Autoencoder, all phases"].to_dict() == {
+        "reconstructions to a moon": "0.040 (0.000)",
+        "mid-points to a moon": f"0.125 ({0.1 * error:.3f})",
+        "lit": f"0.94 ({0.25 * error:.2f})",
+        "three-quarter moons": f"0.25 ({error:.2f})",
+    }
+
+
+def test_the_walks_of_moons_are_under_the_true_phases():
+    figure = moon_walks(moons(0.0, 0.0, 0.0, 0.0))
+    (ax,) = figure.axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "true phases",
+        *(stop.title for stop in MOON_STOPS),
+    ]
 
 
 def test_the_table_of_holes_has_each_score_under_its_name():

@@ -2,14 +2,15 @@
 
 import math
 import textwrap
+from typing import ClassVar
 
+import pyro.distributions as dist
 import pytest
 import torch
+from torch.distributions import constraints
 
 from pyro_vae.errors import ProgramError
 from pyro_vae.models.likelihoods import Bernoulli, Likelihood, Normal, Poisson
-from pyro_vae.pairs.normalisation import log_integrals
-from pyro_vae.user_files import marked
 from pyro_vae.user_files.marked import mark, verify_likelihood
 from pyro_vae.user_files.named import Reference
 
@@ -27,7 +28,51 @@ def failed(likelihood):
     return {check.name for check in verify_likelihood(likelihood).failed}
 
 
-def test_each_check_fails_alone(monkeypatch):
+class OfNormal(dist.Normal):
+    def __init__(self, normal):
+        super().__init__(normal.loc, normal.scale)
+
+
+class TooMuch(OfNormal):
+    """The density of a normal, times 1.1."""
+
+    def log_prob(self, value):
+        return super().log_prob(value) + math.log(1.1)
+
+
+class Wide(OfNormal):
+    """A normal whose draws are a fifth too wide."""
+
+    def sample(self, sample_shape=()):
+        return self.loc + 1.2 * (super().sample(sample_shape) - self.loc)
+
+
+class Averaged(dist.Independent):
+    """The mean of the cells' log-densities for that of a datum."""
+
+    def log_prob(self, value):
+        return self.base_dist.log_prob(value).mean(-1)
+
+
+class Whole(dist.TorchDistribution):
+    """One density of a whole datum, which nobody can ask for that of a cell."""
+
+    arg_constraints: ClassVar = {}
+    support = constraints.real_vector
+
+    def __init__(self, cells, mean):
+        self.cells, self.mean_of_cells = cells, mean
+        super().__init__(cells.batch_shape, cells.event_shape)
+
+    def sample(self, sample_shape=()):
+        return self.cells.sample(sample_shape)
+
+    def log_prob(self, value):
+        terms = self.cells.base_dist.log_prob(value)
+        return terms.mean(-1) if self.mean_of_cells else terms.sum(-1)
+
+
+def test_each_check_fails_alone():
     assert failed(Normal("latent")) == set()
     wrong = Normal("latent")
     wrong.in_support = lambda x: x > -2
@@ -39,11 +84,17 @@ def test_each_check_fails_alone(monkeypatch):
     wrong.forward = lambda eta: Normal.forward(wrong, eta).base_dist
     assert failed(wrong) == {"event shape"}
 
-    def tempered(log_prob, here, support):
-        return log_integrals(lambda values: 0.9 * log_prob(values), here, support)
-
-    monkeypatch.setattr(marked, "log_integrals", tempered)
-    assert failed(Normal("latent")) == {"adds up to one"}
+    wrong = Normal("latent")
+    wrong.forward = lambda eta: Wide(Normal.forward(wrong, eta).base_dist).to_event(1)
+    assert failed(wrong) == {"draws follow the density"}
+    wrong.forward = lambda eta: Averaged(Normal.forward(wrong, eta).base_dist, 1)
+    assert failed(wrong) == {"sum over cells"}
+    wrong.forward = lambda eta: Whole(Normal.forward(wrong, eta), mean=True)
+    assert failed(wrong) == {"adds up to one"}
+    wrong.forward = lambda eta: Whole(Normal.forward(wrong, eta), mean=False)
+    assert failed(wrong) == set()
+    wrong.forward = lambda eta: TooMuch(Normal.forward(wrong, eta).base_dist).to_event(1)
+    assert failed(wrong) == {"adds up to one"}
 
 
 FILE = """
@@ -101,6 +152,6 @@ def test_what_is_none_of_them_is_refused(file, name):
 def test_a_likelihood_is_tried_on_three_cells():
     for likelihood in (Bernoulli(), Poisson(), Normal(0.3)):
         names = [check.name for check in verify_likelihood(likelihood).checks]
-        assert names[-1] == "adds up to one"
+        assert names[-2:] == ["adds up to one", "draws follow the density"]
         assert likelihood.event_shape == (3,)
     assert torch.get_default_dtype() == torch.float32

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyro
 import pyro.distributions as dist
 import torch
+from torch.distributions import kl_divergence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.inference.engine.traces import Program
 
-__all__ = ["KnownModel", "known_models"]
+__all__ = ["KnownModel", "far_from_the_prior", "known_models"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,16 @@ def known_models(*, discrete: bool = False) -> list[KnownModel]:
     """
     models = [_conjugate(), _linear_gaussian(), _bernoulli(), _mixture()]
     return [*models, _binary()] if discrete else models
+
+
+def far_from_the_prior() -> KnownModel:
+    """The conjugate normal at x near 80, where p(x) is near exp(-1600), which no float holds."""
+    known = _conjugate()
+    x = known.x + 80.0
+    assert known.exact_posterior is not None
+    log_px = dist.Normal(_double(0.0), 2**0.5).log_prob(x)
+    gap = kl_divergence(known.posterior(x), known.exact_posterior(x))
+    return replace(known, name="far from the prior", x=x, log_px=log_px, elbo=log_px - gap)
 
 
 def _one_dimensional(

@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     from pyro_vae.inference.latents.classes import attribute_test as attribute_test
     from pyro_vae.inference.latents.classes import augmentation_test as augmentation_test
     from pyro_vae.inference.latents.classes import neighbour_accuracy as neighbour_accuracy
+    from pyro_vae.inference.latents.directions import direction_summary as direction_summary
+    from pyro_vae.inference.latents.directions import direction_test as direction_test
     from pyro_vae.inference.latents.disentanglement import (
         mutual_information_gap as mutual_information_gap,
     )
+    from pyro_vae.inference.latents.halfway import halfway_summary as halfway_summary
+    from pyro_vae.inference.latents.halfway import halfway_test as halfway_test
     from pyro_vae.inference.latents.holes import compare_holes as compare_holes
     from pyro_vae.inference.latents.holes import hole_summary as hole_summary
     from pyro_vae.inference.latents.holes import hole_test as hole_test
@@ -41,8 +45,12 @@ _NAMES = {
     "augmentation_test": "pyro_vae.inference.latents.classes",
     "compare_holes": "pyro_vae.inference.latents.holes",
     "compare_sharpness": "pyro_vae.inference.latents.sharpness",
+    "direction_summary": "pyro_vae.inference.latents.directions",
+    "direction_test": "pyro_vae.inference.latents.directions",
     "elbo_surgery": "pyro_vae.inference.latents.surgery",
     "fit_reference": "pyro_vae.inference.latents.reference",
+    "halfway_summary": "pyro_vae.inference.latents.halfway",
+    "halfway_test": "pyro_vae.inference.latents.halfway",
     "hole_summary": "pyro_vae.inference.latents.holes",
     "hole_test": "pyro_vae.inference.latents.holes",
     "latent_report": "pyro_vae.inference.latents.units",

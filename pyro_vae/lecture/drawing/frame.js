@@ -98,9 +98,13 @@ function begin() {
     started.set(name, about);
     told[name] = about.tell;
   }
-  const asked = location.hash.slice(1);
-  const wanted = asked in { en: 0, zh: 0 } ? asked : navigator.language.slice(0, 2);
-  speak(wanted === "zh" ? "zh" : "en");
+  const languages = all("[data-language]").map((button) => button.dataset.language);
+  const wanted = [location.hash.slice(1), navigator.language.slice(0, 2), languages[0]];
+  speak(wanted.find((tag) => languages.includes(tag)));
+  window.addEventListener("hashchange", () => {
+    const asked = location.hash.slice(1);
+    if (languages.includes(asked)) speak(asked);
+  });
   for (const button of all("[data-language]")) {
     button.addEventListener("click", () => speak(button.dataset.language));
   }

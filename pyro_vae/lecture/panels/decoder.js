@@ -39,7 +39,7 @@ function planeRange(run) {
 }
 
 function classColour(colours, label) {
-  return label === null ? "#777777" : colours[label % colours.length];
+  return label === null ? "var(--grey)" : colours[label % colours.length];
 }
 
 // The plane without what moves: axes, prior, codes of the test data and the classes' names.

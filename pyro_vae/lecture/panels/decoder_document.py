@@ -23,10 +23,10 @@ from pyro_vae.networks import MLP
 from pyro_vae.networks.layers import ACTIVATIONS, Residual
 
 if TYPE_CHECKING:
-    from pyro_vae.models import LatentVariableModel
+    from pyro_vae.models import Autoencoder, LatentVariableModel
     from pyro_vae.models.likelihoods import Likelihood
 
-__all__ = ["check_model", "describe_decoder", "describe_layers"]
+__all__ = ["check_model", "describe_decoder", "describe_layers", "describe_network"]
 
 _MEANS = (Bernoulli, Binomial, ContinuousBernoulli, Laplace, Normal, Poisson)
 _NAMES = {module: name for name, module in ACTIVATIONS.items()}
@@ -106,15 +106,25 @@ def describe_decoder(model: LatentVariableModel) -> dict[str, Any]:
     ProgramError
         If the page cannot show this decoder.
     """
-    checked = check_model(model)
+    return describe_network(check_model(model))
+
+
+def describe_network(model: VAE | Autoencoder) -> dict[str, Any]:
+    """As ``describe_decoder``, of any model whose decoder is an MLP and whose z is one vector.
+
+    Parameters
+    ----------
+    model
+        A fitted model, which a panel made itself and need not check.
+    """
     return {
-        "layers": describe_layers(checked.decoder),
-        "likelihood": _likelihood(checked.likelihood),
+        "layers": describe_layers(model.decoder),
+        "likelihood": _likelihood(model.likelihood),
     }
 
 
 def describe_layers(network: nn.Module) -> list[dict[str, Any]]:
-    """Layers of an MLP, in order, as ``describe_decoder`` has them."""
+    """Layers of an MLP in their order, as ``describe_decoder`` gives those of a decoder."""
     return [_layer(module) for module in network.children()]
 
 

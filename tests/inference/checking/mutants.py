@@ -291,6 +291,43 @@ def bias_taken_off(model, guide, x, num_particles):
     return 2 * bounds[0] - bounds[1]
 
 
+def density_rounded_to_zero(model, guide, x, num_particles):
+    """The mean of the weights themselves, where they are below the smallest float."""
+    return _log_weights(model, guide, x, num_particles).exp().mean(0).log()
+
+
+def of_the_guide_alone(model, guide, x, num_particles):
+    """Defensive draws, half of them the prior's, with the guide's density in the weight."""
+    log_prior, log_likelihood, log_guide = defensive_terms(model, guide, x, num_particles)
+    return (log_prior + log_likelihood - log_guide).logsumexp(0) - math.log(num_particles)
+
+
+def defensive_estimator(model, guide, x, num_particles):
+    """Draws of half guide, half prior, with that mixture's density: nothing wrong."""
+    log_prior, log_likelihood, log_guide = defensive_terms(model, guide, x, num_particles)
+    log_mixture = torch.logaddexp(log_guide, log_prior) - math.log(2)
+    return (log_prior + log_likelihood - log_mixture).logsumexp(0) - math.log(num_particles)
+
+
+def defensive_terms(model, guide, x, num_particles):
+    """As ``_terms``, each draw of z the guide's or the prior's by the toss of a coin."""
+    with pyro.plate("particles", num_particles, dim=-2):
+        draws = [
+            poutine.trace(program).get_trace(x).nodes["z"]["value"]
+            for program in (guide, poutine.uncondition(model))
+        ]
+        heads = torch.rand(draws[0].shape[:2]) < 0.5
+        z = torch.where(heads.reshape(*heads.shape, *(1,) * (draws[0].dim() - 2)), *draws)
+        traces = [
+            poutine.trace(poutine.condition(program, {"z": z})).get_trace(x)
+            for program in (guide, model)
+        ]
+    for trace in traces:
+        trace.compute_log_prob()
+    guided, told = (trace.nodes for trace in traces)
+    return told["z"]["log_prob"], told["x"]["log_prob"], guided["z"]["log_prob"]
+
+
 class Cached:
     """What it said first of data of this size, whatever they are."""
 
@@ -320,6 +357,8 @@ ESTIMATORS = {
     "chunks averaged as logarithms": (chunks_averaged_as_logarithms, "unbiased with many"),
     "guide of other draws": (guide_of_other_draws, "unbiased"),
     "clipped weights": (clipped_weights, "unbiased with many"),
+    "density rounded to zero": (density_rounded_to_zero, "underflow"),
+    "of the guide alone": (of_the_guide_alone, "unbiased"),
     "bias taken off": (bias_taken_off, "unbiased"),
     "cached": (Cached(), "order of the data"),
 }

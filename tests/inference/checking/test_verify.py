@@ -10,7 +10,7 @@ from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from scipy import integrate, stats
 
 from pyro_vae.inference import log_evidence, verify
-from pyro_vae.inference.checking.known_models import known_models
+from pyro_vae.inference.checking.known_models import far_from_the_prior, known_models
 from pyro_vae.inference.training import IWAE
 from tests.cases import a_few_always
 from tests.inference.checking import mutants
@@ -37,11 +37,23 @@ def test_faulty_objective_is_caught_by_name(name):
         "batch mean for each",
         "ELBO for evidence",
         "one number for all",
+        "of the guide alone",
     ],
 )
 def test_faulty_estimator_is_caught_by_name(name):
     estimator, check = mutants.ESTIMATORS[name]
     assert check in {failed.name for failed in verify(estimator, seed=1).failed}
+
+
+def test_fault_of_rounding_alone_fails_that_check_alone():
+    (failed,) = verify(mutants.density_rounded_to_zero, seed=1).failed
+    assert (failed.name, failed.value, failed.expected) == ("underflow", -math.inf, 0.0)
+
+
+def test_noise_at_the_posterior_is_no_fault():
+    """Draws of the prior among those of the guide: no weight is p(x), their mean is."""
+    report = verify(mutants.defensive_estimator, seed=1)
+    assert report.passed, str(report)
 
 
 def test_fault_of_the_scale_alone_fails_that_check_alone():
@@ -81,7 +93,7 @@ def test_our_estimate_of_log_px_passes_on_one_model(monkeypatch):
     monkeypatch.setattr(checks, "_REPEATS", 15)
     report = verify(ours)
     assert report.passed, str(report)
-    assert len(report.checks) == 8
+    assert len(report.checks) == 9
 
 
 @pytest.mark.slow
@@ -90,7 +102,7 @@ def test_our_estimate_of_log_px_passes(repeats, monkeypatch):
     monkeypatch.setattr(sys.modules[verify.__module__], "_REPEATS", repeats)
     report = verify(ours)
     assert report.passed, str(report)
-    assert "34 of 34 checks passed (seed 0" in str(report)
+    assert "35 of 35 checks passed (seed 0" in str(report)
 
 
 def test_known_models_are_known_by_another_route():
@@ -116,6 +128,21 @@ def test_known_models_are_known_by_another_route():
     ]
     density = sum(share * stats.norm(mean, 1).pdf(x) for share, mean in parts)
     np.testing.assert_allclose(binary.log_px, np.log(density), atol=1e-10)
+
+
+def test_the_model_far_from_the_prior_is_known_too():
+    far = far_from_the_prior()
+    # log p(x, z) - log p(z | x) is log p(x) at any z; where it is, exp() gives zero.
+    z = torch.tensor([[39.0], [41.0]], dtype=torch.double)
+    log_px = far.prior.log_prob(z) + far.likelihood(z).log_prob(far.x)
+    log_px -= far.exact_posterior(far.x).log_prob(z)
+    np.testing.assert_allclose(log_px, far.log_px.expand(2, -1), atol=1e-9)
+    assert float(far.log_px.exp().max()) == 0.0
+    q = far.posterior(far.x)
+    m, t = q.loc.numpy(), q.scale.numpy()
+    expected = -0.5 * (2 * math.log(2 * math.pi) + m**2 + t**2 + (far.x.numpy() - m) ** 2 + t**2)
+    expected += 0.5 * np.log(2 * math.pi * math.e * t**2)
+    np.testing.assert_allclose(far.elbo, expected, atol=1e-9)
 
 
 def test_linear_gaussian_elbo_by_integration():

@@ -1,0 +1,24 @@
+"""Exercise: the importance-weighted bound.
+
+With z_1, ..., z_K drawn from q(z | x) and the weights w_k = p(x, z_k) / q(z_k | x),
+
+    IWAE_K = E[log (1/K sum_k w_k)] <= log p(x),    in nats for each datum.
+
+Below a sum of weights stands for their mean: at K = 1 nobody sees it.
+
+    pyro-vae verify exercises/importance_bound.py:ImportanceBound
+"""
+
+from pyro_vae.inference.training.objectives import WeightedObjective
+
+
+class ImportanceBound(WeightedObjective):
+    """The logarithm of the mean weight of K particles."""
+
+    formula = "E_q[log mean_k w_k]"
+    is_bound = True
+
+    def bound(self, terms):
+        """The bound of each datum, ``(B,)``, from log-weights ``(K, B)``."""
+        log_weights = terms.log_weights
+        return log_weights.logsumexp(0)

@@ -1,0 +1,111 @@
+"""The moons that two panels share: models of them, and the true moon nearest to a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from pyro_vae.data import moon
+from pyro_vae.inference import fit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pyro_vae.data import Dataset
+    from pyro_vae.models import VAE, Autoencoder
+
+__all__ = ["GRID", "Nearest", "halfway", "nearest_moon", "pairs", "train"]
+
+#: Lit fractions, radii and centres (either axis) of the true moons, in pixels: first, last, how
+#: many. They reach over all that ``MoonPhases`` draws, and over the phases that it leaves out.
+GRID = {"lit": (0.0, 1.0, 41), "radius": (5.0, 6.0, 6), "centre": (7.5, 8.5, 5)}
+#: Range of the brightness.
+_BRIGHTNESS = (0.8, 1.0)
+
+
+class Nearest(NamedTuple):
+    """The true moon nearest to each picture.
+
+    Attributes
+    ----------
+    distance
+        Root mean square difference per pixel, ``(n,)``.
+    lit
+        Lit fraction of that moon, ``(n,)``.
+    """
+
+    distance: Tensor
+    lit: Tensor
+
+
+def nearest_moon(pictures: Tensor) -> Nearest:
+    """Nearest of the true moons of ``GRID``, each at the brightness that suits best.
+
+    Parameters
+    ----------
+    pictures
+        Shape ``(n, 16, 16)``.
+    """
+    lit, radius, centre = (torch.linspace(*ends, dtype=torch.double) for ends in GRID.values())
+    places = torch.cartesian_prod(centre, centre)
+    moons = moon(lit[:, None, None], radius[:, None], places).flatten(0, 2).flatten(1)
+    rows = pictures.flatten(1).double()
+    products, squares = rows @ moons.T, moons.square().sum(1)
+    brightness = (products / squares.clamp_min(1e-9)).clamp(*_BRIGHTNESS)
+    missed = rows.square().sum(1, keepdim=True) + brightness * (
+        brightness * squares - 2 * products
+    )
+    least, which = missed.min(1)
+    distance = (least.clamp_min(0) / rows.shape[1]).sqrt()
+    return Nearest(distance, lit[which // (len(radius) * len(places))])
+
+
+def halfway(model: VAE | Autoencoder, data: Dataset) -> Tensor:
+    """What is decoded half-way between the codes of a half and of a full moon, ``(n, 16, 16)``.
+
+    Parameters
+    ----------
+    model
+        A fitted model.
+    data
+        ``MoonPhases``; each half moon of the test split is paired with one full moon.
+    """
+    half, full = pairs(data)
+    with torch.no_grad():
+        return model.decode((model.code(half) + model.code(full)) / 2)
+
+
+def pairs(data: Dataset) -> tuple[Tensor, Tensor]:
+    """Half moons of the test split and as many full ones, ``(n, 16, 16)`` each."""
+    labels = data.labels["test"]  # type: ignore[index]
+    half, full = data.test[labels == 1], data.test[labels == 2]
+    count = min(len(half), len(full))
+    return half[:count], full[:count]
+
+
+def train(
+    model: VAE | Autoencoder, data: Dataset, *, batch_size: int, learning_rate: float, seed: int
+) -> None:
+    """Fit a small model of moons in a second or two.
+
+    Parameters
+    ----------
+    model, data
+        What to fit, to what.
+    batch_size, learning_rate
+        As for ``fit``.
+    seed
+        Seed of the order of the data and of the draws.
+    """
+    fit(
+        model,
+        data,
+        epochs=25,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule="cosine",
+        seed=seed,
+        compile="graph",
+        progress=False,
+    )
