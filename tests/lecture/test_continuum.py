@@ -84,6 +84,9 @@ def test_the_continuum_is_integrated_over_z(page, made, points):
     assert told["mean"] == pytest.approx(asked(page, test).mean(), abs=1e-9)
     assert told["error"] == pytest.approx(stats.sem(asked(page, test)), rel=1e-6)
     assert abs(told["residual"]) < 1e-6
+    assert told["sampled"] == pytest.approx(
+        np.mean(made[0]["sampled"]) - asked(page, test[:50]).mean(), abs=1e-9
+    )
     assert page.locator("#continuum-plane .spine").count() == 1
 
 

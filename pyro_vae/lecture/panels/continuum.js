@@ -142,12 +142,18 @@ panel("continuum", (about, { byId, plain, write, announce, place, listen }) => {
     return {
       ...given,
       logDensity,
+      values,
       spine,
       heldOut: { mean, error },
       grid: densityGrid(logDensity),
     };
   });
   let chosen = 0;
+
+  // How far importance sampling is from the integral, on average over the points it was tried on.
+  const integrals = models[models.length - 1].values;
+  const sampled =
+    about.sampled.reduce((a, v, i) => a + v - integrals[i], 0) / about.sampled.length;
 
   // Free numbers of each model: shares, means and covariances; or weights and biases, and sigma.
   const sizes = about.models.map(({ weights, decoder }) =>
@@ -162,7 +168,7 @@ panel("continuum", (about, { byId, plain, write, announce, place, listen }) => {
 
   const numbers = () => {
     const { heldOut, train: seen, mean } = models[chosen];
-    return { ...heldOut, seen, sampled: about.sampled, residual: heldOut.mean - mean };
+    return { ...heldOut, seen, sampled, residual: heldOut.mean - mean };
   };
 
   function redraw() {
