@@ -10,6 +10,7 @@ from scipy.spatial.distance import cdist
 
 from pyro_vae.data import load
 from pyro_vae.lecture.moons import nearest_moon
+from pyro_vae.lecture.packed import packed
 from pyro_vae.lecture.page import write_page
 from pyro_vae.lecture.panels import noise
 from pyro_vae.models import Autoencoder
@@ -40,15 +41,20 @@ def data():
     return load("moon-phases", seed=0)
 
 
-@pytest.mark.parametrize("at", [0, 1, 4])
-def test_the_plane_is_covered_as_counted_by_scipy(page, made, data, at):
-    set_slider(page, "noise-width", at)
+@pytest.mark.parametrize(("at", "spread"), [(0, 1.0), (1, 1.0), (2, 1.0), (4, 4.0)])
+def test_the_plane_is_covered_as_counted_by_scipy(opened, tmp_path, made, at, spread):
+    generator = torch.Generator().manual_seed(at)
+    scattered = spread * torch.randn(240, 2, generator=generator)
     width = noise.WIDTHS[at]
-    codes = np.array(page.evaluate("pyroVae.noise.codes()"))
-    with torch.no_grad():
-        own = made[1][at].code(data.test[:240]) * (width or 1)
-    np.testing.assert_allclose(codes, own, atol=1e-5)
+    model = made[0]["models"][at] | {
+        "codes": packed(scattered),
+        "covered": noise.covered(scattered, width),
+    }
+    about = made[0] | {"models": [model]}
+    write_page(tmp_path / "page.html", {"noise": about}, heading="lecture")
+    told = opened(tmp_path / "page.html").evaluate("pyroVae.noise.numbers()")
     # Middles of 80 x 80 cells; a point is in the hull if it is on the inner side of every edge.
+    codes = scattered.double().numpy()
     low, high = codes.min(0), codes.max(0)
     steps = (np.arange(80) + 0.5) / 80
     x, y = np.meshgrid(*(low[i] + steps * (high[i] - low[i]) for i in (0, 1)))
@@ -56,12 +62,19 @@ def test_the_plane_is_covered_as_counted_by_scipy(page, made, data, at):
     edges = ConvexHull(codes).equations
     inside = places[(places @ edges[:, :2].T + edges[:, 2] <= 1e-12).all(1)]
     share = (cdist(inside, codes).min(1) <= width).mean()
-    told = page.evaluate("pyroVae.noise.numbers()")
+    assert 0.1 < share < 0.95 if width else share == 0
     assert told["width"] == width
     # One cell on the edge, of some thousands, may fall on either side of it by rounding.
     assert told["share"] == pytest.approx(share, abs=1.1 / len(inside))
     assert abs(told["residual"]) < 1.1 / len(inside)
-    assert (share > 0) == (width > 0)
+
+
+def test_codes_are_in_units_of_the_prior(page, made, data):
+    for at, width in enumerate(noise.WIDTHS):
+        set_slider(page, "noise-width", at)
+        with torch.no_grad():
+            own = made[1][at].code(data.test[:240]) * (width or 1)
+        np.testing.assert_allclose(page.evaluate("pyroVae.noise.codes()"), own, atol=1e-5)
 
 
 def test_the_costs_are_those_of_the_models(page, made, data):

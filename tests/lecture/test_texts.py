@@ -46,7 +46,7 @@ def test_every_text_is_in_every_language_with_its_blanks_and_marks():
 
 
 def test_chinese_is_chinese():
-    formula = re.compile(r"\{\w+\}|<[^>]*>|[\W\d_]|log|exp|KL|ELBO|IWAE|k-hat|[a-zA-Zβσλ²]{1,3}\b")
+    formula = re.compile(r"\{\w+\}|<[^>]*>|[\W\d_]|log|exp|KL|ELBO|IWAE|k-hat|[a-zA-Zβσλ²₁₂]{1,3}\b")
     for key, texts in TEXTS.items():
         if formula.sub("", texts[FIRST]):
             assert re.search(r"[\u4e00-\u9fff]", texts["zh"]), key
