@@ -12,6 +12,9 @@ from pyro_vae.models.code_priors import AutoregressiveCodes
 from tests.lecture.models import SHAPE, counts, roughened
 from tests.lecture.pages import press, set_slider, shown, wait_until
 
+# A training of seconds, and a browser.
+pytestmark = pytest.mark.slow
+
 
 def small(seed):
     model = codebook.digits_codebook(SHAPE, seed)
@@ -149,7 +152,6 @@ def test_draws_follow_the_prior(page, models):
     assert (np.abs(found - prior) < 5 * error + 1e-9).all()
 
 
-@pytest.mark.slow
 def test_what_the_panel_says():
     for seed in (0, 1):
         made = codebook.codebook_of(seed)

@@ -10,6 +10,9 @@ from pyro_vae.lecture.page import write_page
 from pyro_vae.lecture.panels import divergence
 from tests.lecture.pages import press, set_slider, shown, wait_until
 
+# A training of seconds, and a browser.
+pytestmark = pytest.mark.slow
+
 RUNS = {
     "with": {"sigma": [0.6, 0.4, 0.3, 0.25], "kl": [1.5, 2.0, 2.5, 2.75]},
     "without": {"sigma": [0.6, 0.1, 0.02, 0.004], "kl": [1.5, 4.0, 7.0, 9.5]},

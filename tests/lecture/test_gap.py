@@ -14,6 +14,9 @@ from pyro_vae.models.guides import FullCovarianceNormal, InverseAutoregressiveFl
 from tests.lecture.models import roughened
 from tests.lecture.pages import press, set_slider, shown, wait_until
 
+# A training of seconds, and a browser.
+pytestmark = pytest.mark.slow
+
 DATA = torch.tensor([(0.0, -3.0), (0.4, -1.0), (-0.7, 0.5)])
 FAMILIES = {
     "mean_field": MeanFieldNormal(),
@@ -127,7 +130,6 @@ def test_every_control_moves_its_picture_by_keyboard(page):
     wait_until(page, "document.getElementById('gap-said').textContent !== ''")
 
 
-@pytest.mark.slow
 def test_what_the_panel_says_of_its_numbers():
     for seed in (0, 1):
         made = gap.gap_of(seed)
@@ -145,7 +147,6 @@ def test_what_the_panel_says_of_its_numbers():
             assert (left[name] > 2 * error[name]).all()
 
 
-@pytest.mark.slow
 def test_the_parts_are_those_of_the_package():
     model = roughened(gap.banana_vae(MeanFieldNormal(), 0), size=0.05)
     x = torch.tensor([(0.0, 0.0), (0.0, 1.0)])

@@ -106,6 +106,7 @@ def test_exact_variances_are_those_of_many_draws(page):
         assert abs(squares.mean() - found) < 5 * stats.sem(squares)
 
 
+@pytest.mark.slow
 def test_what_the_panel_says_of_the_variances(page):
     def ratios(mean, sd, baseline):
         set_slider(page, "gradients-mean", mean)

@@ -14,6 +14,9 @@ from pyro_vae.lecture.panels import holes
 from tests.lecture.models import roughened
 from tests.lecture.pages import press, set_slider, wait_until
 
+# A training of seconds, and a browser.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made():

@@ -17,6 +17,9 @@ from pyro_vae.models import Autoencoder
 from tests.lecture.models import roughened
 from tests.lecture.pages import press, set_slider, wait_until
 
+# A training of seconds, and a browser.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made():

@@ -46,7 +46,9 @@ def test_every_text_is_in_every_language_with_its_blanks_and_marks():
 
 
 def test_chinese_is_chinese():
-    formula = re.compile(r"\{\w+\}|<[^>]*>|[\W\d_]|log|exp|KL|ELBO|IWAE|k-hat|[a-zA-Zβσλ²₁₂]{1,3}\b")
+    formula = re.compile(
+        r"\{\w+\}|<[^>]*>|[\W\d_]|log|exp|KL|ELBO|IWAE|k-hat|[a-zA-Zβσλ²₁₂]{1,3}\b"
+    )
     for key, texts in TEXTS.items():
         if formula.sub("", texts[FIRST]):
             assert re.search(r"[\u4e00-\u9fff]", texts["zh"]), key
@@ -78,3 +80,10 @@ def test_a_text_that_is_missing_ends_in_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr("pyro_vae.lecture.page.load_texts", lambda: short)
     with pytest.raises(KeyError, match=r"identity\.curves"):
         write_page(tmp_path / "page.html", {"identity": {"toy": {}}}, heading="explore")
+
+
+def test_the_page_of_the_docs_names_every_panel_in_order():
+    page = Path(__file__).parents[2] / "docs" / "lecture.md"
+    assert re.findall(r"(?m)^\| `(\w+)` \|", page.read_text(encoding="utf-8")) == list(
+        pyro_vae.lecture.PANELS
+    )
