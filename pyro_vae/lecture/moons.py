@@ -8,6 +8,7 @@ import torch
 
 from pyro_vae.data import moon
 from pyro_vae.inference import fit
+from pyro_vae.inference.latents.halfway import nearest_member
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["GRID", "Nearest", "halfway", "nearest_moon", "pairs", "train"]
 
-#: Lit fractions, radii and centres (either axis) of the true moons, in pixels: first, last, how
-#: many. They reach over all that ``MoonPhases`` draws, and over the phases that it leaves out.
-GRID = {"lit": (0.0, 1.0, 41), "radius": (5.0, 6.0, 6), "centre": (7.5, 8.5, 5)}
+#: Lit fractions, radii and centres (either axis) of ``every_moon``, in pixels: first, last, how
+#: many. The page draws them itself.
+GRID = {"lit": (0.0, 1.0, 41), "radius": (5.0, 6.0, 6), "centre": (7.5, 8.5, 6)}
 #: Range of the brightness.
 _BRIGHTNESS = (0.8, 1.0)
 
@@ -40,25 +41,20 @@ class Nearest(NamedTuple):
 
 
 def nearest_moon(pictures: Tensor) -> Nearest:
-    """Nearest of the true moons of ``GRID``, each at the brightness that suits best.
+    """Nearest of the true moons, each at the brightness that suits best.
 
     Parameters
     ----------
     pictures
         Shape ``(n, 16, 16)``.
     """
+    # In double precision, as the page reckons; ``every_moon`` itself is in single.
     lit, radius, centre = (torch.linspace(*ends, dtype=torch.double) for ends in GRID.values())
     places = torch.cartesian_prod(centre, centre)
-    moons = moon(lit[:, None, None], radius[:, None], places).flatten(0, 2).flatten(1)
-    rows = pictures.flatten(1).double()
-    products, squares = rows @ moons.T, moons.square().sum(1)
-    brightness = (products / squares.clamp_min(1e-9)).clamp(*_BRIGHTNESS)
-    missed = rows.square().sum(1, keepdim=True) + brightness * (
-        brightness * squares - 2 * products
-    )
-    least, which = missed.min(1)
-    distance = (least.clamp_min(0) / rows.shape[1]).sqrt()
-    return Nearest(distance, lit[which // (len(radius) * len(places))])
+    moons = moon(lit[:, None, None], radius[:, None], places).flatten(0, 2)
+    lit = lit.repeat_interleave(len(radius) * len(places))
+    distance, which = nearest_member(pictures, moons, gain=_BRIGHTNESS)
+    return Nearest(torch.from_numpy(distance), lit[which])
 
 
 def halfway(model: VAE | Autoencoder, data: Dataset) -> Tensor:

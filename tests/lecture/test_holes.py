@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_vae.data import load, moon
+from pyro_vae.data import every_moon, load, moon
 from pyro_vae.lecture import moons
 from pyro_vae.lecture.page import write_page
 from pyro_vae.lecture.panels import holes
@@ -104,8 +104,17 @@ def test_the_nearest_moon_is_found(page, made):
     assert curves["average"][20] == pytest.approx(found["distance"], abs=1e-12)
     assert len(curves["vae"]) == 41
     # A true moon of a phase that training lacks is at no distance from itself.
-    true = (0.9 * moon(0.75, 5.2, (7.75, 8.25))).flatten().tolist()
+    true = (0.9 * moon(0.75, 5.2, (7.7, 8.3))).flatten().tolist()
     assert page.evaluate("(x) => pyroVae.holes.nearest(x)", true)["distance"] < 1e-6
+
+
+def test_true_moons_are_those_of_the_data():
+    pictures, lit = every_moon()
+    places = torch.cartesian_prod(*2 * (torch.tensor(ends("centre")),))
+    fractions, radii = (torch.tensor(ends(name)) for name in ("lit", "radius"))
+    ours = moon(fractions[:, None, None], radii[:, None], places).flatten(0, 2)
+    np.testing.assert_allclose(ours, pictures, atol=1e-5)
+    np.testing.assert_allclose(fractions.repeat_interleave(6 * 36), lit, atol=1e-6)
 
 
 def test_means_are_over_all_pairs(made):
