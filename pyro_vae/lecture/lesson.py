@@ -76,9 +76,15 @@ def write_lecture(
     Raises
     ------
     SettingError
-        If there is no panel of that name, or none was named.
+        If there is no panel of that name, or none was named; if there is a run and no panel
+        for it.
     """
     chosen = _chosen(PANELS if panels is None else panels)
+    if run is not None and "decoder" not in chosen:
+        raise SettingError(
+            f"run got {run['name']!r}, which the panel 'decoder' alone shows: add it to panels, "
+            "or leave the run out"
+        )
     made = {}
     with measuring("panels", show=progress) as advance:
         for done, name in enumerate(chosen, 1):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["write_page"]
 
 #: What every panel draws and reckons with, in the order in which it builds on itself.
-_SHARED = ("maths.js", "network.js", "moons.js", "charts.js", "frame.js")
+_SHARED = ("maths.js", "network.js", "moons.js", "charts.js", "dragging.js", "frame.js")
 
 
 def write_page(path: Path, panels: Mapping[str, dict[str, Any]], *, heading: str) -> None:

@@ -5,11 +5,12 @@ import shutil
 
 import pytest
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+from pyro_vae.lecture import write_explorer
 
 
 @pytest.fixture(scope="session")
 def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next(filter(None, map(shutil.which, names)), None)
     with sync_api.sync_playwright() as playwright:
@@ -55,3 +56,11 @@ def opened(browser):
         for page in context.pages:
             assert page.troubles == []
         context.close()
+
+
+@pytest.fixture(scope="session")
+def explorer(tmp_path_factory):
+    """The page of the identity and of importance sampling."""
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    write_explorer(path)
+    return path

@@ -16,7 +16,7 @@ from unittest import mock
 import pytest
 
 from pyro_vae.errors import SettingError
-from pyro_vae.lecture import describe_run, serve_page, write_explorer
+from pyro_vae.lecture import PANELS, describe_run, serve_page, write_explorer, write_lecture
 from pyro_vae.models.likelihoods import Gamma
 from tests.cli.test_commands import run
 from tests.lecture.models import counts, small_vae
@@ -102,6 +102,36 @@ def test_the_command_refuses(tmp_path, monkeypatch):
     assert "a folder" in run("explore", "--out", tmp_path, status=2).stderr
     with mock.patch("pyro_vae.cli.explore.load_model", return_value=small_vae(likelihood=Gamma())):
         assert "likelihood got gamma" in run("explore", folder, status=2).stderr
+
+
+def test_the_lecture_by_its_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "counts"
+    run("fit", "--run", folder, "--epochs", 1, "--latent-dim", 2, "--hidden", "8")
+    # In the lecture's order, whatever order they are named in.
+    panels = "decoder, identity"
+    said = run("lecture", "--panels", panels, "--run", folder, "--out", "a/page.html").stdout
+    assert re.search(r"wrote a/page\.html \(0\.\d MB, \d+ s\)", said)
+    html = (tmp_path / "a" / "page.html").read_text()
+    assert re.findall(r'<section id="(\w+)"', html) == ["identity", "decoder"]
+    assert '"name": "counts"' in html
+    run("lecture", "--panels", "gradients", "--out", "b.html")
+    assert re.findall(r'<section id="(\w+)"', (tmp_path / "b.html").read_text()) == ["gradients"]
+
+
+def test_the_lecture_refuses_before_it_trains(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stop = mock.patch.dict(PANELS, {"codes": mock.Mock(side_effect=AssertionError)})
+    with stop:
+        refused = run("lecture", "--panels", "codes,coeds", status=2).stderr
+        assert "panels got 'coeds'" in refused
+        assert "divergence" in refused
+        assert "panels got none" in run("lecture", "--panels", "", status=2).stderr
+        assert "a folder" in run("lecture", "--out", tmp_path, status=2).stderr
+        assert "without --serve" in run("lecture", "--port", 8000, status=2).stderr
+    with pytest.raises(SettingError, match=r"run got 'mine'.*'decoder' alone"):
+        write_lecture(tmp_path / "page.html", panels=["codes"], run={"name": "mine"})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_serving_on_the_loopback_address_only(tmp_path):

@@ -8,22 +8,15 @@ import pytest
 import torch
 from scipy import stats
 
-from pyro_vae.lecture import TOY, write_explorer
+from pyro_vae.lecture import TOY
 from tests.lecture.pages import press, set_slider, shown, wait_until
 
 W, B, S = TOY["w"], TOY["b"], TOY["s"]
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("page") / "page.html"
-    write_explorer(path)
-    return path
-
-
 @pytest.fixture
-def page(opened, path):
-    return opened(path)
+def page(opened, explorer):
+    return opened(explorer)
 
 
 SETTINGS = [(2.0, -1.0, 1.2), (-4.0, 2.5, 0.15), (6.0, -3.0, 2.0), (0.5, 0.05, 0.55)]
@@ -140,8 +133,8 @@ def test_in_turn_the_bound_never_falls_and_only_the_decoder_moves_the_evidence(p
     assert page.evaluate("pyroVae.identity.terms().toy") == TOY
 
 
-def test_steps_are_animated_unless_motion_is_unwelcome(opened, path):
-    still, moving = opened(path), opened(path, motion="no-preference")
+def test_steps_are_animated_unless_motion_is_unwelcome(opened, explorer):
+    still, moving = opened(explorer), opened(explorer, motion="no-preference")
     for page in (still, moving):
         page.click("#identity-turns")
     assert len(still.evaluate("pyroVae.identity.history()")) == 11

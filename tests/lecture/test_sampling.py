@@ -9,22 +9,15 @@ import torch
 from scipy import integrate, special, stats
 
 from pyro_vae.inference.engine.diagnostics import pareto_khat
-from pyro_vae.lecture import TOY, write_explorer
+from pyro_vae.lecture import TOY
 from tests.lecture.pages import press, set_slider, shown
 
 W, B, S = TOY["w"], TOY["b"], TOY["s"]
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("page") / "page.html"
-    write_explorer(path)
-    return path
-
-
 @pytest.fixture
-def page(opened, path):
-    return opened(path)
+def page(opened, explorer):
+    return opened(explorer)
 
 
 def test_weights_bounds_and_ess_are_those_of_scipy(page):
@@ -67,8 +60,8 @@ def test_the_bound_grows_from_the_elbo_to_the_evidence(page):
         assert b["mean"] > a["mean"]
 
 
-def test_the_draws_are_normal_and_follow_the_seed(opened, path):
-    page, other = opened(path), opened(path)
+def test_the_draws_are_normal_and_follow_the_seed(opened, explorer):
+    page, other = opened(explorer), opened(explorer)
     pool = "Array.from(pyroVae.sampling.logWeights().slice(0, 20000))"
     for window in (page, other):
         set_slider(window, "sampling-k", 9)

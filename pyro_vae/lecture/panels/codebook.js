@@ -197,15 +197,7 @@ panel("codebook", (about, { byId, plain, write, announce, place, listen, press }
   byId("image").max = models.data.images.length - 1;
   let chart = null;
   const plane = byId("plane");
-  const handle = shape(
-    "g",
-    { id: "codebook-point", class: "point", tabindex: 0, role: "slider" },
-    shape("circle", { class: "point-area", r: 22 }),
-    shape("circle", { class: "point-focus", r: 14 }),
-    shape("circle", { class: "point-halo", r: 9 }),
-    shape("circle", { class: "point-dot", r: 9 }),
-    shape("circle", { class: "point-centre", r: 1.8 }),
-  );
+  const handle = pointHandle("codebook-point");
   const modelNow = () => models[state.start];
 
   function termsNow() {
@@ -322,47 +314,8 @@ panel("codebook", (about, { byId, plain, write, announce, place, listen, press }
     redraw();
   }
 
-  function located(event) {
-    const box = plane.getBoundingClientRect();
-    const ratio = chart.width / box.width;
-    return [
-      chart.across.invert((event.clientX - box.left) * ratio),
-      chart.up.invert((event.clientY - box.top) * ratio),
-    ];
-  }
-
-  // A finger scrolls the page unless it is on the point; a tap still moves the point.
-  let dragged = false;
-  const scrolls = (event) => event.pointerType === "touch" && !handle.contains(event.target);
-  plane.addEventListener("click", (event) => scrolls(event) && moveTo(located(event)));
-  plane.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || scrolls(event)) return;
-    event.preventDefault();
-    dragged = true;
-    plane.setPointerCapture(event.pointerId);
-    moveTo(located(event));
-    handle.focus({ preventScroll: true });
-  });
-  plane.addEventListener("pointermove", (event) => dragged && moveTo(located(event)));
-  for (const end of ["pointerup", "pointercancel"]) {
-    plane.addEventListener(end, () => {
-      dragged = false;
-    });
-  }
-  const hold = (event) => handle.contains(event.target) && event.preventDefault();
-  plane.addEventListener("touchstart", hold, { passive: false });
-  handle.addEventListener("keydown", (event) => {
-    const step = event.shiftKey ? 0.02 : 0.2;
-    const moves = {
-      ArrowLeft: [-step, 0],
-      ArrowRight: [step, 0],
-      ArrowUp: [0, step],
-      ArrowDown: [0, -step],
-    };
-    if (!(event.key in moves)) return;
-    event.preventDefault();
-    moveTo(state.h.map((v, i) => v + moves[event.key][i]));
-  });
+  const chartNow = () => chart;
+  dragPoint({ plane, handle, chartNow, point: () => state.h, moveTo, step: 0.2 });
   byId("start").addEventListener("change", (event) => {
     state.start = event.target.value;
     state.h = [...modelNow().outputs[state.image]];

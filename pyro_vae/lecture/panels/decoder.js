@@ -171,34 +171,13 @@ panel("decoder", (about, { byId, plain, write, announce }) => {
   const plane = byId("plane");
   const layers = { regions: shape("g"), path: shape("g") };
   const [first, second] = run.axes;
-  const handle = shape(
-    "g",
-    {
-      id: "decoder-point",
-      class: "point",
-      tabindex: 0,
-      role: "slider",
-    },
-    shape("circle", { class: "point-area", r: 22 }),
-    shape("circle", { class: "point-focus", r: 14 }),
-    shape("circle", { class: "point-halo", r: 9 }),
-    shape("circle", { class: "point-dot", r: 9 }),
-    shape("circle", { class: "point-centre", r: 1.8 }),
-  );
+  const handle = pointHandle("decoder-point");
 
   const clamp = (axis, value) => Math.min(Math.max(value, range[axis][0]), range[axis][1]);
-  const moveTo = (a, b) => {
+  const moveTo = ([a, b]) => {
     place.z[first] = clamp(0, a);
     place.z[second] = clamp(1, b);
     show();
-  };
-  // Corners of the plane's drawing in its own units, whatever size it is shown at.
-  const located = (event) => {
-    const box = plane.getBoundingClientRect();
-    const ratio = chart.width / box.width;
-    const a = chart.across.invert((event.clientX - box.left) * ratio);
-    const b = chart.up.invert((event.clientY - box.top) * ratio);
-    return [clamp(0, a), clamp(1, b)];
   };
 
   function showPixel() {
@@ -366,50 +345,21 @@ panel("decoder", (about, { byId, plain, write, announce }) => {
   }
 
   function listen() {
-    let dragged = false;
-    // A finger on the plane may be about to scroll: it drags by the point, and else only taps.
-    const scrolls = (event) => event.pointerType === "touch" && !handle.contains(event.target);
-    plane.addEventListener("click", (event) => {
-      if (!scrolls(event)) return;
-      moveTo(...located(event));
-      if (drawing) addEnd();
-    });
-    plane.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0 || scrolls(event)) return;
-      event.preventDefault();
-      moveTo(...located(event));
-      if (drawing) {
+    dragPoint({
+      plane,
+      handle,
+      chartNow: () => chart,
+      point: () => [place.z[first], place.z[second]],
+      moveTo,
+      step: 0.1,
+      placed: () => {
+        if (!drawing) return true;
         addEnd();
-        return;
-      }
-      dragged = true;
-      handle.focus({ preventScroll: true });
-      plane.setPointerCapture(event.pointerId);
+        return false;
+      },
     });
-    plane.addEventListener("pointermove", (event) => {
-      if (dragged) moveTo(...located(event));
-    });
-    for (const end of ["pointerup", "pointercancel"]) {
-      plane.addEventListener(end, () => {
-        dragged = false;
-      });
-    }
-    // Neither `touch-action` nor a listener of its own keeps a part of an SVG from scrolling.
-    const hold = (event) => handle.contains(event.target) && event.preventDefault();
-    plane.addEventListener("touchstart", hold, { passive: false });
     handle.addEventListener("keydown", (event) => {
-      const step = event.shiftKey ? 0.01 : 0.1;
-      const moves = {
-        ArrowLeft: [-step, 0],
-        ArrowRight: [step, 0],
-        ArrowUp: [0, step],
-        ArrowDown: [0, -step],
-      };
       if (event.key === "Enter" && drawing) addEnd();
-      if (!(event.key in moves)) return;
-      event.preventDefault();
-      const [a, b] = moves[event.key];
-      moveTo(place.z[first] + a, place.z[second] + b);
     });
     byId("draw").addEventListener("click", () => {
       place.ends = [];
