@@ -102,7 +102,7 @@ COMMANDS = {
     ),
     "lecture": _Listed(
         "pyro_vae.cli.lecture",
-        "Write one HTML file for a class: from PCA to the VAE, in panels to play with.",
+        "Write one HTML file for a class: from PCA to the VAE, each step a panel to play with.",
     ),
     "explore": _Listed(
         "pyro_vae.cli.explore",
