@@ -29,6 +29,7 @@ pyro-vae report runs/digits
 pyro-vae sample runs/digits
 pyro-vae figure interpolation runs/digits
 pyro-vae explore runs/digits
+pyro-vae lecture --panels holes,collapse,decoder --run runs/digits
 pyro-vae derive --out derivation.html
 pyro-vae fit --run runs/vamp --data digits --binarisation stochastic --epochs 1 \
  --prior vamp-prior(num_components=20)
