@@ -1,6 +1,7 @@
 """The lecture in Firefox: every control of every panel moves something, and nothing goes wrong."""
 
 import gc
+import os
 import shutil
 import warnings
 
@@ -23,7 +24,9 @@ def firefox():
     with warnings.catch_warnings():
         # The driver leaves sockets to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
-        driver = marionette.Marionette(bin=found, headless=True, startup_timeout=180)
+        driver = marionette.Marionette(
+            bin=found, headless=True, startup_timeout=180, gecko_log=os.devnull
+        )
         driver.start_session()
         driver.set_window_rect(width=1000, height=900)
         gc.collect()
