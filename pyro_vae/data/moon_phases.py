@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["AllMoonPhases", "MoonPhases", "every_moon", "moon"]
+    from pyro_vae.data.dataset import Dataset
+
+__all__ = ["AllMoonPhases", "MoonPhases", "every_moon", "half_and_full", "moon"]
 
 _SIZES = {"train": 1500, "validation": 300, "test": 600}
 _LEVELS = 255
@@ -108,6 +110,19 @@ def every_moon() -> tuple[Tensor, Tensor]:
     centre = torch.cartesian_prod(*2 * (torch.linspace(*_CENTRE, 6),))
     pictures = moon(lit[:, None, None], radius[:, None], centre)
     return pictures.flatten(0, 2), lit.repeat_interleave(len(radius) * len(centre))
+
+
+def half_and_full(moons: Dataset) -> tuple[Tensor, Tensor]:
+    """Half and full moons of the test split of ``moon-phases``, ``(200, 16, 16)`` each.
+
+    Parameters
+    ----------
+    moons
+        That data set, whose labels are 0 of crescents, 1 of half moons and 2 of full ones.
+    """
+    assert moons.labels is not None
+    half, full = (moons.test[moons.labels["test"] == label] for label in (1, 2))
+    return half, full
 
 
 class _Moons(Source):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from pyro_vae.data import moon
+from pyro_vae.data.moon_phases import half_and_full
 from pyro_vae.inference import fit
 from pyro_vae.inference.latents.halfway import nearest_member
 
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
     from pyro_vae.data import Dataset
     from pyro_vae.models import VAE, Autoencoder
 
-__all__ = ["GRID", "Nearest", "halfway", "nearest_moon", "pairs", "train"]
+__all__ = ["GRID", "SIGMA", "Nearest", "halfway", "nearest_moon", "train"]
 
 #: Lit fractions, radii and centres (either axis) of ``every_moon``, in pixels: first, last, how
 #: many. The page draws them itself.
 GRID = {"lit": (0.0, 1.0, 41), "radius": (5.0, 6.0, 6), "centre": (7.5, 8.5, 6)}
+#: Minus the log-density of this normal is the summed squared error, up to a constant.
+SIGMA = 0.5**0.5
 #: Range of the brightness.
 _BRIGHTNESS = (0.8, 1.0)
 
@@ -67,17 +70,9 @@ def halfway(model: VAE | Autoencoder, data: Dataset) -> Tensor:
     data
         ``MoonPhases``; each half moon of the test split is paired with one full moon.
     """
-    half, full = pairs(data)
+    half, full = half_and_full(data)
     with torch.no_grad():
         return model.decode((model.code(half) + model.code(full)) / 2)
-
-
-def pairs(data: Dataset) -> tuple[Tensor, Tensor]:
-    """Half moons of the test split and as many full ones, ``(n, 16, 16)`` each."""
-    labels = data.labels["test"]  # type: ignore[index]
-    half, full = data.test[labels == 1], data.test[labels == 2]
-    count = min(len(half), len(full))
-    return half[:count], full[:count]
 
 
 def train(

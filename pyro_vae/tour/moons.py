@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from pyro_vae import data, plots
+from pyro_vae.data.moon_phases import half_and_full
 from pyro_vae.inference.latents import halfway_summary, halfway_test
 from pyro_vae.inference.training.sweep import fit_in
 from pyro_vae.models import VAE, Autoencoder
@@ -120,8 +121,7 @@ def visit_moons(stop: MoonStop, out: Path, *, seed: int) -> MoonVisit:
     """Hold what it decodes half-way between half and full moons against every true moon."""
     model: Any = load_model(stop.folder(out))
     moons = data.load("moon-phases", seed=seed)
-    assert moons.labels is not None
-    half, full = (moons.test[moons.labels["test"] == label] for label in (1, 2))
+    half, full = half_and_full(moons)
     family, lit = data.every_moon()
     found = halfway_test(model, half, full, family=family, state=lit, gain=(0.8, 1.0))
     walk = interpolate(model, torch.stack([half[0], full[0]]))

@@ -5,7 +5,9 @@ import shutil
 
 import pytest
 
-from pyro_vae.lecture import write_explorer
+from pyro_vae.lecture import describe_run, write_explorer
+from pyro_vae.models.guides import FullCovarianceNormal
+from tests.lecture.models import counts, small_vae
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +66,22 @@ def explorer(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "page.html"
     write_explorer(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """The model whose decoder ``path`` shows."""
+    return small_vae(2, guide=FullCovarianceNormal())
+
+
+@pytest.fixture(scope="session")
+def path(tmp_path_factory, trained):
+    """The page of a run, all three panels."""
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    write_explorer(path, describe_run(trained, counts(), name="run"))
+    return path
+
+
+@pytest.fixture
+def page(opened, path):
+    return opened(path)

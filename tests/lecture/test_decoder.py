@@ -6,7 +6,6 @@ import torch
 from scipy import stats
 
 from pyro_vae.lecture import describe_run, write_explorer
-from pyro_vae.models.guides import FullCovarianceNormal
 from pyro_vae.models.likelihoods import (
     Bernoulli,
     ContinuousBernoulli,
@@ -17,24 +16,6 @@ from pyro_vae.models.likelihoods import (
 from pyro_vae.networks import Dense
 from tests.lecture.models import SHAPE, counts, small_vae
 from tests.lecture.pages import press, wait_until
-
-
-@pytest.fixture(scope="module")
-def trained():
-    return small_vae(2, guide=FullCovarianceNormal())
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory, trained):
-    path = tmp_path_factory.mktemp("page") / "page.html"
-    write_explorer(path, describe_run(trained, counts(), name="run"))
-    return path
-
-
-@pytest.fixture
-def page(opened, path):
-    return opened(path)
-
 
 DECODERS = [
     (Bernoulli(), Dense((9,), "tanh")),

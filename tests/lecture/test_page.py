@@ -5,28 +5,10 @@ from importlib.resources import files
 
 import pytest
 
-from pyro_vae.lecture import describe_run, write_explorer
+from pyro_vae.lecture import write_explorer
 from pyro_vae.lecture.page import _style
 from pyro_vae.lecture.texts import load_texts
-from tests.lecture.models import counts, small_vae
 from tests.lecture.pages import press, wait_until
-
-
-@pytest.fixture(scope="module")
-def trained():
-    return small_vae()
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory, trained):
-    path = tmp_path_factory.mktemp("page") / "page.html"
-    write_explorer(path, describe_run(trained, counts(), name="run"))
-    return path
-
-
-@pytest.fixture
-def page(opened, path):
-    return opened(path)
 
 
 @pytest.mark.parametrize("width", [360, 700, 1200])

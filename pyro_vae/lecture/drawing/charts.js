@@ -4,6 +4,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 // The latent axis of the panels with one z.
 const Z_RANGE = [-4.5, 4.5];
+const LEAST_WIDTH = 200;
 const MARGIN = { top: 24, right: 14, bottom: 42, left: 50 };
 
 function shape(name, attributes = {}, ...children) {
@@ -17,6 +18,10 @@ function number(value, digits = 4) {
   const text = value.toFixed(digits);
   // A zero has no sign.
   return /^-0\.?0*$/.test(text) ? text.slice(1) : text.replace("-", "−");
+}
+
+function withError({ mean, error }, digits) {
+  return `${number(mean, digits)} ± ${number(error, digits)}`;
 }
 
 function exponential(value) {
@@ -49,7 +54,7 @@ function path(points, close = false) {
 
 // An empty chart: size, scales and axes. `frame.draw` adds what is inside.
 function frame(svg, { height, x, y, xTicks, yTicks, xLabel, yLabel }) {
-  const width = Math.max(svg.parentElement.clientWidth, 200);
+  const width = Math.max(svg.parentElement.clientWidth, LEAST_WIDTH);
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const left = MARGIN.left;
   const right = width - MARGIN.right;
@@ -116,6 +121,24 @@ function hatch(chart, { left, base, width, height }) {
       y2: base - (at - to),
     });
   }
+}
+
+// The part of the plane, as wide as high, that holds both ranges; `share` of the longer one lies
+// on either side of the middle.
+function squareAround(ranges, share) {
+  const half = share * Math.max(...ranges.map(([low, high]) => high - low));
+  return ranges.map(([low, high]) => [(low + high) / 2 - half, (low + high) / 2 + half]);
+}
+
+// Height at which one unit is as long upwards as across.
+function squareHeight(svg) {
+  const width = Math.max(svg.parentElement.clientWidth, LEAST_WIDTH);
+  return width - MARGIN.left - MARGIN.right + MARGIN.top + MARGIN.bottom;
+}
+
+// A cross in the place of what is out of use.
+function cross(chart, x, y) {
+  return chart.draw("path", { class: "collapse-out", d: `M${x - 4},${y - 4}l8,8m0,-8l-8,8` });
 }
 
 // Greys of an image of `height` rows, from `low` (black) to `high` (white).

@@ -49,7 +49,6 @@ function panel(name, start) {
 
 function toolsOf(name) {
   const byId = (id) => document.getElementById(`${name}-${id}`);
-  const text = (key, values) => say(`${name}.${key}`, values);
   const plain = (key, values) => sayPlain(`${name}.${key}`, values);
   const write = (id, words) => {
     const element = byId(id);
@@ -71,8 +70,11 @@ function toolsOf(name) {
   const listen = (id, moved) => {
     byId(id).addEventListener("input", (event) => moved(Number(event.target.value)));
   };
+  const choose = (id, chosen) => {
+    byId(id).addEventListener("change", (event) => chosen(event.target.value));
+  };
   const press = (id, pressed) => byId(id).addEventListener("click", pressed);
-  return { byId, text, plain, write, announce, place, listen, press };
+  return { byId, plain, write, announce, place, listen, choose, press };
 }
 
 // `step`, time after time, or at once where motion is unwelcome; the answer stops it.

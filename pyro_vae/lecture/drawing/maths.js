@@ -151,6 +151,14 @@ function logMeanWeight(values) {
   return values.reduce(logAddExp, -Infinity) - Math.log(values.length);
 }
 
+// Mean and variance of draws, and the standard error of the mean.
+function momentsOf(values) {
+  const mean = values.reduce((a, v) => a + v, 0) / values.length;
+  const square = values.reduce((a, v) => a + (v - mean) ** 2, 0);
+  const variance = square / (values.length - 1);
+  return { mean, variance, error: Math.sqrt(variance / values.length) };
+}
+
 // The IWAE bound L_K for K = 1, 2, 4, ..., most, with standard errors: the mean of the log mean
 // weight over all sets of K neighbours. Two neighbouring sets of K make one of 2 K.
 function iwaeBounds(values, most) {
@@ -158,9 +166,7 @@ function iwaeBounds(values, most) {
   let sums = values;
   for (let count = 1; count <= most; count *= 2) {
     const sets = sums.length;
-    const mean = sums.reduce((a, v) => a + v, 0) / sets;
-    const square = sums.reduce((a, v) => a + (v - mean) ** 2, 0);
-    const error = Math.sqrt(square / (sets - 1) / sets);
+    const { mean, error } = momentsOf(sums);
     bounds.push({ count, sets, mean: mean - Math.log(count), error });
     const pairs = sums;
     sums = Float64Array.from({ length: sets / 2 }, (_, i) =>

@@ -7,6 +7,14 @@ function unpack(text) {
   return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
 }
 
+// The same in rows of that length.
+function rowsOf(text, length) {
+  const flat = unpack(text);
+  return Array.from({ length: flat.length / length }, (_, i) =>
+    Array.from(flat.subarray(i * length, (i + 1) * length)),
+  );
+}
+
 // log(1 + e^u) without overflow.
 function softplus(u) {
   return Math.max(u, 0) + Math.log1p(Math.exp(-Math.abs(u)));

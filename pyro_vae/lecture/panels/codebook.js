@@ -5,20 +5,12 @@ const DRAWN = 9;
 
 // The model's document with its arrays unpacked.
 function readModel(about) {
-  const pairs = (text) => {
-    const flat = unpack(text);
-    return Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i], flat[2 * i + 1]]);
-  };
-  const size = about.height * about.width;
-  const images = unpack(about.images);
   return {
     ...about,
-    codes: pairs(about.codes),
-    points: pairs(about.points),
-    outputs: pairs(about.outputs),
-    images: Array.from({ length: images.length / size }, (_, i) =>
-      images.subarray(i * size, (i + 1) * size),
-    ),
+    codes: rowsOf(about.codes, 2),
+    points: rowsOf(about.points, 2),
+    outputs: rowsOf(about.outputs, 2),
+    images: rowsOf(about.images, about.height * about.width),
     eta: readLayers(about.layers),
     low: 0,
     high: about.total,
@@ -113,7 +105,7 @@ function perplexityOf(usage) {
 }
 
 function drawCodes(svg, model, range, nearest) {
-  const width = Math.max(svg.parentElement.clientWidth, 200);
+  const width = Math.max(svg.parentElement.clientWidth, LEAST_WIDTH);
   const chart = frame(svg, {
     height: Math.min(width, 440),
     x: range[0],
@@ -141,7 +133,7 @@ function drawCodes(svg, model, range, nearest) {
       chart.draw("circle", { class: "codebook-code", cx, cy, r: i === nearest ? 7 : 4.5 });
       return;
     }
-    chart.draw("path", { class: "collapse-out", d: `M${cx - 4},${cy - 4}l8,8m0,-8l-8,8` });
+    cross(chart, cx, cy);
   });
   return chart;
 }
@@ -172,8 +164,7 @@ function drawUse(svg, plain, model, nearest) {
       const bar = { x: left, y, width, height: chart.bottom - y };
       chart.draw("rect", { class: `bar-bound${chosen}`, ...bar });
     } else {
-      const d = `M${x - 4},${chart.bottom - 13}l8,8m0,-8l-8,8`;
-      chart.draw("path", { class: "collapse-out", d });
+      cross(chart, x, chart.bottom - 9);
     }
     chart.draw("circle", { class: "codebook-prior", cx: x, cy: chart.up(prior[i]), r: 3 });
   });
@@ -191,7 +182,7 @@ function drawFrom(logPrior, uniform) {
   return found < 0 ? logPrior.length - 1 : found;
 }
 
-panel("codebook", (about, { byId, plain, write, announce, place, listen, press }) => {
+panel("codebook", (about, { byId, plain, write, announce, place, listen, choose, press }) => {
   const models = { data: readModel(about.data), random: readModel(about.random) };
   const state = { start: "data", image: 0, h: [...models.data.outputs[0]], seed: 0, drawn: [] };
   byId("image").max = models.data.images.length - 1;
@@ -286,7 +277,7 @@ panel("codebook", (about, { byId, plain, write, announce, place, listen, press }
     handle.setAttribute("aria-label", plain("point"));
     handle.setAttribute("aria-valuenow", a.toFixed(2));
     handle.setAttribute("aria-valuetext", plain("at", { a: number(a, 2), b: number(b, 2) }));
-    paint(byId("datum"), model, Array.from(model.images[state.image]));
+    paint(byId("datum"), model, model.images[state.image]);
     paint(
       byId("decoded"),
       model,
@@ -316,8 +307,8 @@ panel("codebook", (about, { byId, plain, write, announce, place, listen, press }
 
   const chartNow = () => chart;
   dragPoint({ plane, handle, chartNow, point: () => state.h, moveTo, step: 0.2 });
-  byId("start").addEventListener("change", (event) => {
-    state.start = event.target.value;
+  choose("start", (value) => {
+    state.start = value;
     state.h = [...modelNow().outputs[state.image]];
     state.drawn = [];
     redraw();

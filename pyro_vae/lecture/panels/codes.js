@@ -55,19 +55,24 @@ function drawCurve(svg, plain, about, state) {
   );
 }
 
-panel("codes", (about, { byId, plain, write, announce, place, listen }) => {
+panel("codes", (about, { byId, plain, write, announce, place, listen, choose }) => {
   const { height, width, widths, errors, linear } = about;
   const size = height * width;
-  const digits = unpack(about.shown);
+  const digits = rowsOf(about.shown, size);
+  const decoded = Object.fromEntries(
+    Object.entries(about.images).map(([depth, texts]) => [
+      depth,
+      texts.map((text) => rowsOf(text, size)),
+    ]),
+  );
   const mean = unpack(linear.mean);
   const directions = unpack(linear.directions);
   const state = { at: 1, depth: "linear" };
-  const digit = (row) => digits.subarray(row * size, (row + 1) * size);
 
   function reconstruction(row) {
     const { at, depth } = state;
-    if (depth === "linear") return project(mean, directions, widths[at], digit(row));
-    return unpack(about.images[depth][at]).subarray(row * size, (row + 1) * size);
+    if (depth === "linear") return project(mean, directions, widths[at], digits[row]);
+    return decoded[depth][at][row];
   }
 
   // Digits 0-4 above what is made of them, then 5-9.
@@ -81,10 +86,10 @@ panel("codes", (about, { byId, plain, write, announce, place, listen }) => {
     };
     const rows = [0, 5].map((first) => Array.from({ length: 5 }, (_, i) => first + i));
     const shown = rows.flatMap((row) => [
-      ...row.map((label) => canvas(digit(label), plain("digit", { label }))),
+      ...row.map((label) => canvas(digits[label], plain("digit", { label }))),
       ...row.map((label) => {
         const values = reconstruction(label);
-        const error = number(squaredError(digit(label), values), 4);
+        const error = number(squaredError(digits[label], values), 4);
         return canvas(values, plain("back", { label, error }));
       }),
     ]);
@@ -107,7 +112,7 @@ panel("codes", (about, { byId, plain, write, announce, place, listen }) => {
     byId("depth").value = state.depth;
     drawCurve(byId("curve"), plain, about, state);
     drawDigits();
-    write("value-error", `${number(told.missed, 5)} ± ${number(told.error, 5)}`);
+    write("value-error", withError({ mean: told.missed, error: told.error }, 5));
     write("value-kept", `${number(100 * told.kept, 1)} %`);
     write("value-direct", number(told.direct, 6));
     write("value-omitted", number(told.omitted, 6));
@@ -120,8 +125,8 @@ panel("codes", (about, { byId, plain, write, announce, place, listen }) => {
     state.at = at;
     redraw();
   });
-  byId("depth").addEventListener("change", (event) => {
-    state.depth = event.target.value;
+  choose("depth", (value) => {
+    state.depth = value;
     redraw();
   });
   return {
@@ -130,7 +135,7 @@ panel("codes", (about, { byId, plain, write, announce, place, listen }) => {
       numbers: () => ({ width: widths[state.at], depth: state.depth, ...numbers() }),
       reconstructions: () => Array.from({ length: 10 }, (_, row) => [...reconstruction(row)]),
       errors: () =>
-        Array.from({ length: 10 }, (_, row) => squaredError(digit(row), reconstruction(row))),
+        Array.from({ length: 10 }, (_, row) => squaredError(digits[row], reconstruction(row))),
     },
   };
 });

@@ -8,7 +8,7 @@ import torch
 
 from pyro_vae.data import Dataset, load
 from pyro_vae.inference import fit
-from pyro_vae.lecture.packed import packed
+from pyro_vae.lecture.packed import mean_of, packed
 from pyro_vae.models import PCA, Autoencoder
 from pyro_vae.models.likelihoods import Normal
 
@@ -113,5 +113,4 @@ def _error(model: PCA | Autoencoder, x: Tensor) -> dict[str, float]:
     with torch.no_grad():
         missed = model.decode(model.code(x.double())) - x.double()
     model.float()
-    each = missed.square().flatten(1).mean(1)
-    return {"mean": float(each.mean()), "error": float(each.std() / len(each) ** 0.5)}
+    return mean_of(missed.square().flatten(1).mean(1))

@@ -64,9 +64,7 @@ function drawUnits(svg, plain, terms) {
       chart.draw("rect", { class: "bar-divergence", ...bar });
       return;
     }
-    const [x, y] = [left + width / 2, chart.bottom - 9];
-    const arms = `M${x - 4},${y - 4}l8,8m0,-8l-8,8`;
-    chart.draw("path", { class: "collapse-out", d: arms });
+    cross(chart, left + width / 2, chart.bottom - 9);
   });
   const said = { active: terms.active, units: count, largest: number(terms.kls[0], 2) };
   svg.setAttribute("aria-label", plain("units_said", said));
@@ -102,7 +100,7 @@ function drawTotals(svg, plain, about, state, terms) {
   svg.setAttribute("aria-label", plain("totals_said", said));
 }
 
-panel("collapse", (about, { byId, plain, write, announce, place, listen }) => {
+panel("collapse", (about, { byId, plain, write, announce, place, listen, choose }) => {
   const state = { ...START };
 
   function termsNow() {
@@ -136,8 +134,8 @@ panel("collapse", (about, { byId, plain, write, announce, place, listen }) => {
     state.exponent = value;
     redraw();
   });
-  byId("decoder").addEventListener("change", (event) => {
-    state.decoder = event.target.value;
+  choose("decoder", (value) => {
+    state.decoder = value;
     redraw();
   });
   return {

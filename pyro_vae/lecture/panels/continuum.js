@@ -11,11 +11,10 @@ const Z_STEP = 0.015;
 
 // Components as a list: logarithm of the weight, and the mean.
 function mixtureOf({ weights, means, scale }) {
-  const shares = unpack(weights);
-  const centres = unpack(means);
-  const parts = Array.from(shares, (share, m) => ({
+  const centres = rowsOf(means, 2);
+  const parts = Array.from(unpack(weights), (share, m) => ({
     log: Math.log(share),
-    mean: [centres[2 * m], centres[2 * m + 1]],
+    mean: centres[m],
   }));
   return { parts, scale };
 }
@@ -87,20 +86,12 @@ function massOf(model) {
 }
 
 function meanLogDensity(model, points) {
-  const values = points.map(([a, b]) => logDensity(model, a, b));
-  const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
-  const squares = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);
-  return { mean, error: Math.sqrt(squares / (values.length - 1) / values.length) };
-}
-
-function pointsOf(text) {
-  const flat = unpack(text);
-  return Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i], flat[2 * i + 1]]);
+  return momentsOf(points.map(([a, b]) => logDensity(model, a, b)));
 }
 
 panel("continuum", (about, { byId, plain, write, announce, place, listen }) => {
-  const train = pointsOf(about.train);
-  const test = pointsOf(about.test);
+  const train = rowsOf(about.train, 2);
+  const test = rowsOf(about.test, 2);
   const models = [...about.mixtures.map(mixtureOf), continuumOf(about.vae)].map((model, i) => {
     const count = i < about.mixtures.length ? model.parts.length : null;
     const { parameters } = i < about.mixtures.length ? about.mixtures[i] : about.vae;
@@ -182,7 +173,7 @@ panel("continuum", (about, { byId, plain, write, announce, place, listen }) => {
     place("components", chosen, name);
     drawPlane(byId("plane"), model);
     drawLevels(byId("levels"));
-    write("value-evidence", `${number(model.held.mean)} ± ${number(model.held.error)}`);
+    write("value-evidence", withError(model.held));
     write("value-parameters", String(model.parameters));
     write("value-scale", number(model.scale));
     write("value-residual", exponential(massOf(model) - 1));

@@ -6,23 +6,21 @@ const REGIONS = [0.5, 0.95];
 // The run's document with its arrays unpacked.
 function readRun(run) {
   const { images, latentDim } = run;
-  const size = run.height * run.width;
-  const values = unpack(images.values);
-  const codes = unpack(images.codes);
-  const means = unpack(images.means);
-  const covariances = unpack(images.covariances);
-  const flat = unpack(run.codes);
+  const values = rowsOf(images.values, run.height * run.width);
+  const codes = rowsOf(images.codes, latentDim);
+  const means = rowsOf(images.means, 2);
+  const covariances = rowsOf(images.covariances, 4);
   return {
     ...run,
     decode: readDecoder(run.decoder),
-    cloud: Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i], flat[2 * i + 1]]),
+    cloud: rowsOf(run.codes, 2),
     items: images.rows.map((row, i) => ({
       row,
       label: images.labels ? images.labels[i] : null,
-      values: values.subarray(i * size, (i + 1) * size),
-      code: Array.from(codes.subarray(i * latentDim, (i + 1) * latentDim)),
-      mean: Array.from(means.subarray(2 * i, 2 * i + 2)),
-      covariance: Array.from(covariances.subarray(4 * i, 4 * i + 4)),
+      values: values[i],
+      code: codes[i],
+      mean: means[i],
+      covariance: covariances[i],
     })),
   };
 }
@@ -34,8 +32,7 @@ function planeRange(run) {
     if (run.standardNormal) values.push(-3, 3);
     return [Math.min(...values), Math.max(...values)];
   });
-  const half = 0.54 * Math.max(...ranges.map(([low, high]) => high - low));
-  return ranges.map(([low, high]) => [(low + high) / 2 - half, (low + high) / 2 + half]);
+  return squareAround(ranges, 0.54);
 }
 
 function classColour(colours, label) {
@@ -44,10 +41,9 @@ function classColour(colours, label) {
 
 // The plane without what moves: axes, prior, codes of the test data and the classes' names.
 function drawPlane(svg, run, range, colours) {
-  const width = Math.max(svg.parentElement.clientWidth, 200);
   const [first, second] = run.axes.map((axis) => `z${axis + 1}`);
   const chart = frame(svg, {
-    height: width - MARGIN.left - MARGIN.right + MARGIN.top + MARGIN.bottom,
+    height: squareHeight(svg),
     x: range[0],
     y: range[1],
     xTicks: ticks(...range[0], 6),

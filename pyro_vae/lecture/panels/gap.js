@@ -70,7 +70,7 @@ function contourPieces({ rows, at, side }, height) {
 }
 
 function drawPlane(svg, plain, about, state, draws) {
-  const width = Math.max(svg.parentElement.clientWidth, 200);
+  const width = Math.max(svg.parentElement.clientWidth, LEAST_WIDTH);
   const chart = frame(svg, {
     height: Math.min(width, 420),
     ...PLANE,
@@ -148,7 +148,7 @@ function drawBars(svg, plain, about, state) {
   svg.setAttribute("aria-label", plain("bars_said", said));
 }
 
-panel("gap", (about, { byId, plain, write, announce, place, listen }) => {
+panel("gap", (about, { byId, plain, write, announce, place, listen, choose }) => {
   const state = { ...START };
   const evidence = about.data.map((x) => evidenceByQuadrature(about, x));
   byId("datum").max = about.data.length - 1;
@@ -172,8 +172,7 @@ panel("gap", (about, { byId, plain, write, announce, place, listen }) => {
   function termsNow() {
     const x = about.data[state.datum];
     const logs = drawsNow().map(({ z, logQ }) => logJoint(about, x, ...z) - logQ);
-    const mean = logs.reduce((a, v) => a + v, 0) / logs.length;
-    const square = logs.reduce((a, v) => a + (v - mean) ** 2, 0);
+    const { mean, error } = momentsOf(logs);
     const gaps = gapOf(about, state.guide, state.datum);
     const bound = about.guides[state.guide].amortised.elbo[state.datum];
     const parts = bound + gaps.approximation + gaps.amortisation;
@@ -184,7 +183,7 @@ panel("gap", (about, { byId, plain, write, announce, place, listen }) => {
       evidence: about.evidence[state.datum],
       bound,
       drawn: mean,
-      drawnError: Math.sqrt(square / (logs.length - 1) / logs.length),
+      drawnError: error,
       quadrature: evidence[state.datum],
       residual: evidence[state.datum] - parts,
     };
@@ -199,7 +198,7 @@ panel("gap", (about, { byId, plain, write, announce, place, listen }) => {
     const draws = drawsNow().map(({ z }) => z);
     drawPlane(byId("plane"), plain, about, state, draws);
     drawBars(byId("bars"), plain, about, state);
-    const apart = (value, error) => `${number(value)} ± ${number(error)}`;
+    const apart = (mean, error) => withError({ mean, error });
     write("value-evidence", number(terms.evidence));
     write("value-amortised", apart(terms.bound, terms.error));
     write("value-approximation", apart(terms.approximation, terms.bestError));
@@ -217,8 +216,8 @@ panel("gap", (about, { byId, plain, write, announce, place, listen }) => {
   }
 
   for (const id of ["guide", "member"]) {
-    byId(id).addEventListener("change", (event) => {
-      state[id] = event.target.value;
+    choose(id, (value) => {
+      state[id] = value;
       redraw();
     });
   }

@@ -27,14 +27,6 @@ function gradientsByDraws(toy, x, guide, noise, c) {
   };
 }
 
-// Mean and variance of the draws.
-function momentsOf(values) {
-  const mean = values.reduce((a, v) => a + v, 0) / values.length;
-  const square = values.reduce((a, v) => a + (v - mean) ** 2, 0);
-  const variance = square / (values.length - 1);
-  return { mean, variance, error: Math.sqrt(variance / values.length) };
-}
-
 // Mean and variance over all draws, by the trapezoidal rule over e.
 const GRID = Float64Array.from({ length: 321 }, (_, i) => (i - 160) / 16);
 function exactMoments(values) {
@@ -78,7 +70,7 @@ function drawHistograms(svg, plain, drawn, exact, { name, low, high }) {
   chart.draw("line", { class: "line evidence", x1: x, x2: x, y1: top, y2: bottom });
 }
 
-panel("gradients", (about, { byId, plain, write, announce, place, listen, press }) => {
+panel("gradients", (about, { byId, plain, write, announce, place, listen, choose, press }) => {
   const { toy } = about;
   const state = { ...START };
   let noise = standardNormals(state.seed, DRAWS);
@@ -111,10 +103,7 @@ panel("gradients", (about, { byId, plain, write, announce, place, listen, press 
     place("mean", state.mean, number(state.mean, 2));
     byId("baseline").value = state.baseline;
     for (const name of PARAMETERS) {
-      const { score, path: along } = {
-        score: terms.moments.score[name],
-        path: terms.moments.path[name],
-      };
+      const [score, along] = [terms.moments.score[name], terms.moments.path[name]];
       const exact = terms.exact[name];
       const reach = 3.2 * Math.sqrt(Math.max(score.exactVariance, along.exactVariance));
       const range = { name, low: exact - reach, high: exact + reach };
@@ -126,8 +115,8 @@ panel("gradients", (about, { byId, plain, write, announce, place, listen, press 
       };
       byId(`of-${name}`).setAttribute("aria-label", plain(`of_${name}_said`, said));
       write(`value-exact_${name}`, number(exact));
-      write(`value-score_${name}`, `${number(score.mean)} ± ${number(score.error)}`);
-      write(`value-path_${name}`, `${number(along.mean)} ± ${number(along.error)}`);
+      write(`value-score_${name}`, withError(score));
+      write(`value-path_${name}`, withError(along));
       write(`value-drawn_${name}`, number(score.variance / along.variance, 2));
       write(`value-ratio_${name}`, number(score.exactVariance / along.exactVariance, 2));
     }
@@ -144,8 +133,8 @@ panel("gradients", (about, { byId, plain, write, announce, place, listen, press 
       redraw();
     });
   }
-  byId("baseline").addEventListener("change", (event) => {
-    state.baseline = event.target.value;
+  choose("baseline", (value) => {
+    state.baseline = value;
     redraw();
   });
   press("again", () => {

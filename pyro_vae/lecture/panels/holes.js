@@ -37,18 +37,12 @@ function drawCurve(svg, plain, curves, share) {
 panel("holes", (about, { byId, plain, write, announce, place, listen, press }) => {
   const moons = trueMoons(about.grid);
   const size = MOON_SIZE * MOON_SIZE;
-  const rows = (text, length) => {
-    const values = unpack(text);
-    return Array.from({ length: about.pairs }, (_, i) =>
-      Array.from(values.subarray(i * length, (i + 1) * length)),
-    );
-  };
-  const [half, full] = [rows(about.half, size), rows(about.full, size)];
+  const [half, full] = [about.half, about.full].map((text) => rowsOf(text, size));
   const models = Object.fromEntries(
     MODELS.map((name) => {
       const { decoder, codes } = about.models[name];
       const decode = readDecoder(decoder);
-      return [name, { decode: (z) => decode(z).mean, ends: codes.map((text) => rows(text, 2)) }];
+      return [name, { decode: (z) => decode(z).mean, ends: codes.map((text) => rowsOf(text, 2)) }];
     }),
   );
   const state = { pair: 0, share: 0.5 };
@@ -97,8 +91,7 @@ panel("holes", (about, { byId, plain, write, announce, place, listen, press }) =
       byId(`${name}-nearest`).setAttribute("aria-label", words);
     }
     for (const name of MODELS) {
-      const { mean, error } = about.models[name];
-      write(`value-mean_${name}`, `${number(mean, 4)} ± ${number(error, 4)}`);
+      write(`value-mean_${name}`, withError(about.models[name]));
     }
     const shares = MODELS.map((name) => number(100 * about.models[name].gibbous, 0));
     write("value-gibbous", shares.map((share) => `${share} %`).join(", "));
@@ -111,7 +104,7 @@ panel("holes", (about, { byId, plain, write, announce, place, listen, press }) =
     redraw();
   });
   press("pair", () => {
-    state.pair = (state.pair + 1) % about.pairs;
+    state.pair = (state.pair + 1) % half.length;
     curves = curvesOf();
     redraw();
   });

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pyro_vae.data import load
-from pyro_vae.lecture.moons import GRID, halfway, nearest_moon, pairs, train
-from pyro_vae.lecture.packed import packed
+from pyro_vae.data.moon_phases import half_and_full
+from pyro_vae.lecture.moons import GRID, SIGMA, halfway, nearest_moon, train
+from pyro_vae.lecture.packed import mean_of, packed
 from pyro_vae.lecture.panels.decoder_document import describe_network
 from pyro_vae.models import VAE, Autoencoder
 from pyro_vae.models.likelihoods import Normal
@@ -20,8 +21,6 @@ __all__ = ["holes_of"]
 
 #: Pairs that can be looked at.
 _SHOWN = 8
-#: Minus the log-density of this normal is the summed squared error, up to a constant.
-_SIGMA = 0.5**0.5
 
 
 def holes_of(seed: int) -> dict[str, Any]:
@@ -33,12 +32,11 @@ def holes_of(seed: int) -> dict[str, Any]:
         Seed of the moons, of the networks' weights and of the training.
     """
     data = load("moon-phases", seed=seed)
-    half, full = (moons[:_SHOWN] for moons in pairs(data))
+    half, full = (moons[:_SHOWN] for moons in half_and_full(data))
     return {
         "grid": GRID,
         "half": packed(half),
         "full": packed(full),
-        "pairs": _SHOWN,
         "models": {
             name: _described(_trained(kind, data, seed), data)
             for name, kind in {"autoencoder": Autoencoder, "vae": VAE}.items()
@@ -50,7 +48,7 @@ def _trained(kind: type[Autoencoder] | type[VAE], data: Dataset, seed: int) -> A
     model = kind(
         data.event_shape,
         2,
-        likelihood=Normal(_SIGMA),
+        likelihood=Normal(SIGMA),
         encoder=(128, 64),
         decoder=(64, 128),
         seed=seed,
@@ -61,7 +59,7 @@ def _trained(kind: type[Autoencoder] | type[VAE], data: Dataset, seed: int) -> A
 
 def _described(model: Autoencoder | VAE, data: Dataset) -> dict[str, Any]:
     """Its decoder, the codes of the pairs shown, and distances half-way of all pairs."""
-    half, full = (moons[:_SHOWN] for moons in pairs(data))
+    half, full = (moons[:_SHOWN] for moons in half_and_full(data))
     found = nearest_moon(halfway(model, data))
     with torch.no_grad():
         codes = [packed(model.code(moons)) for moons in (half, full)]
@@ -70,7 +68,6 @@ def _described(model: Autoencoder | VAE, data: Dataset) -> dict[str, Any]:
         "decoder": describe_network(model),
         "codes": codes,
         "halfway": found.distance[:_SHOWN].tolist(),
-        "mean": float(found.distance.mean()),
-        "error": float(found.distance.std() / len(found.distance) ** 0.5),
+        **mean_of(found.distance),
         "gibbous": float(between.double().mean()),
     }

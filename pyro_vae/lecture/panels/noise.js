@@ -45,11 +45,9 @@ function drawDiscs(svg, plain, { codes, width, share }, labels) {
     const values = codes.map((code) => code[axis]);
     return [Math.min(...values) - width, Math.max(...values) + width];
   });
-  const reach = 0.53 * Math.max(...ranges.map(([low, high]) => high - low));
-  const [x, y] = ranges.map(([low, high]) => [(low + high) / 2 - reach, (low + high) / 2 + reach]);
-  const across = Math.max(svg.parentElement.clientWidth, 200);
+  const [x, y] = squareAround(ranges, 0.53);
   const chart = frame(svg, {
-    height: across - MARGIN.left - MARGIN.right + MARGIN.top + MARGIN.bottom,
+    height: squareHeight(svg),
     x,
     y,
     xTicks: ticks(...x, 5),
@@ -58,12 +56,12 @@ function drawDiscs(svg, plain, { codes, width, share }, labels) {
     yLabel: "z2",
   });
   const radius = chart.across(width) - chart.across(0);
-  codes.forEach(([a, b], i) => {
-    const place = { cx: chart.across(a), cy: chart.up(b) };
-    if (width > 0) {
+  if (width > 0) {
+    codes.forEach(([a, b], i) => {
+      const place = { cx: chart.across(a), cy: chart.up(b) };
       chart.draw("circle", { class: `disc phase-${labels[i]}`, r: radius, ...place });
-    }
-  });
+    });
+  }
   codes.forEach(([a, b], i) => {
     const at = [chart.across(a), chart.up(b)];
     const name = `code phase-${labels[i]}`;
@@ -135,11 +133,7 @@ function drawCosts(svg, plain, models, chosen) {
 
 panel("noise", (about, { byId, plain, write, announce, place, listen }) => {
   const models = about.models.map((model) => {
-    const flat = unpack(model.codes);
-    const codes = Array.from({ length: flat.length / 2 }, (_, i) => [
-      flat[2 * i],
-      flat[2 * i + 1],
-    ]);
+    const codes = rowsOf(model.codes, 2);
     return { ...model, codes, share: coveredShare(codes, model.width, about.grid) };
   });
   let chosen = 0;
@@ -158,8 +152,7 @@ panel("noise", (about, { byId, plain, write, announce, place, listen }) => {
     const share = number(100 * told.share, 1);
     write("value-covered", `${share} %`);
     for (const key of ["halfway", "reconstruction"]) {
-      const { mean, error } = told[key];
-      write(`value-${key}`, `${number(mean, 4)} ± ${number(error, 4)}`);
+      write(`value-${key}`, withError(told[key]));
     }
     write("value-residual", exponential(told.residual));
     const [halfway, reconstruction] = [told.halfway, told.reconstruction].map((v) =>

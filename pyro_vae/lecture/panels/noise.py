@@ -10,8 +10,8 @@ from scipy.spatial import Delaunay
 from scipy.spatial.distance import cdist
 
 from pyro_vae.data import load
-from pyro_vae.lecture.moons import halfway, nearest_moon, train
-from pyro_vae.lecture.packed import packed
+from pyro_vae.lecture.moons import SIGMA, halfway, nearest_moon, train
+from pyro_vae.lecture.packed import mean_of, packed
 from pyro_vae.models import Autoencoder, PoorMansVAE
 from pyro_vae.models.likelihoods import Normal
 
@@ -25,7 +25,6 @@ __all__ = ["noise_of"]
 WIDTHS = (0.0, 0.1, 0.2, 0.4, 0.8)
 #: Codes that are drawn, and points on either side of the grid on which their cover is counted.
 _CODES, _GRID = 240, 80
-_SIGMA = 0.5**0.5
 
 
 def noise_of(seed: int) -> dict[str, Any]:
@@ -51,7 +50,7 @@ def noise_of(seed: int) -> dict[str, Any]:
 
 def _trained(data: Dataset, width: float, seed: int) -> Autoencoder:
     settings: dict[str, Any] = {
-        "likelihood": Normal(_SIGMA),
+        "likelihood": Normal(SIGMA),
         "encoder": (64, 64),
         "decoder": (64, 64),
         "seed": seed,
@@ -74,13 +73,9 @@ def _described(model: Autoencoder, data: Dataset, width: float) -> dict[str, Any
         "width": width,
         "codes": packed(scaled),
         "covered": covered(scaled, width),
-        "reconstruction": _summary(back.square().flatten(1).mean(1).sqrt()),
-        "halfway": _summary(nearest_moon(halfway(model, data)).distance),
+        "reconstruction": mean_of(back.square().flatten(1).mean(1).sqrt()),
+        "halfway": mean_of(nearest_moon(halfway(model, data)).distance),
     }
-
-
-def _summary(values: Tensor) -> dict[str, float]:
-    return {"mean": float(values.mean()), "error": float(values.std() / len(values) ** 0.5)}
 
 
 def covered(codes: Tensor, width: float) -> float:

@@ -94,7 +94,7 @@ function drawBounds(svg, plain, state, bounds, terms) {
   svg.setAttribute("aria-label", plain("bounds_said", said));
 }
 
-panel("sampling", (about, { byId, plain, write, announce, place, listen, press }) => {
+panel("sampling", (about, { byId, plain, write, announce, place, listen, choose, press }) => {
   const { toy } = about;
   const state = { ...START };
   let noise = standardNormals(state.seed, POOL);
@@ -129,7 +129,7 @@ panel("sampling", (about, { byId, plain, write, announce, place, listen, press }
     drawParticles(byId("particles"), plain, terms, state, particles);
     drawBounds(byId("bounds"), plain, state, weighed.bounds, terms);
     write("value-estimate", number(particles.estimate));
-    write("value-iwae", `${number(bound.mean)} ± ${number(bound.error)}`);
+    write("value-iwae", withError(bound));
     write("value-elbo", number(terms.bound));
     write("value-evidence", number(terms.evidence));
     write("value-ess", say("page.of", { some: number(particles.ess, 2), whole: state.k }));
@@ -161,8 +161,8 @@ panel("sampling", (about, { byId, plain, write, announce, place, listen, press }
       moved();
     });
   }
-  byId("posterior").addEventListener("change", (event) => {
-    state.posterior = event.target.value;
+  choose("posterior", (value) => {
+    state.posterior = value;
     moved();
   });
   press("again", () => {
