@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyro
@@ -17,6 +18,8 @@ import torch
 from pyro import poutine
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine import Trace
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.runtime import NonlocalExit
 from pyro.poutine.util import prune_subsample_sites
 
 from pyro_vae.errors import ProgramError
@@ -35,6 +38,7 @@ __all__ = [
     "model_terms",
     "observed_sites",
     "plate_scale",
+    "prior_values",
     "replayed",
     "run_at",
     "run_in_plate",
@@ -168,6 +172,40 @@ def run_in_plate(program: Program, x: Inputs, structure: Structure, num_particle
             run_program(program, x)
 
     return prune_subsample_sites(poutine.trace(vectorised).get_trace(x))
+
+
+def prior_values(
+    model: Program,
+    x: Inputs,
+    structure: Structure,
+    num_particles: int,
+    sites: list[dict[str, Any]],
+) -> dict[str, Tensor]:
+    """Draws of latent sites from the prior, as a trace of the model has them.
+
+    The model is left at the last of them: what it would make of them, such as the parameters of
+    a likelihood, is not needed.
+    """
+    names = {site["name"] for site in sites}
+    with poutine.trace() as traced, suppress(NonlocalExit), _LeaveAfter(names):
+        run_in_plate(model, x, structure, num_particles)
+    return {name: traced.trace.nodes[name]["value"] for name in names}
+
+
+class _LeaveAfter(Messenger):
+    """Leaves a program by ``NonlocalExit`` once it has been at all these sites."""
+
+    def __init__(self, names: set[str]) -> None:
+        super().__init__()
+        self._left = set(names)
+
+    def _pyro_sample(self, msg: Any) -> None:
+        self._left.discard(msg["name"])
+        if not self._left:
+            msg["continuation"] = self._leave
+
+    def _leave(self, msg: Any) -> None:
+        raise NonlocalExit(msg)
 
 
 def run_at(

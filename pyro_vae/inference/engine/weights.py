@@ -37,6 +37,7 @@ from pyro_vae.inference.engine.traces import (
     latent_sites,
     model_terms,
     plate_scale,
+    prior_values,
     run_in_plate,
     slice_particles,
     structure_of,
@@ -82,11 +83,6 @@ R = TypeVar("R")
 #: Particles drawn from the guide in one call: a constant, so that the draws, hence the
 #: estimates, do not depend on how the model's evaluation is cut into chunks.
 _BLOCK = 8192
-
-#: Particles drawn from the prior in one call, a constant for the same reason: the model runs
-#: up to its likelihood to draw them, whatever ``memory_limit`` is.
-_PRIOR_BLOCK = 256
-
 
 #: Data from which several go through in one pass, and how many must fit into memory for that.
 _MANY, _SEVERAL = 200, 4
@@ -403,7 +399,7 @@ class _Columns:
     @property
     def _together(self) -> bool:
         """Whether several data go through in one pass, if they can."""
-        if not self.per_particle or self.sampling.prior_share or self.more is not None:
+        if not self.per_particle or self.more is not None:
             return False
         large = self._at_once < _SEVERAL or self.num_particles > _BLOCK
         return count(self.x) >= _MANY and not large
@@ -454,9 +450,9 @@ class _Columns:
     def _block(self, datum: Inputs, size: int) -> Draws:
         if not self.sampling.vectorize_particles:
             return _concatenate([self._particles(datum, 1, None) for _ in range(size)])
-        # How many come from the prior is drawn, which no graph has; every chunk is a part of it.
+        # Every chunk is a part of a graph.
         chunks = size / (self.chunk_size or size)
-        if self.sampling.prior_share or chunks > _CHUNKS_OF_A_GRAPH:
+        if chunks > _CHUNKS_OF_A_GRAPH:
             return self._particles(datum, size, self.chunk_size)
         if size not in self._repeated:
             function = partial(self._flat, size)
@@ -683,25 +679,21 @@ def _with_prior_draws(
     x: Inputs,
     num_particles: int,
     structure: Structure,
-    prior_share: float,
+    share: float,
 ) -> Trace:
     """The guide's trace with some particles from the prior, in all their sites together."""
-    chosen = torch.nonzero(torch.rand(num_particles) < prior_share).squeeze(1)
+    # All are drawn, and then chosen from, so that no shape depends on how many are chosen.
+    from_prior = torch.empty(num_particles).uniform_() < share
+    drawn = prior_values(model, x, structure, num_particles, latent_sites(guide_trace))
     merged = guide_trace.copy()
     for site in latent_sites(guide_trace):
-        merged.nodes[site["name"]] = {**site, "value": site["value"].clone()}
-    for part in chosen.split(_PRIOR_BLOCK) if len(chosen) else ():
-        drawn = run_in_plate(model, x, structure, len(part))
-        for site in latent_sites(merged):
-            value = site["value"]
-            dim = structure.particle_dim - site["fn"].event_dim
-            if num_particles == 1:
-                value = value.unsqueeze(0)
-                dim = 0
-            shape = [*value.shape]
-            shape[dim] = len(part)
-            new = drawn.nodes[site["name"]]["value"].to(value).reshape(shape)
-            value.index_copy_(dim, part.to(value.device), new)
+        value, prior = site["value"], drawn[site["name"]]
+        rest = -structure.particle_dim - 1 + site["fn"].event_dim
+        chosen = from_prior.to(value.device)
+        if num_particles > 1:
+            chosen = chosen.reshape(-1, *(1,) * rest)
+        value = torch.where(chosen, prior.to(value).reshape(value.shape), value)
+        merged.nodes[site["name"]] = {**site, "value": value}
     # The guide once more, since a site's density may depend on the values of those before it.
     return run_in_plate(poutine.replay(guide, trace=merged), x, structure, num_particles)
 
