@@ -30,6 +30,9 @@ ACTIVE_VARIANCE = 0.01
 #: Above it importance sampling is unreliable (Vehtari et al., 2024, arXiv 1507.02646).
 KHAT_LIMIT = 0.7
 
+#: Data whose tails are fitted at once: a fit has an array of its nodes by its points.
+_FITTED = 64
+
 #: The tail fit needs at least five points beyond the cut at a fifth of the draws.
 FEWEST_DRAWS = 25
 
@@ -95,10 +98,11 @@ def pareto_smoothed(log_weights: Tensor) -> tuple[Tensor, np.ndarray]:
         spread = np.ptp(columns, axis=1)
         # Rounding in the evaluation of log p(x, z) - log q(z), not a tail.
         scale = np.abs(columns).max(axis=1) * np.finfo(np.float32).eps
-        for row in np.flatnonzero(spread > 10 * scale):
-            # A tail that spans all of float64 overflows in the fit, which then says so.
-            with np.errstate(over="ignore", invalid="ignore"):
-                smoothed[row], khat[row] = smoothed_weights(columns[row])
+        rows = np.flatnonzero(spread > 10 * scale)
+        # A tail that spans all of float64 overflows in the fit, which then says so.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for some in np.split(rows, range(_FITTED, len(rows), _FITTED)):
+                smoothed[some], khat[some] = smoothed_weights(columns[some])
     return torch.from_numpy(smoothed.T.copy()).to(log_weights.device), khat
 
 

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Draws",
+    "DrawsByRow",
     "LogWeights",
     "More",
     "OfRows",
@@ -295,9 +296,9 @@ class OfRows(ABC, Generic[R]):
     more: More | None
 
     @cached_property
-    def columns(self) -> _Columns:
+    def columns(self) -> DrawsByRow:
         """Draws of any row."""
-        return _Columns(
+        return DrawsByRow(
             self.model, self.guide, self.x, self.num_particles, self.sampling, self.more
         )
 
@@ -346,11 +347,11 @@ def column_drawer(
     until it says 0: K may then differ from one datum to the next. Later particles have seeds
     of their own, so a datum's still depend on nothing but the seed, the datum and the sizes.
     """
-    return _Columns(model, guide, x, num_particles, sampling, more).draw
+    return DrawsByRow(model, guide, x, num_particles, sampling, more).draw
 
 
-class _Columns:
-    """Particles and weights of one datum after another: the arguments of ``column_drawer``."""
+class DrawsByRow:
+    """Particles and weights of any datum: the arguments are those of ``column_drawer``."""
 
     def __init__(
         self,
@@ -359,7 +360,7 @@ class _Columns:
         x: Inputs,
         num_particles: int,
         sampling: Sampling,
-        more: More | None,
+        more: More | None = None,
     ) -> None:
         self.model, self.guide, self.x = model, guide, x
         self.num_particles, self.sampling, self.more = num_particles, sampling, more
@@ -386,6 +387,22 @@ class _Columns:
     def at_once(self) -> int:
         """Data of which ``draw`` makes the draws in one go, or that are worth sending together."""
         return self._at_once if self._together else _SENT
+
+    def drawn_with(self, row: int) -> range:
+        """Rows of the data whose draws are made in one go with those of a row."""
+        size = self._at_once if self._together else 1
+        start = row - row % size
+        return range(start, min(start + size, count(self.x)))
+
+    def terms(self, rows: range) -> LogWeights:
+        """Terms of the weights of these data, ``(num_particles, len(rows))``.
+
+        A datum's lie next to each other, so that they are added up as if it were alone.
+        """
+        alone = [self.draw(row).terms for row in rows]
+        return LogWeights(
+            *(torch.cat([t.T for t in parts]).T for parts in zip(*alone, strict=True))
+        )
 
     def one(self, row: int) -> Draws:
         """Draws of the datum of a row."""

@@ -271,7 +271,7 @@ class _ImputedRows(JudgedRows):
         drawn = self.columns.draw(row)
         missing = ~datum["observed"].flatten()
         log_weights = drawn.terms.log_weights[:, 0]
-        parts = reduced([evidence_reduction], drawn.terms, self.judge(row))
+        parts = reduced([evidence_reduction], drawn.terms, self.judge(range(row, row + 1)))
         if not drawn.values:
             # Every site is summed out: all particles are alike, and the value is exact.
             parts |= {"ess": np.array([math.nan]), "doubt": np.zeros(1)}

@@ -166,7 +166,7 @@ def plan_particles(log_weights: Tensor, target: float = 0.1, level: float = 0.95
         margin = spread * np.sqrt(1 / count + 1 / particles)
         particles = ((z / target) ** 2 * (square - 1 + margin)).clip(FEWEST_DRAWS)
     particles = np.ceil(particles)
-    shares = np.array([largest_share(column) for column in torch.from_numpy(ratio.T)])
+    shares = largest_share(torch.from_numpy(ratio)).numpy()
     refused = (shares > LARGEST_SHARE) | ((khat > KHAT_TRUSTED) & np.isfinite(khat))
     note = _refusal(refused, "No number of particles is given")
     return ParticlePlan(np.where(refused, math.nan, particles), khat, note)

@@ -1,10 +1,10 @@
-"""What one datum's weights are reduced to, and the stream of weights that is reduced."""
+"""What the weights of data are reduced to, and the stream of weights that is reduced."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from pyro_vae.inference.engine.bounds import (
 from pyro_vae.inference.engine.diagnostics import effective_sample_size, pareto_khat
 from pyro_vae.inference.engine.inputs import count
 from pyro_vae.inference.engine.rows import Rows
-from pyro_vae.inference.engine.weights import OfRows, by_rows, column_drawer
+from pyro_vae.inference.engine.weights import DrawsByRow, LogWeights, OfRows, by_rows
 from pyro_vae.inference.evidence.trust import (
     PROBE_SHARE,
     RESULTS,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pyro_vae.inference.engine.inputs import Inputs
     from pyro_vae.inference.engine.sampling import Sampling
     from pyro_vae.inference.engine.traces import Program
-    from pyro_vae.inference.engine.weights import Draws, LogWeights, More
+    from pyro_vae.inference.engine.weights import More
     from pyro_vae.inference.evidence.checkpoint import Checkpoint
 
 __all__ = [
@@ -51,10 +51,10 @@ __all__ = [
     "reduced",
 ]
 
-#: From the terms of one datum's weights, and a function that judges such terms, to what to keep.
+#: From the terms of some data's weights, and a function that judges such terms, to what to keep.
 Reduction = Callable[["LogWeights", "Judge"], dict[str, "Estimate | np.ndarray"]]
 
-#: From one datum's terms and k-hat to why the errors of log p(x) and gap are withheld.
+#: From some data's terms and k-hat to why the errors of log p(x) and gap are withheld.
 Judge = Callable[["LogWeights", np.ndarray], dict[str, np.ndarray]]
 
 #: Seeds of the second set of draws are this far from those of the first.
@@ -73,12 +73,12 @@ def reduce_weights(
     progress: Callable[[int, int], None] | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> xr.Dataset:
-    """Stream the weights once, one datum at a time, and keep what the reductions make of them.
+    """Stream the weights once, a few data at a time, and keep what the reductions make of them.
 
     Parameters
     ----------
     reductions
-        Functions of one datum's ``LogWeights`` and of what judges them: see ``trust.doubts``.
+        Functions of some data's ``LogWeights`` and of what judges them: see ``trust.doubts``.
     model, guide, x, num_particles
         As for ``log_weights``.
     sampling
@@ -134,8 +134,8 @@ class JudgedRows(OfRows[dict[str, np.ndarray]]):
     """Numbers of every datum, beside its weights those that judge them."""
 
     @cached_property
-    def judge(self) -> Callable[[int], Judge]:
-        """From the row of a datum to what judges its weights."""
+    def judge(self) -> Callable[[range], Judge]:
+        """From the rows of some data to what judges their weights."""
         return _judge_of(self.model, self.guide, self.x, self.num_particles, self.sampling)
 
 
@@ -144,9 +144,17 @@ class _ReducedRows(JudgedRows):
     """What the reductions make of the weights of every datum."""
 
     reductions: Sequence[Reduction]
+    _rows: range = range(0)
+    _parts: dict[str, np.ndarray] = field(default_factory=dict)
 
     def of_row(self, row: int) -> dict[str, np.ndarray]:
-        return reduced(self.reductions, self.columns.draw(row).terms, self.judge(row))
+        if row not in self._rows:
+            # Those that are drawn in one pass are reduced in one.
+            self._rows = self.columns.drawn_with(row)
+            terms = self.columns.terms(self._rows)
+            self._parts = reduced(self.reductions, terms, self.judge(self._rows))
+        place = row - self._rows.start
+        return {name: values[..., place : place + 1] for name, values in self._parts.items()}
 
 
 def _judge_of(
@@ -155,33 +163,45 @@ def _judge_of(
     x: Inputs,
     num_particles: int,
     sampling: Sampling,
-) -> Callable[[int], Judge]:
-    """From the row of a datum to what judges the terms of its weights, with a second set."""
+) -> Callable[[range], Judge]:
+    """From the rows of some data to what judges the terms of their weights, by a second set."""
     probing = sampling.but(prior_share=PROBE_SHARE, seed=sampling.seed + _SECOND_SEED)
+    size = probe_size(num_particles)
 
     @functools.cache
-    def second() -> Callable[[int], Draws]:
-        return column_drawer(model, guide, x, probe_size(num_particles), probing)
+    def second() -> DrawsByRow:
+        return DrawsByRow(model, guide, x, size, probing)
 
-    def judge(terms: LogWeights, khat: np.ndarray, *, row: int) -> dict[str, np.ndarray]:
-        def probe() -> LogWeights | None:
-            try:
-                return second()(row).terms
-            except (ProgramError, ValueError, NotImplementedError, KeyError):
-                # It cannot be drawn from its prior, or its guide has no density there.
-                return None
+    @functools.lru_cache(1)
+    def probe(rows: range) -> LogWeights | None:
+        try:
+            return second().terms(rows)
+        except (ProgramError, ValueError, NotImplementedError, KeyError):
+            # It cannot be drawn from its prior, or its guide has no density there.
+            return None
 
-        size = probe_size(num_particles)
-        found = doubts(terms, probe, size, khat=float(khat[0]), prior_share=sampling.prior_share)
-        return {name: np.array([float(key)]) for name, key in found.items()}
+    def judge(terms: LogWeights, khat: np.ndarray, *, rows: range) -> dict[str, np.ndarray]:
+        seen = functools.partial(probe, rows)
+        found = doubts(terms, seen, size, khat=khat, prior_share=sampling.prior_share)
+        if len(rows) > 1 and seen() is None:
+            # One of them may be to blame, and the others be judged.
+            alone = [
+                judge(LogWeights(*(t[:, i : i + 1] for t in terms)), khat[i : i + 1], rows=one)
+                for i, one in enumerate(range(row, row + 1) for row in rows)
+            ]
+            found = {name: np.concatenate([part[name] for part in alone]) for name in found}
+        return found
 
-    return lambda row: functools.partial(judge, row=row)
+    return lambda rows: functools.partial(judge, rows=rows)
 
 
 def reduced(
     reductions: Sequence[Reduction], terms: LogWeights, judge: Judge
 ) -> dict[str, np.ndarray]:
-    """What the reductions make of one datum's weights, an estimate and its error each a part."""
+    """What the reductions make of some data's weights, an estimate and its error each a part.
+
+    The last axis of every part is that of the data.
+    """
     parts = {}
     for reduction in reductions:
         for name, estimate in reduction(terms, judge).items():

@@ -116,23 +116,23 @@ def doubts(
     probe: Callable[[], LogWeights | None],
     size: int,
     *,
-    khat: float,
+    khat: np.ndarray,
     prior_share: float = 0.0,
-) -> dict[str, float]:
-    """Why the errors of one datum's log p(x) and of its gap are withheld.
+) -> dict[str, np.ndarray]:
+    """Why the errors of each datum's log p(x) and of its gap are withheld.
 
     Parameters
     ----------
     terms
-        Terms of the weights that the estimates are made of, ``(K, 1)``, in nats; their proposal
+        Terms of the weights that the estimates are made of, ``(K, B)``, in nats; their proposal
         has ``prior_share`` of the prior.
     probe
-        Gives the terms of the second set, ``(size, 1)``, drawn apart from the first from the same
+        Gives the terms of the second set, ``(size, B)``, drawn apart from the first from the same
         guide with ``PROBE_SHARE`` of the prior, or None where the prior cannot be drawn from.
     size
         Draws of the second set.
     khat
-        Pareto k-hat of the weights.
+        Pareto k-hat of the weights, ``(B,)``.
     prior_share
         As for ``log_weights``.
 
@@ -140,67 +140,74 @@ def doubts(
     -------
     dict
         ``doubt`` for log p(x) and ``gap_doubt``, keys of ``DOUBTS``; and ``top_share`` and
-        ``gap_top_share``, what ``largest_share`` gives of their errors.
+        ``gap_top_share``, what ``largest_share`` gives of their errors; each ``(B,)``.
     """
     first = _Terms(terms, prior_share)
     ratio = (first.own - first.value).exp()
     shares = [largest_share(part, first.rounding) for part in (ratio, ratio - first.own)]
-    doubt = 1
+    doubt = torch.ones_like(first.value)
     if len(ratio) >= FEWEST_DRAWS:
         doubt = _second_opinion(first, probe, size, prior_share)
     # Ties, as of a discrete z, have no tail to fit: there k-hat is infinite and tells nothing. Nor
     # does that of weights which differ by rounding alone.
-    tail = KHAT_TRUSTED < khat < math.inf and shares[0] > 0
-    heavy = [tail or share > LARGEST_SHARE for share in shares]
-    heavy[1] = heavy[1] or heavy[0]
-    found = [1 if doubt in _GIVEN and part else doubt for part in heavy]
-    return dict(zip(RESULTS, (*found, *shares), strict=True))
+    fitted = torch.as_tensor(khat).to(doubt)
+    tail = (fitted > KHAT_TRUSTED) & (fitted < math.inf) & (shares[0] > 0)
+    heavy = [tail | (share > LARGEST_SHARE) for share in shares]
+    heavy[1] = heavy[1] | heavy[0]
+    given = torch.isin(doubt, doubt.new_tensor(_GIVEN))
+    found = [torch.where(given & part, 1.0, doubt) for part in heavy]
+    return {
+        name: values.cpu().numpy() for name, values in zip(RESULTS, (*found, *shares), strict=True)
+    }
 
 
-def largest_share(influence: Tensor, rounding: float = 0.0) -> float:
+def largest_share(influence: Tensor, rounding: Tensor | float = 0.0) -> Tensor:
     """Largest squared deviation from the mean over the sum of all.
 
     Parameters
     ----------
     influence
-        Influences of the draws on an estimate, ``(K,)``: w / mean(w) on log p(x), w / mean(w) -
+        Influences of the draws on an estimate, ``(K, B)``: w / mean(w) on log p(x), w / mean(w) -
         log w on the gap.
     rounding
-        Deviations up to this are none, and where there are no others the share is 0.
+        Deviations up to this are none, ``(B,)``, and where there are no others the share is 0.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(B,)``.
     """
-    squares = (influence - influence.mean()) ** 2
-    largest = float(squares.max())
-    return largest / float(squares.sum()) if largest > rounding**2 else 0.0
+    squares = (influence - influence.mean(0)) ** 2
+    largest = squares.amax(0)
+    return torch.where(largest > rounding**2, largest / squares.sum(0), 0.0)
 
 
 def _second_opinion(
     first: _Terms, probe: Callable[[], LogWeights | None], size: int, prior_share: float
-) -> int:
-    """Key of ``DOUBTS`` from what another set of draws finds."""
-    count = len(first.own)
-    error = float((first.own - first.value).exp().std()) / math.sqrt(count)
+) -> Tensor:
+    """Keys of ``DOUBTS`` from what another set of draws finds."""
+    error = (first.own - first.value).exp().std(0) / math.sqrt(len(first.own))
     terms = probe()
     if terms is None:
-        return 4
+        return torch.full_like(first.value, 4)
     second = _Terms(terms, PROBE_SHARE)
     # Mass where the weights of the first set would be above its largest, over p(x).
     weight = second.log_joint - second.under(prior_share)
-    beyond = weight > float(first.own.max()) + first.rounding
+    beyond = weight > first.own.amax(0) + first.rounding
     found = (second.own - first.value).exp()
-    if float((found * beyond).mean()) > max(_UNSEEN_MASS * error, first.rounding):
-        return 3
+    unseen = (found * beyond).mean(0) > torch.maximum(_UNSEEN_MASS * error, first.rounding)
     # Where every draw finds the mass that the guide has there, the guide is the posterior, and the
     # joint estimate differs by its own noise alone: by two of its errors at one datum in twenty.
     there = (second.under(prior_share) - second.under(PROBE_SHARE)).exp()
-    exact = bool(((found - there).abs() <= second.roundings).all())
-    if not (exact or _agree(first, second, error, prior_share)):
-        return 3
+    exact = ((found - there).abs() <= second.roundings).all(0)
+    contradicted = unseen | ~(exact | _agree(first, second, error, prior_share))
     # The prior's draws expected on the posterior: M a / R, R = E_posterior[p(x | z)] / p(x).
     log_r = _log_mean(first.own + first.log_likelihood) - 2 * first.value
-    return 2 if math.log(size * PROBE_SHARE) - log_r < math.log(_FEWEST_HITS) else 0
+    out_of_sight = math.log(size * PROBE_SHARE) - log_r < math.log(_FEWEST_HITS)
+    return torch.where(contradicted, 3.0, torch.where(out_of_sight, 2.0, 0.0)).to(first.value)
 
 
-def _agree(first: _Terms, second: _Terms, error: float, prior_share: float) -> bool:
+def _agree(first: _Terms, second: _Terms, error: Tensor, prior_share: float) -> Tensor:
     """Whether the estimate from both sets is no further from the first's than the error."""
     count, size = len(first.own), len(second.own)
     # All draws as if from the mixture of both proposals, whichever drew them.
@@ -215,29 +222,29 @@ def _agree(first: _Terms, second: _Terms, error: float, prior_share: float) -> b
         ]
     )
     value = _log_mean(both)
-    joint_error = float((both - value).exp().std()) / math.sqrt(len(both))
+    joint_error = (both - value).exp().std(0) / math.sqrt(len(both))
     # Where the joint estimate is the noisier it cannot tell more than its own noise.
-    limit = error if joint_error <= error else max(error, 2 * joint_error)
-    return abs(value - first.value) <= limit
+    noisier = torch.maximum(error, 2 * joint_error)
+    return (value - first.value).abs() <= torch.where(joint_error <= error, error, noisier)
 
 
-def _log_mean(log_weights: Tensor) -> float:
-    return float(log_weights.logsumexp(0)) - math.log(len(log_weights))
+def _log_mean(log_weights: Tensor) -> Tensor:
+    return log_weights.logsumexp(0) - math.log(len(log_weights))
 
 
 class _Terms:
-    """One datum's draws, and their density under the guide mixed with any share of the prior."""
+    """Draws of each datum, and their density under the guide mixed with any share of the prior."""
 
     def __init__(self, terms: LogWeights, prior_share: float) -> None:
         self.log_likelihood, self._log_prior, self._log_proposal = (
-            part[:, 0].double() for part in terms
+            part.double() for part in terms
         )
         self.log_joint = self.log_likelihood + self._log_prior
         self.own = self.log_joint - self._log_proposal
         self.value = _log_mean(self.own)
         # Programs run in float32: the sum that a weight is has lost so much.
         self.roundings = 1e-6 * (1 + self.log_joint.abs())
-        self.rounding = float(self.roundings.max())
+        self.rounding = self.roundings.amax(0)
         self._log_guide = self._log_proposal
         if prior_share:
             # (mixture - a p) / (1 - a), or nothing where that is rounding.

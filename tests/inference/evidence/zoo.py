@@ -284,7 +284,7 @@ def replications(pair: Pair, num_particles: int, runs: int, seed: int) -> dict[s
     for _ in range(runs):
         terms = pair.terms(rng, num_particles)
         weights = terms.log_weights
-        khat = float(pareto_khat(weights)[0])
+        khat = pareto_khat(weights)
         found = doubts(terms, lambda: pair.terms(rng, size, PROBE_SHARE), size, khat=khat)
         evidence, gap = log_evidence_of(weights), gap_of(weights)
         rows.append(
@@ -293,8 +293,8 @@ def replications(pair: Pair, num_particles: int, runs: int, seed: int) -> dict[s
                 float(evidence.standard_error[0]),
                 float(gap.value[0]) - pair.gap,
                 float(gap.standard_error[0]),
-                khat,
-                *found.values(),
+                khat[0],
+                *(float(values[0]) for values in found.values()),
             )
         )
     return dict(zip(COLUMNS, np.array(rows).T, strict=True))
