@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+from typing import TYPE_CHECKING
 
 import torch
 
+from benchmarks.figure import Figure
 from benchmarks.svi_step import step_of_fit
 from benchmarks.timing import interleaved
 from pyro_vae.data import Dataset
 from pyro_vae.inference import fit
 from pyro_vae.models import VAE
 
-__all__ = ["report"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["figures"]
 
 _IMAGES, _VALIDATION, _BATCH, _EPOCHS = 10_000, 1_000, 128, 6
 _TARGET = 1.05
 
 
-def report() -> bool:
-    """Print the multiple; whether the target is met."""
+def figures() -> Iterator[Figure]:
+    """The multiple."""
     torch.manual_seed(0)
     x = (torch.rand(_IMAGES + _VALIDATION, 28, 28) < 0.2).float()
     data = Dataset.from_tensors(x[:_IMAGES], validation=x[_IMAGES:])
@@ -33,12 +38,12 @@ def report() -> bool:
     epochs = found.metrics["seconds"].diff().iloc[2:].dropna()
     epoch = statistics.median(epochs)
     steps = _seconds_of_steps(x)
-    ratio = epoch / steps
-    print(
-        f"epoch of {_IMAGES} images, 784-400-20, batch {_BATCH}: {epoch:.2f} s, {ratio:.2f} times "
-        f"its steps alone (target at most {_TARGET}; {_VALIDATION} images are validated)"
+    yield Figure(
+        f"epoch of fit, {_IMAGES} images, 784-400-20, batch {_BATCH}, {_VALIDATION} validated",
+        epoch / steps,
+        "of its steps alone",
+        at_most=_TARGET,
     )
-    return ratio <= _TARGET
 
 
 def _seconds_of_steps(x: torch.Tensor) -> float:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import resource
+from typing import TYPE_CHECKING
 
 import torch
 
+from benchmarks.figure import Figure
 from benchmarks.timing import interleaved
 from pyro_vae.inference import log_evidence
 from pyro_vae.models import VAE
 
-__all__ = ["report"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["figures"]
 
 _PARTICLES, _DATA, _FACTOR = 5000, 4, 4
 #: Time may grow by this much more, or less, than the work; memory by a tenth.
 _SLACK, _MEMORY = 1.25, 1.1
 
 
-def report() -> bool:
-    """Print the growth with four times the particles, and the data; whether it is linear."""
+def figures() -> Iterator[Figure]:
+    """The growth with four times the particles, and the data."""
     torch.manual_seed(0)
     vae = VAE((28, 28), 20, encoder=(400,), decoder=(400,))
     x = (torch.rand(_FACTOR * _DATA, 28, 28) < 0.2).float()
@@ -38,11 +43,9 @@ def report() -> bool:
         warm_up=1,
     )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / before
-    growth = {name: median[name] / median["base"] / _FACTOR for name in ("particles", "data")}
-    linear = all(1 / _SLACK <= ratio <= _SLACK for ratio in growth.values())
-    print(
-        f"log_evidence, {_FACTOR} times the particles: {_FACTOR * growth['particles']:.2f} times "
-        f"the time; the data: {_FACTOR * growth['data']:.2f} times; peak memory of the process "
-        f"{memory:.2f} times (targets {_FACTOR} within a quarter, and at most {_MEMORY})"
-    )
-    return linear and memory <= _MEMORY
+    linear = {"at_most": _SLACK * _FACTOR, "at_least": _FACTOR / _SLACK}
+    for name in ("particles", "data"):
+        what = f"log p(x), {_FACTOR} times the {name}"
+        yield Figure(what, median[name] / median["base"], "times as long", **linear)
+    what = f"log p(x), {_FACTOR} times the particles or data, peak memory"
+    yield Figure(what, memory, "of that before", at_most=_MEMORY)

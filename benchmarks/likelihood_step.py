@@ -13,16 +13,17 @@ import torch
 import torch.nn.functional as F
 from pyro.infer import Trace_ELBO
 
-from benchmarks.timing import interleaved
+from benchmarks.figure import Figure
+from benchmarks.timing import ratios
 from pyro_vae.models import VAE, likelihoods
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pyro.distributions import TorchDistribution
     from torch import Tensor
 
-__all__ = ["report"]
+__all__ = ["figures"]
 
 _BATCH, _FEATURES, _MEAN, _TRIALS = 128, 500, 20.0, 255
 
@@ -91,18 +92,14 @@ def _step(
     return step
 
 
-def report() -> bool:
-    """Print the ratio of medians for each likelihood."""
+def figures() -> Iterator[Figure]:
+    """The ratio for each likelihood."""
     torch.manual_seed(0)
     counts = torch.poisson(torch.full((_BATCH, _FEATURES), _MEAN))
     for name, (likelihood, plain) in _CONTENDERS.items():
         x = (counts > _MEAN).float() if name == "Bernoulli" else counts
         ours = _step(likelihood, x)
         theirs = _step(copy.deepcopy(likelihood), x, plain)
-        median = interleaved({"ours": ours, "plain": theirs}, rounds=200)
-        print(
-            f"SVI step, {name}, {_FEATURES} features, batch {_BATCH}: "
-            f"{1e3 * median['ours']:.2f} ms; float32 {1e3 * median['plain']:.2f} ms; "
-            f"ratio {median['ours'] / median['plain']:.2f}"
-        )
-    return True
+        found = ratios({"ours": ours, "plain": theirs}, "plain", rounds=200)["ours"]
+        what = f"SVI step, {name}, {_FEATURES} features, batch {_BATCH}"
+        yield Figure(what, found.ratio, "of that in float32", found.low, found.high)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from functools import partial
+from typing import TYPE_CHECKING
 
+from benchmarks.figure import Figure
 from benchmarks.timing import interleaved
 
-__all__ = ["report"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["figures"]
 
 _RATIO = 1.3
 _SECONDS = 2.0
@@ -21,8 +26,8 @@ _LINES = {
 }
 
 
-def report() -> bool:
-    """Print the ratios of medians, and the seconds of help; whether the targets are met."""
+def figures() -> Iterator[Figure]:
+    """Imports as multiples of PyTorch's and Pyro's, and the seconds of help."""
     runs = {
         name: partial(
             subprocess.run, [sys.executable, *line], check=True, stdout=subprocess.DEVNULL
@@ -30,14 +35,10 @@ def report() -> bool:
         for name, line in _LINES.items()
     }
     median = interleaved(runs, rounds=5, warm_up=1)
-    ratio = {name: seconds / median["substrate"] for name, seconds in median.items()}
-    print(
-        f"import torch, pyro: {median['substrate']:.2f} s; import pyro_vae "
-        f"{median['package']:.2f} s, ratio {ratio['package']:.2f} (target at most {_RATIO}); "
-        f"with models and verbs {median['verbs']:.2f} s, ratio {ratio['verbs']:.2f}"
-    )
-    print(
-        f"pyro-vae --help: {median['help']:.2f} s (target at most {_SECONDS} s); "
-        f"fit --help {median['fit help']:.2f} s, ratio {ratio['fit help']:.2f}"
-    )
-    return ratio["package"] <= _RATIO and median["help"] <= _SECONDS
+    base = median["substrate"]
+    unit = "of the import of PyTorch and Pyro"
+    yield Figure("import torch, pyro", base, "s")
+    yield Figure("import pyro_vae", median["package"] / base, unit, at_most=_RATIO)
+    yield Figure("import of models and verbs", median["verbs"] / base, unit)
+    yield Figure("pyro-vae --help", median["help"], "s", at_most=_SECONDS)
+    yield Figure("pyro-vae fit --help", median["fit help"] / base, unit)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-__all__ = ["grown", "report", "write_pictures"]
+from benchmarks.figure import Figure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["figures", "grown", "write_pictures"]
 
 #: Bytes that rows may take in memory, and those of the smallest file.
 MEMORY = 2**26
@@ -73,10 +78,8 @@ def grown(path: Path, what: str, memory: int = MEMORY) -> int:
     return int(found["after"] - found["before"])
 
 
-def report() -> bool:
-    """Print the peaks by length; whether they stay."""
-    print(f"memory for rows {MEMORY / 2**20:.0f} MiB; peak above that of libraries and model, MiB")
-    met = True
+def figures() -> Iterator[Figure]:
+    """What the longest file adds to the peak above what the shortest does."""
     with tempfile.TemporaryDirectory() as folder:
         peaks: dict[str, list[int]] = {"fit": [], "evaluate": []}
         for length in LENGTHS:
@@ -84,13 +87,13 @@ def report() -> bool:
             write_pictures(path, length * MEMORY)
             for what, found in peaks.items():
                 found.append(grown(path, what))
-    print(f"  {'file':10}" + "".join(f"{n * MEMORY / 2**20:8.0f}" for n in LENGTHS))
     for what, found in peaks.items():
-        ok = math.isclose(max(found), found[0], abs_tol=ALLOWED)
-        met &= ok
-        row = "".join(f"{peak / 2**20:8.1f}" for peak in found)
-        print(f"  {what:10}{row}  {'ok' if ok else 'grows'}")
-    return met
+        yield Figure(
+            f"{what} of a streamed file {LENGTHS[-1]} times as long, peak memory",
+            (max(found) - found[0]) / 2**20,
+            "MiB more",
+            at_most=ALLOWED / 2**20,
+        )
 
 
 if __name__ == "__main__":

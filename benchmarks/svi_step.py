@@ -1,19 +1,14 @@
 """One step of SVI, of three networks and three sizes of batch, as multiples of plain PyTorch.
 
-    python -m benchmarks.svi_step [--compilers] [--json FILE]
-
 ``by hand`` is the same network with its closed-form loss in eager PyTorch, as introductions write
-it; all have the same Adam, fused. ``--compilers`` adds what takes a minute to compile each: the
+it; all have the same Adam, fused. ``compilers`` adds what takes a minute to compile each: the
 same by hand through ``torch.compile``, ours through inductor, and NumPyro's jitted step with its
 state donated, where NumPyro is installed (the extra ``bench``).
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyro
@@ -22,6 +17,7 @@ import torch.nn.functional as F
 from pyro.infer import SVI, Trace_ELBO
 from torch import Tensor, nn
 
+from benchmarks.figure import Figure
 from benchmarks.timing import Ratio, ratios
 from pyro_vae.inference.training.by_graph import batch_loss_of
 from pyro_vae.inference.training.devices import fabric_on
@@ -29,9 +25,9 @@ from pyro_vae.inference.training.loss import Loss, ThroughHandlers
 from pyro_vae.models import VAE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-__all__ = ["report", "step_of_fit"]
+__all__ = ["figures", "step_of_fit"]
 
 #: Sides of the image, hidden units, latent dimensions.
 _NETWORKS = {"64-200-8": (8, 200, 8), "784-400-20": (28, 400, 20), "784-800-50": (28, 800, 50)}
@@ -181,36 +177,14 @@ def measured(network: str, batch: int, *, compilers: bool, rounds: int) -> dict[
     return found
 
 
-def report(*, compilers: bool = False, rounds: int = 100, path: Path | None = None) -> bool:
-    """Print the table, and write it as JSON where asked; whether the targets are met."""
-    met, rows = True, []
+def figures(*, compilers: bool = False, rounds: int = 100) -> Iterator[Figure]:
+    """A step of every contender, of every network and batch size."""
     for network in _NETWORKS:
         for batch in _BATCHES:
             found = measured(network, batch, compilers=compilers, rounds=rounds)
-            cells = [
-                f"{name} {r.ratio:.2f} [{r.low:.2f}, {r.high:.2f}]"
-                for name, r in found.items()
-                if name != "by hand"
-            ]
-            by_hand = 1e3 * found["by hand"].seconds
-            print(f"SVI step, {network}, batch {batch}: by hand {by_hand:.2f} ms; times that: "
-                  f"{'; '.join(cells)}", flush=True)  # fmt: skip
-            rows += [
-                {"network": network, "batch": batch, "step": name, **r._asdict()}
-                for name, r in found.items()
-            ]
-            for name, largest in _TARGETS.get((network, batch), {}).items():
-                met &= found[name].ratio <= largest
-    if path is not None:
-        about = {"torch": torch.__version__, "threads": torch.get_num_threads()}
-        path.write_text(json.dumps({**about, "rows": rows}, indent=2))
-    return met
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--compilers", action="store_true")
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
-    report(compilers=asked.compilers, rounds=asked.rounds, path=asked.json)
+            what = f"SVI step, {network}, batch {batch}"
+            yield Figure(f"{what}, by hand", 1e3 * found.pop("by hand").seconds, "ms")
+            targets = _TARGETS.get((network, batch), {})
+            for name, r in found.items():
+                unit, at_most = "of that by hand", targets.get(name)
+                yield Figure(f"{what}, {name}", r.ratio, unit, r.low, r.high, at_most)
