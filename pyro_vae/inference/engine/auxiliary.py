@@ -96,35 +96,26 @@ def without_auxiliary(trace: Trace, auxiliary: Mapping[str, Auxiliary]) -> Trace
         drawn, site = merged.nodes[of.name], merged.nodes[latent]
         fn = drawn["fn"]
         if not is_real(of.support):
-            fn = _Carried(fn, of, drawn["value"], site["value"])
+            fn = _Carried(fn, of)
         merged.nodes[latent] = {**site, "fn": fn}
         merged.remove_node(of.name)
     return merged
 
 
 class _Carried(dist.TransformedDistribution):
-    """The law of t(u); of the value that a draw u was taken to, u itself is known to all digits.
+    """The law of t(u), with the support of its latent site.
 
-    Far out a bijection rounds: the logit of a float32 next to 1 has three digits.
+    The codomain of a bijection made of several says less: that of exp and a shift is real.
     """
 
-    def __init__(self, fn: Any, of: Auxiliary, drawn: Tensor, value: Tensor) -> None:
-        self._of, self._transform = of, of.transform
-        self._drawn, self._value = drawn, value
-        super().__init__(fn, [self._transform], validate_args=False)
+    def __init__(self, fn: Any, of: Auxiliary) -> None:
+        self._of = of
+        super().__init__(fn, [of.transform], validate_args=False)
 
     @property
     def support(self) -> Constraint:
-        """That of the latent site: the codomain of a composed bijection may say less."""
+        """Where the latent site lies."""
         return self._of.support
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density at any value of the latent site."""
-        u = self._drawn if value is self._value else self._transform.inv(value)
-        log_det = self._transform.log_abs_det_jacobian(u, value)
-        # Of a vector each of whose coordinates has its own bijection, they are summed.
-        log_det = sum_rightmost(log_det, log_det.dim() - value.dim() + self.event_dim)
-        return self.base_dist.log_prob(u) - log_det
 
 
 def _is_auxiliary(site: Mapping[str, Any]) -> bool:
