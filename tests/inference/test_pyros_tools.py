@@ -29,7 +29,7 @@ from pyro_vae.errors import ProgramError
 from pyro_vae.inference import certify, elbo, evaluate, log_evidence, log_weights
 from pyro_vae.inference.checking import posterior_samples
 from pyro_vae.inference.engine import widened
-from pyro_vae.inference.engine.whole import WholeRuns
+from pyro_vae.inference.engine.whole import WholeRuns, layout_of_pair
 from pyro_vae.inference.evidence import ais, iwae_bound, quadrature
 from pyro_vae.models import VAE, HierarchicalVAE, MixtureModel
 from pyro_vae.models.likelihoods import Normal
@@ -318,4 +318,4 @@ def test_a_dimension_outside_the_plates_is_no_row():
             pyro.sample("z", dist.Normal(x.mean(-1), 1.0))
 
     with pytest.raises(ValueError, match="Shape mismatch"):
-        log_weights(model, guide, X[:5], 10)
+        layout_of_pair(model, guide, X[:5], False, None)
