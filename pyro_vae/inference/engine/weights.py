@@ -134,6 +134,8 @@ def log_weights(
     the chunk size, on the other data or on their order (up to rounding of matrix products).
     The price is one pass per datum, about two milliseconds of overhead each; of 200 data or
     more, as many go through in one pass as ``memory_limit`` holds, if it holds four.
+    A pair with parameters by the position of a datum, such as ``AutoNormal``, is run on all the
+    data, and a datum's draws depend on the others.
 
     Parameters
     ----------
