@@ -339,7 +339,7 @@ NOT_MODELS = {
     ("models/likelihoods/in_double.py", "self.drawn"),
     ("inference/training/non_finite.py", "site['fn']"),
     ("inference/engine/traces.py", "fn"),
-    ("inference/engine/proposals.py", "support"),
+    ("inference/engine/auxiliary.py", "support"),
     ("inference/engine/closed_kl.py", "family"),
     ("pairs/local.py", "whole"),
     # operations of PyTorch

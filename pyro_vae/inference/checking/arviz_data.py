@@ -14,8 +14,9 @@ from pyro_vae.inference.checking.predictive import (
     posterior_predictive,
     prior_draws,
 )
-from pyro_vae.inference.engine.inputs import count, take
-from pyro_vae.inference.engine.traces import observed_sites, structure_of, trace_of, values_of
+from pyro_vae.inference.engine.inputs import count
+from pyro_vae.inference.engine.traces import observed_sites, trace_of, values_of
+from pyro_vae.inference.engine.whole import layout_of_pair
 from pyro_vae.isolation import isolated
 from pyro_vae.on_demand import library
 from pyro_vae.verbs import verb
@@ -107,7 +108,7 @@ def _data(
 ) -> dict[str, xr.Dataset]:
     """What is observed, as the sites hold it, and what else was given."""
     with torch.no_grad(), isolated():
-        structure = structure_of(model, guide, take(x, slice(1)), True, data_plate)
+        structure, _ = layout_of_pair(model, guide, x, True, data_plate)
         sites = observed_sites(trace_of(model, x))
     values = values_of(sites, structure, 1, count(x))
     groups = {"observed_data": {name: value[0] for name, value in values.items()}}

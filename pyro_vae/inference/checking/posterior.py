@@ -19,10 +19,11 @@ from pyro.poutine.messenger import Messenger
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError, UnknownNameError
 from pyro_vae.inference.engine.diagnostics import effective_sample_size, pareto_khat
-from pyro_vae.inference.engine.inputs import count, take
+from pyro_vae.inference.engine.inputs import count
 from pyro_vae.inference.engine.sampling import Sampling, SamplingSettings
-from pyro_vae.inference.engine.traces import latent_sites, structure_of, trace_of, values_of
+from pyro_vae.inference.engine.traces import latent_sites, trace_of, values_of
 from pyro_vae.inference.engine.weights import Draws, LogWeights, stream_draws
+from pyro_vae.inference.engine.whole import layout_of_pair
 from pyro_vae.isolation import isolated
 from pyro_vae.on_demand import library
 from pyro_vae.verbs import verb
@@ -183,9 +184,8 @@ def _nuts(
 ) -> xr.Dataset:
     """Chains over the latents of all data at once, one after the other."""
     with torch.no_grad(), isolated():
-        first = take(x, slice(1))
-        structure = structure_of(
-            model, guide, first, sampling.enumerate_discrete, sampling.data_plate
+        structure, _ = layout_of_pair(
+            model, guide, x, sampling.enumerate_discrete, sampling.data_plate
         )
         sites = latent_sites(trace_of(model, x))
     discrete = {s["name"] for s in sites if s["fn"].support.is_discrete}

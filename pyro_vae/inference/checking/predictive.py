@@ -29,6 +29,7 @@ from pyro_vae.inference.engine.traces import (
     trace_of,
     values_of,
 )
+from pyro_vae.inference.engine.whole import layout_of_pair
 from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
 
@@ -165,7 +166,7 @@ def prior_draws(
     latent: list[dict[str, Tensor]] = []
     observed: list[dict[str, Tensor]] = []
     with torch.no_grad(), isolated(seed):
-        structure = structure_of(model, guide, take(x, slice(1)), True, data_plate)
+        structure, _ = layout_of_pair(model, guide, x, True, data_plate)
         step = max(1, _ROWS // count(x))
         for start in range(0, num_samples, step):
             size = min(step, num_samples - start)
@@ -325,7 +326,7 @@ def _complete_structure(
     model: Program, guide: Program, x: Inputs, data_plate: str | None
 ) -> Structure:
     """Structure of a pair with every latent site in the guide."""
-    structure = structure_of(model, guide, take(x, slice(1)), True, data_plate)
+    structure, _ = layout_of_pair(model, guide, x, True, data_plate)
     if structure.summed_out:
         raise ProgramError(
             f"latent site {min(structure.summed_out)!r} is summed out, so there are no draws of "

@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 import pyro.distributions as dist
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
-from torch.distributions import constraints
 from torch.distributions.transforms import AffineTransform
 
 from pyro_vae.errors import ProgramError, UnknownNameError
+from pyro_vae.inference.engine.auxiliary import is_real
 from pyro_vae.inference.engine.traces import is_point_mass
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from torch.distributions.constraints import Constraint
 
     from pyro_vae.inference.engine.sampling import Sampling
     from pyro_vae.inference.engine.traces import Program
@@ -109,16 +107,20 @@ class _Widen(Messenger):
     def __init__(self, factor: float) -> None:
         super().__init__()
         self.factor = factor
+        self.auxiliary = False
 
     def _pyro_sample(self, msg: Any) -> None:
         fn = msg["fn"]
         if msg["is_observed"] or site_is_subsample(msg):
             return
+        self.auxiliary |= bool(msg["infer"].get("is_auxiliary"))
+        if self.auxiliary and is_point_mass(fn):
+            return  # where an auxiliary site, which was widened, is taken to
         try:
             mean = fn.mean
         except NotImplementedError:
             mean = None
-        if mean is None or not fn.has_rsample or not _is_real(fn.support) or is_point_mass(fn):
+        if mean is None or not fn.has_rsample or not is_real(fn.support) or is_point_mass(fn):
             raise ProgramError(
                 f"guide site {msg['name']!r} ({type(fn).__name__}) cannot be widened: it needs "
                 "real, reparameterised draws with a known mean; take the guide itself, or mix "
@@ -126,9 +128,3 @@ class _Widen(Messenger):
             )
         spread = AffineTransform((1 - self.factor) * mean, self.factor, event_dim=fn.event_dim)
         msg["fn"] = dist.TransformedDistribution(fn, [spread])
-
-
-def _is_real(support: Constraint) -> bool:
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    return support is constraints.real

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyro
@@ -17,12 +18,14 @@ import pyro.distributions as dist
 import torch
 from pyro import poutine
 from pyro.distributions.util import scale_and_mask
+from pyro.infer.autoguide import AutoGuide
 from pyro.poutine import Trace
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import NonlocalExit
 from pyro.poutine.util import prune_subsample_sites
 
-from pyro_vae.errors import ProgramError
+from pyro_vae.errors import ProgramError, PyroVAEError
+from pyro_vae.inference.engine.auxiliary import Auxiliary, auxiliary_of, without_auxiliary
 from pyro_vae.inference.engine.inputs import count, run_program, take
 
 if TYPE_CHECKING:
@@ -32,13 +35,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Program",
+    "RowsByPositionError",
     "Structure",
     "given_trace",
     "latent_sites",
     "model_terms",
     "observed_sites",
     "plate_scale",
-    "prior_values",
+    "prior_draws",
     "replayed",
     "run_at",
     "run_in_plate",
@@ -58,6 +62,7 @@ class Structure(NamedTuple):
     data_dim: int
     max_plate_nesting: int
     summed_out: frozenset[str]
+    auxiliary: Mapping[str, Auxiliary] = MappingProxyType({})
 
     @property
     def particle_dim(self) -> int:
@@ -65,12 +70,17 @@ class Structure(NamedTuple):
         return -1 - self.max_plate_nesting
 
 
+class RowsByPositionError(ProgramError):
+    """A program that has something of its own for each row of all the data, by its position."""
+
+
 def structure_of(
     model: Program, guide: Program, x: Inputs, enumerate_discrete: bool, data_plate: str | None
 ) -> Structure:
     """Run the pair once and read off its plates and sites; refuse what cannot be weighted."""
-    guide_trace = trace_of(guide, x)
-    model_trace = trace_of(poutine.replay(model, trace=guide_trace), x)
+    guide_trace, model_trace = _first_run(model, guide, x)
+    auxiliary = auxiliary_of(guide_trace, model_trace)
+    guide_trace = without_auxiliary(guide_trace, auxiliary)
     in_guide = {site["name"] for site in latent_sites(guide_trace)}
     in_model = {site["name"] for site in latent_sites(model_trace)}
     for name in sorted(in_guide - in_model):
@@ -110,7 +120,46 @@ def structure_of(
                 f"discrete site {site['name']!r} lies in a plate inside the data plate: it "
                 "cannot be summed out here; put it in the guide, or marginalise it by hand"
             )
-    return Structure(plates[0][name], nesting, frozenset(summed_out))
+    return Structure(plates[0][name], nesting, frozenset(summed_out), auxiliary)
+
+
+def _first_run(model: Program, guide: Program, x: Inputs) -> tuple[Trace, Trace]:
+    """Traces of the pair, whose plates must fit the data and each other.
+
+    Raises
+    ------
+    RowsByPositionError
+        If a plate has another size than there are data, as that of a guide with parameters of
+        each row of the data that it was trained on.
+    """
+    if isinstance(guide, AutoGuide) and guide.prototype_trace is None:
+        raise ProgramError(
+            f"guide got an {type(guide).__name__} that was not run yet, and makes its parameters "
+            "for the data of its first run: train it, or call it once, with all the data"
+        )
+    guide_trace = trace_of(guide, x)
+    try:
+        model_trace = trace_of(poutine.replay(model, trace=guide_trace), x)
+    except (ValueError, RuntimeError, IndexError) as error:
+        if isinstance(error, PyroVAEError):
+            raise
+        _require_rows(_samples(guide_trace), x, error)
+        raise
+    _require_rows(_samples(guide_trace) + _samples(model_trace), x)
+    return guide_trace, model_trace
+
+
+def _require_rows(sites: list[dict[str, Any]], x: Inputs, cause: Exception | None = None) -> None:
+    """Refuse sites none of whose plates is as large as the data are many."""
+    for site in sites:
+        sizes = [frame.size for frame in site["cond_indep_stack"] if frame.vectorized]
+        if sizes and not {count(x), -1} & {*sizes}:
+            raise RowsByPositionError(
+                f"site {site['name']!r} has something of its own for each of {max(sizes)} data, "
+                f"by their position, and was run on {count(x)}: measure those {max(sizes)} "
+                "together, by evaluate or log_evidence, or make it of the data that the program "
+                "is given, as an encoder does"
+            ) from cause
 
 
 def is_point_mass(fn: Any) -> bool:
@@ -171,17 +220,18 @@ def run_in_plate(program: Program, x: Inputs, structure: Structure, num_particle
         with pyro.plate("_particles", num_particles, dim=structure.particle_dim):
             run_program(program, x)
 
-    return prune_subsample_sites(poutine.trace(vectorised).get_trace(x))
+    trace = prune_subsample_sites(poutine.trace(vectorised).get_trace(x))
+    return without_auxiliary(trace, structure.auxiliary)
 
 
-def prior_values(
+def prior_draws(
     model: Program,
     x: Inputs,
     structure: Structure,
     num_particles: int,
     sites: list[dict[str, Any]],
-) -> dict[str, Tensor]:
-    """Draws of latent sites from the prior, as a trace of the model has them.
+) -> list[dict[str, Any]]:
+    """Latent sites drawn from the prior, as a trace of the model has them.
 
     The model is left at the last of them: what it would make of them, such as the parameters of
     a likelihood, is not needed.
@@ -189,7 +239,7 @@ def prior_values(
     names = {site["name"] for site in sites}
     with poutine.trace() as traced, suppress(NonlocalExit), _LeaveAfter(names):
         run_in_plate(model, x, structure, num_particles)
-    return {name: traced.trace.nodes[name]["value"] for name in names}
+    return [traced.trace.nodes[site["name"]] for site in sites]
 
 
 class _LeaveAfter(Messenger):

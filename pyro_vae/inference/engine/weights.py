@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 
 from pyro_vae.conversion import pieces, streamed_part, takes_data
 from pyro_vae.errors import ProgramError
+from pyro_vae.inference.engine.draws import Draws, LogWeights
 from pyro_vae.inference.engine.inputs import (
     count,
     named_as,
@@ -34,15 +35,20 @@ from pyro_vae.inference.engine.inputs import (
 from pyro_vae.inference.engine.sampling import MEMORY_LIMIT, Sampling
 from pyro_vae.inference.engine.several import SeveralAtOnce
 from pyro_vae.inference.engine.traces import (
+    given_trace,
     latent_sites,
     model_terms,
     plate_scale,
-    prior_values,
+    prior_draws,
     run_in_plate,
     slice_particles,
-    structure_of,
     sum_sites,
     values_of,
+)
+from pyro_vae.inference.engine.whole import (
+    WholeRuns,
+    layout_of_pair,
+    require_rows_apart,
 )
 from pyro_vae.isolation import isolated
 from pyro_vae.protocols import Facts
@@ -98,46 +104,8 @@ _LOOKED_AT = 512
 _CHUNKS_OF_A_GRAPH = 8
 
 
-class LogWeights(NamedTuple):
-    """The three terms of the log-weights, each of shape ``(K, B)``, in nats.
-
-    Attributes
-    ----------
-    log_likelihood
-        log p(x | z_k).
-    log_prior
-        log p(z_k).
-    log_guide
-        log q(z_k | x).
-    """
-
-    log_likelihood: Tensor
-    log_prior: Tensor
-    log_guide: Tensor
-
-    @property
-    def log_weights(self) -> Tensor:
-        """Sum log p(x | z_k) + log p(z_k) - log q(z_k | x), shape ``(K, B)``."""
-        return self.log_likelihood + self.log_prior - self.log_guide
-
-
 #: From a datum's terms to how many particles to add to them.
 More: TypeAlias = "Callable[[LogWeights], int]"
-
-
-class Draws(NamedTuple):
-    """Particles of the guide with their weights.
-
-    Attributes
-    ----------
-    values
-        Value of every site of the guide, ``(K, B, *inner plates, *event shape)``.
-    terms
-        Terms of their log-weights, ``(K, B)``.
-    """
-
-    values: dict[str, Tensor]
-    terms: LogWeights
 
 
 @verb
@@ -163,6 +131,8 @@ def log_weights(
     the chunk size, on the other data or on their order (up to rounding of matrix products).
     The price is one pass per datum, about two milliseconds of overhead each; of 200 data or
     more, as many go through in one pass as ``memory_limit`` holds, if it holds four.
+    A pair with parameters by the position of a datum, such as ``AutoNormal``, is run on all the
+    data, and a datum's draws depend on the others.
 
     Parameters
     ----------
@@ -319,6 +289,8 @@ def by_rows(work: OfRows[R], start: int, n_jobs: int | None) -> Iterator[R]:
         lead.require_processes()
     if not shares_out(n_jobs):
         return shared_out(work, [(start, total)], n_jobs)
+    if work.columns.whole:
+        require_rows_apart()
     size = work.columns.at_once
     # Blocks end where passes over several data do: which datum is in which decides rounding.
     ends = [start, *range(start - start % size + size, total, size), total]
@@ -365,13 +337,13 @@ class DrawsByRow:
         self.model, self.guide, self.x = model, guide, x
         self.num_particles, self.sampling, self.more = num_particles, sampling, more
         self.chunk_size, self.per_particle = sampling.chunk_size, 0.0
-        first = take(x, slice(1))
         with torch.no_grad(), isolated(sampling.seed):
-            self.structure = structure_of(
-                model, guide, first, sampling.enumerate_discrete, sampling.data_plate
+            self.structure, self.whole = layout_of_pair(
+                model, guide, x, sampling.enumerate_discrete, sampling.data_plate
             )
+            some = x if self.whole else take(x, slice(1))
             if self.chunk_size is None and sampling.vectorize_particles:
-                self.per_particle = bytes_per_particle(model, guide, first, self.structure)
+                self.per_particle = bytes_per_particle(model, guide, some, self.structure)
                 limit = sampling.memory_limit // max(self.per_particle, 1)
                 self.chunk_size = max(1, int(limit))
         self._repeated: dict[int, Repeated] = {}
@@ -381,7 +353,25 @@ class DrawsByRow:
     @cached_property
     def draw(self) -> Callable[[int], Draws]:
         """Draws of the datum of a row, the fastest way."""
-        return self.several() or self.one
+        return self._cut() if self.whole else self.several() or self.one
+
+    def _cut(self) -> Callable[[int], Draws]:
+        """The same from runs on all the data."""
+        if self.more is not None:
+            raise ProgramError(
+                "target_error draws more particles of one datum, and the guide has parameters by "
+                "the position of a datum, so it draws for all of them together: leave it out, "
+                "and raise num_particles"
+            )
+
+        def particles(start: int, size: int) -> Draws:
+            with isolated(stream_seed(self.x, 1, self.sampling.seed, start)):
+                if self.sampling.vectorize_particles:
+                    return self._particles(self.x, size, self.chunk_size)
+                return _concatenate([self._particles(self.x, 1, None) for _ in range(size)])
+
+        limit = self.sampling.memory_limit
+        return WholeRuns(particles, count(self.x), self.num_particles, limit, _concatenate)
 
     @property
     def at_once(self) -> int:
@@ -485,7 +475,7 @@ class DrawsByRow:
         terms = _block(model, trace, datum, size, structure, chunk_size)
         if share:
             terms = _mixed(terms, share)
-        return Draws(values_of(latent_sites(trace), structure, size, 1), terms)
+        return Draws(values_of(latent_sites(trace), structure, size, count(datum)), terms)
 
     def _flat(self, size: int, *given: Tensor) -> list[Tensor]:
         """Draws of a datum as tensors in a row, which ``_draws`` undoes."""
@@ -595,8 +585,7 @@ def batch_log_weights(
 ) -> tuple[LogWeights, float]:
     """``sample_log_weights`` of tensors that were checked before: a step of training."""
     with unrecorded(), torch.no_grad(), isolated():
-        first = take(x, slice(1))
-        structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
+        structure, _ = layout_of_pair(model, guide, x, enumerate_discrete, data_plate)
     guide_trace = run_in_plate(guide, x, structure, num_particles)
     for site in latent_sites(guide_trace):
         if torch.is_grad_enabled() and not site["fn"].has_rsample:
@@ -640,7 +629,7 @@ def cross_log_guide(
     """
     size = count(x)
     with torch.no_grad(), isolated(seed):
-        structure = structure_of(model, guide, take(x, slice(1)), enumerate_discrete, data_plate)
+        structure, _ = layout_of_pair(model, guide, x, enumerate_discrete, data_plate)
         trace = run_in_plate(guide, x, structure, num_particles)
         terms = _block(model, trace, x, num_particles, structure, None)
     for row in range(size):
@@ -698,20 +687,25 @@ def _with_prior_draws(
     structure: Structure,
     share: float,
 ) -> Trace:
-    """The guide's trace with some particles from the prior, in all their sites together."""
+    """The guide's trace with some particles from the prior, in all their sites together.
+
+    Of each datum others: were they the same, the errors of data would not be independent.
+    """
+    size = count(x)
     # All are drawn, and then chosen from, so that no shape depends on how many are chosen.
-    from_prior = torch.empty(num_particles).uniform_() < share
-    drawn = prior_values(model, x, structure, num_particles, latent_sites(guide_trace))
-    merged = guide_trace.copy()
-    for site in latent_sites(guide_trace):
-        value, prior = site["value"], drawn[site["name"]]
-        rest = -structure.particle_dim - 1 + site["fn"].event_dim
-        chosen = from_prior.to(value.device)
-        if num_particles > 1:
-            chosen = chosen.reshape(-1, *(1,) * rest)
-        value = torch.where(chosen, prior.to(value).reshape(value.shape), value)
-        merged.nodes[site["name"]] = {**site, "value": value}
-    # The guide once more, since a site's density may depend on the values of those before it.
+    from_prior = torch.empty(num_particles, size).uniform_() < share
+    ours = latent_sites(guide_trace)
+    theirs = prior_draws(model, x, structure, num_particles, ours)
+    values = values_of(ours, structure, num_particles, size)
+    for name, other in values_of(theirs, structure, num_particles, size).items():
+        value = values[name]
+        chosen = from_prior.to(value.device).reshape(
+            num_particles, size, *(1,) * (value.dim() - 2)
+        )
+        values[name] = torch.where(chosen, other.to(value), value)
+    merged = given_trace(values, {site["name"]: site for site in ours}, structure)
+    # The guide once more: its density at values that it did not draw, which at a site may depend
+    # on those of the sites before it.
     return run_in_plate(poutine.replay(guide, trace=merged), x, structure, num_particles)
 
 

@@ -23,6 +23,7 @@ from pyro_vae.errors import UnknownNameError
 from pyro_vae.inference.engine.bounds import log_evidence_of
 from pyro_vae.inference.engine.diagnostics import effective_sample_size
 from pyro_vae.inference.engine.inputs import count, device_of, take
+from pyro_vae.inference.engine.whole import layout_of_pair
 from pyro_vae.inference.evidence.latent_space import LatentSpace
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.isolation import isolated
@@ -95,7 +96,8 @@ def ais(
     seed
         Seed of the draws; those of a datum depend on its batch too.
     batch_size
-        Data that go through the path together.
+        Data that go through the path together; all of them, where the guide has parameters by
+        the position of a datum.
     n_jobs
         Processes that the batches are shared out to, as for ``log_weights``.
     progress
@@ -120,11 +122,13 @@ def ais(
     path = _Path(num_temperatures, num_leapfrog, start, schedule)
     _check_chains(num_chains)
     began = time.perf_counter()
+    with torch.no_grad(), isolated():
+        _, by_position = layout_of_pair(model, guide, x, enumerate_discrete, data_plate)
     batches = _Batches(
         model=model,
         guide=guide,
         x=x,
-        size=batch_size,
+        size=count(x) if by_position else batch_size,
         path=path,
         num_chains=num_chains,
         step_size=step_size,

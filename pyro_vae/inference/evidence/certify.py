@@ -16,9 +16,10 @@ import torch
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError, UnknownNameError, message_of
 from pyro_vae.inference.engine.diagnostics import KHAT_LIMIT
-from pyro_vae.inference.engine.inputs import run_program, take
+from pyro_vae.inference.engine.inputs import run_program
 from pyro_vae.inference.engine.traces import latent_sites, trace_of
 from pyro_vae.inference.evidence.ais import ais
+from pyro_vae.inference.evidence.evaluate import takes_one_model
 from pyro_vae.inference.evidence.importance import log_evidence
 from pyro_vae.inference.evidence.quadrature import quadrature
 from pyro_vae.inference.evidence.result import evidence_result
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pyro_vae.inference.engine.inputs import Inputs
+    from pyro_vae.inference.engine.traces import Program
 
 __all__ = ["ESTIMATORS", "Certificate", "Disagreement", "certify"]
 
@@ -192,6 +194,15 @@ def _raw_error(found: xr.Dataset) -> float:
     return float(np.sqrt((errors**2).sum())) / len(errors)
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """Two programs as what has them."""
+
+    model: Program
+    guide: Program
+
+
+@takes_one_model
 @verb
 @takes_data("x")
 def certify(
@@ -212,7 +223,7 @@ def certify(
     ----------
     model
         Module with Pyro programs ``model`` and ``guide``, and ``log_prob`` where its log p(x)
-        is exact.
+        is exact; or a pair ``(model, guide)`` of them.
     x
         Held-out data.
     estimators
@@ -243,6 +254,8 @@ def certify(
     for name in names:
         if name not in ESTIMATORS:
             raise UnknownNameError("estimator", name, ESTIMATORS)
+    if isinstance(model, tuple):
+        model = _Pair(*model)
     found, left_out = {}, {}
     settings: dict[str, Any] = {
         "num_particles": num_particles,
@@ -304,8 +317,9 @@ def estimate(
 
 def _require_site(model: Any, x: Inputs) -> None:
     """Refuse a guide that draws nothing, as that of a mixture."""
+    # All the data, where the guide may have parameters by the position of a datum.
     with torch.no_grad(), isolated():
-        trace = trace_of(model.guide, take(x, slice(1)))
+        trace = trace_of(model.guide, x)
     if not latent_sites(trace):
         raise ProgramError(
             "the guide has no site to draw: every latent is summed out, so the ELBO is log p(x) "

@@ -19,11 +19,10 @@ from pyro_vae.inference.engine.traces import (
     latent_sites,
     model_terms,
     run_in_plate,
-    structure_of,
     sum_sites,
-    trace_of,
     values_of,
 )
+from pyro_vae.inference.engine.whole import layout_of_pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,6 +63,11 @@ class LatentSpace:
     data_plate
         Name of the plate over data, where several hold every site.
 
+    Attributes
+    ----------
+    whole
+        Whether the pair has rows by position, so that ``x`` must be all the data.
+
     Raises
     ------
     ProgramError
@@ -80,9 +84,12 @@ class LatentSpace:
         data_plate: str | None = None,
     ) -> None:
         self.model, self.guide, self.x = model, guide, x
-        first = take(x, slice(1))
-        self.structure = structure_of(model, guide, first, enumerate_discrete, data_plate)
-        self.sites = {site["name"]: site for site in latent_sites(trace_of(guide, first))}
+        self.structure, self.whole = layout_of_pair(
+            model, guide, x, enumerate_discrete, data_plate
+        )
+        some = x if self.whole else take(x, slice(1))
+        trace = run_in_plate(guide, some, self.structure, 1)
+        self.sites = {site["name"]: site for site in latent_sites(trace)}
         for name, site in self.sites.items():
             # A point mass says that its support is real, whatever it stands at.
             if site["fn"].support.is_discrete or not site["value"].is_floating_point():
@@ -92,7 +99,7 @@ class LatentSpace:
                     "enumerate_discrete=True"
                 )
         self.bijections = {n: biject_to(site["fn"].support) for n, site in self.sites.items()}
-        values = values_of(list(self.sites.values()), self.structure, 1, 1)
+        values = values_of(list(self.sites.values()), self.structure, 1, count(some))
         self.shapes = {
             name: self.bijections[name].inv(value).shape[2:] for name, value in values.items()
         }
@@ -105,6 +112,10 @@ class LatentSpace:
             trace = run_in_plate(program, self.x, self.structure, num_particles)
             sites = [trace.nodes[name] for name in self.sites]
             return self.flatten(values_of(sites, self.structure, num_particles, count(self.x)))
+
+    def of_row(self, row: int) -> LatentSpace:
+        """That of one datum: the guide draws for all of them, the model runs on it alone."""
+        return _RowSpace(self, row)
 
     def flatten(self, values: dict[str, Tensor]) -> Tensor:
         """Coordinates of values ``(K, B, *site shape)``."""
@@ -137,3 +148,18 @@ class LatentSpace:
         )
         trace = run_in_plate(replayed, self.x, self.structure, len(u))
         return sum_sites(latent_sites(trace), self.structure, len(u), count(self.x))
+
+
+class _RowSpace(LatentSpace):
+    """One datum of a space over all the data."""
+
+    def __init__(self, whole: LatentSpace, row: int) -> None:
+        vars(self).update(vars(whole))
+        self.x = take(whole.x, slice(row, row + 1))
+        self._all, self._row = whole, row
+
+    def draw(self, num_particles: int, *, prior: bool) -> Tensor:
+        """Draws from the prior or from the guide, ``(K, 1, L)``."""
+        if prior:
+            return super().draw(num_particles, prior=True)
+        return self._all.draw(num_particles, prior=False)[:, self._row : self._row + 1]

@@ -7,6 +7,7 @@ smooth integrands that vanish at the ends converges faster than any power of the
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,7 @@ import torch
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
 from pyro_vae.inference.engine.inputs import count, take
+from pyro_vae.inference.engine.whole import layout_of_pair
 from pyro_vae.inference.evidence.latent_space import LatentSpace
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.isolation import isolated
@@ -83,12 +85,10 @@ def quadrature(
     """
     began = time.perf_counter()
     values, points = [], 0
+    of_row = _spaces(model, guide, x, enumerate_discrete, data_plate)
     for row in range(count(x)):
-        datum = take(x, slice(row, row + 1))
         with isolated(seed), torch.no_grad():
-            space = LatentSpace(
-                model, guide, datum, enumerate_discrete=enumerate_discrete, data_plate=data_plate
-            )
+            space = of_row(row)
             if space.size > 2:
                 raise ProgramError(
                     f"the latent sites have {space.size} dimensions: quadrature takes one or two; "
@@ -112,6 +112,24 @@ def quadrature(
         seed=seed,
         tolerance=tolerance,
     )
+
+
+def _spaces(
+    model: Program, guide: Program, x: Inputs, enumerate_discrete: bool, data_plate: str | None
+) -> Callable[[int], LatentSpace]:
+    """From the row of a datum to its latent space."""
+    make = functools.partial(
+        LatentSpace,
+        model,
+        guide,
+        enumerate_discrete=enumerate_discrete,
+        data_plate=data_plate,
+    )
+    with isolated(), torch.no_grad():
+        _, by_position = layout_of_pair(model, guide, x, enumerate_discrete, data_plate)
+        if by_position:
+            return make(x).of_row
+    return lambda row: make(take(x, slice(row, row + 1)))
 
 
 class GridIntegrals(NamedTuple):

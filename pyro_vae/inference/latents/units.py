@@ -29,11 +29,11 @@ from pyro_vae.inference.engine.sampling import Sampling
 from pyro_vae.inference.engine.traces import (
     latent_sites,
     run_at,
-    structure_of,
-    trace_of,
+    run_in_plate,
     values_of,
 )
 from pyro_vae.inference.engine.weights import stream_draws
+from pyro_vae.inference.engine.whole import layout_of_pair
 from pyro_vae.isolation import isolated
 from pyro_vae.verbs import verb
 
@@ -129,8 +129,8 @@ def _closed_form(
     model: Program, guide: Program, x: Inputs, data_plate: str | None
 ) -> tuple[list[str], Tensor, Tensor] | None:
     """Names, KL and means ``(B, L)``; None where guide or prior is not one normal site."""
-    structure = structure_of(model, guide, take(x, slice(1)), True, data_plate)
-    sites = latent_sites(trace_of(guide, x))
+    structure, _ = layout_of_pair(model, guide, x, True, data_plate)
+    sites = latent_sites(run_in_plate(guide, x, structure, 1))
     if len(sites) != 1 or structure.summed_out or structure.max_plate_nesting > 1:
         return None
     site = sites[0]
