@@ -246,7 +246,8 @@ class _Graph:
         given = [*weights, *_told_now(loss.objective, moving), *tensors(x)]
         with torch.enable_grad():
             graph = record(function, given)
-        run = compiled(graph, given) if compiler else bound(graph)
+        # Not the module itself, whose call looks for hooks and takes as long as five operations.
+        run = compiled(graph, given) if compiler else bound(graph).forward
         return cls(run, moving, weights, [p.requires_grad for p in loss.parameters()])
 
     def __call__(self, x: Inputs, loss: Loss) -> tuple[Tensor, list[Tensor | None]]:

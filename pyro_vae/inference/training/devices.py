@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 __all__ = ["fabric_on", "is_alone", "is_first_process"]
+
+_BY_NVML = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
 
 def fabric_on(accelerator: str, devices: int, precision: str) -> Fabric:
@@ -33,8 +35,7 @@ def fabric_on(accelerator: str, devices: int, precision: str) -> Fabric:
         asked for where the script that they would each run again is not in a file, or
         ``torchrun`` started another number of them.
     """
-    # It takes as long to import as PyTorch does.
-    lightning = library("lightning_fabric")
+    lightning = _lightning()
     misconfiguration = library("lightning_fabric.utilities.exceptions").MisconfigurationException
     here, machines = _of_torchrun(devices) if _started_by_torchrun() else (devices, 1)
     strategy = "auto"
@@ -63,6 +64,20 @@ def fabric_on(accelerator: str, devices: int, precision: str) -> Fabric:
             "run the file, or take devices=1"
         )
     return fabric
+
+
+def _lightning() -> Any:
+    """Lightning Fabric, which takes as long to import as PyTorch does.
+
+    It sets for the whole process that PyTorch looks for a GPU by loading NVML: a quarter of a
+    millisecond each time instead of one microsecond, and ``torch.optim`` asks at every step. That
+    serves processes that are forked, which none of ours is.
+    """
+    before = os.environ.get(_BY_NVML)
+    found = library("lightning_fabric")
+    if before is None:
+        os.environ.pop(_BY_NVML, None)
+    return found
 
 
 def is_alone(devices: int) -> bool:

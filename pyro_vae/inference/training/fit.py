@@ -15,6 +15,7 @@ import torch
 from pyro_vae.data.scales import scale_note
 from pyro_vae.formulas import described
 from pyro_vae.inference.engine.inputs import count
+from pyro_vae.inference.training.adam import AdamByKernel
 from pyro_vae.inference.training.by_graph import batch_loss_of
 from pyro_vae.inference.training.devices import fabric_on, is_alone
 from pyro_vae.inference.training.epochs import EpochBounds, run_epochs
@@ -38,7 +39,7 @@ from pyro_vae.inference.training.program import (
 from pyro_vae.inference.training.progress import progress_bar
 from pyro_vae.inference.training.settings import Schedule, TrainingSettings, multiplier_of
 from pyro_vae.inference.training.splits import Splits, dataset_of
-from pyro_vae.inference.training.steps import Steps
+from pyro_vae.inference.training.steps import Steps, update_by
 from pyro_vae.inference.training.validation import Validation
 from pyro_vae.progress import wants_bar
 from pyro_vae.protocols import Facts
@@ -259,7 +260,12 @@ class _Training:
             world=fabric.world_size,
             precision=settings.precision,
         )
-        steps = Steps(model, loss, batch_loss, optimiser, processes, batch_size, clip_norm, seed)
+        # What Fabric does at a step beside the optimiser's is for several processes, or to scale.
+        plainly = fabric.world_size == 1 and settings.precision in ("32-true", "64-true")
+        update = AdamByKernel(adam) if plainly else update_by(optimiser)
+        steps = Steps(
+            model, loss, batch_loss, optimiser, update, processes, batch_size, clip_norm, seed
+        )
         measuring = Processes(fabric, model, measured_by.num_particles)
         validation = Validation(model, held_out, splits.validation, measuring, seed)
         return cls(model, objective, splits, settings, folder, steps, validation)

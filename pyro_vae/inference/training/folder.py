@@ -210,7 +210,8 @@ def _write(run: Run, state: TrainingState, current: Weights, optimiser: Any, bet
     if better:
         run.write_tensors(_WEIGHTS, state.best, {"epoch": state.best_epoch})
     tensors = {f"current/{key}": value for key, value in current.items()}
-    tensors |= {f"best/{key}": value for key, value in state.best.items()}
+    if state.best is not current:
+        tensors |= {f"best/{key}": value for key, value in state.best.items()}
     for index, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{index}/{key}": value for key, value in moments.items()}
     notes = {
@@ -221,9 +222,7 @@ def _write(run: Run, state: TrainingState, current: Weights, optimiser: Any, bet
         "stopped": state.stopped,
         "metrics": metrics,
     }
-    run.write_tensors(
-        _CHECKPOINT, {k: v.detach().cpu().clone() for k, v in tensors.items()}, notes
-    )
+    run.write_tensors(_CHECKPOINT, {k: v.detach().cpu() for k, v in tensors.items()}, notes)
 
 
 def _load_tensors(tensors: dict[str, Tensor], model: nn.Module, optimiser: Any) -> Weights:
@@ -233,14 +232,15 @@ def _load_tensors(tensors: dict[str, Tensor], model: nn.Module, optimiser: Any) 
     for key, value in tensors.items():
         part, _, name = key.partition("/")
         parts[part][name] = value
-    model.load_state_dict(parts["best"])  # so that it can be, when training ends
+    best = parts["best"] or parts["current"]  # written once where they are the same
+    model.load_state_dict(best)  # so that it can be, when training ends
     model.load_state_dict(parts["current"])
     for key, value in parts["optimiser"].items():
         index, _, name = key.partition("/")
         moments.setdefault(int(index), {})[name] = value
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": moments, "param_groups": groups})
-    return parts["best"]
+    return best
 
 
 def _mend_weights(run: Run, state: TrainingState) -> None:

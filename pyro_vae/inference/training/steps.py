@@ -13,24 +13,31 @@ from pyro_vae.inference.training.non_finite import non_finite
 from pyro_vae.inference.training.order import batches_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from torch import Tensor, nn
 
     from pyro_vae.inference.training.loss import BatchLoss, LossAndGradients
     from pyro_vae.inference.training.processes import Processes
 
-__all__ = ["Steps", "epoch_seed"]
+__all__ = ["Steps", "epoch_seed", "update_by"]
 
 
 @dataclass(frozen=True)
 class Steps:
-    """What makes an epoch's steps: module and optimiser as Fabric wrapped them, and the loss."""
+    """What makes an epoch's steps: module and optimiser as Fabric wrapped them, and the loss.
+
+    Attributes
+    ----------
+    update
+        Moves the parameters by the optimiser, and lets their gradients go.
+    """
 
     program: nn.Module
     module: Any
     batch_loss: BatchLoss
     optimiser: Any
+    update: Callable[[], None]
     processes: Processes
     batch_size: int
     clip_norm: float | None
@@ -61,7 +68,7 @@ class Steps:
         batches = self.batches(x, epoch)
         total = 0.0
         for index, batch in enumerate(batches):
-            part = take(x, batch[self.processes.own])
+            part = take(x, batch if self.processes.count == 1 else batch[self.processes.own])
             # The mean over processes that Fabric takes of the gradients is then the batch's.
             with self.processes.sharing(len(batch)):
                 found = self.batch_loss(part, self.processes.count / len(batch))
@@ -88,8 +95,17 @@ class Steps:
         if self.clip_norm is not None:
             fabric = self.processes.fabric
             fabric.clip_gradients(self.module, self.optimiser, max_norm=self.clip_norm)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.update()
+
+
+def update_by(optimiser: Any) -> Callable[[], None]:
+    """The step of an optimiser as Fabric wrapped it."""
+
+    def update() -> None:
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+    return update
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

@@ -36,7 +36,7 @@ from pyro_vae.inference.training.settings import (
 )
 from pyro_vae.inference.training.splits import Splits, dataset_of
 from pyro_vae.inference.training.state import TrainingState, weights_of
-from pyro_vae.inference.training.steps import Steps, epoch_seed
+from pyro_vae.inference.training.steps import Steps, epoch_seed, update_by
 from pyro_vae.inference.training.validation import Validation
 from pyro_vae.models import VAE, MixtureModel
 from pyro_vae.models.condition import Labels
@@ -255,6 +255,31 @@ def test_what_was_saved_is_gone_on_with(tmp_path):
         assert all(torch.equal(found[name], moments[index][name]) for name in found)
 
 
+def test_weights_that_are_the_best_are_written_once(tmp_path):
+    with held_run(tmp_path / "run", False, False, alone=True) as run:
+        model, optimiser, folder, state = begun(run)
+        stepped(model, optimiser)
+        weights = weights_of(model)
+        add(state, weights)
+        folder.save(state, weights, optimiser, better=True)
+        tensors, _ = run.tensors("checkpoint.safetensors")
+        assert not any(name.startswith("best/") for name in tensors)
+        assert {f"current/{name}" for name in weights} <= tensors.keys()
+    with held_run(tmp_path / "run", True, False, alone=True) as run:
+        again, its_optimiser, folder, loaded = begun(run, resume=True, seed=0)
+        for key, value in weights.items():
+            assert torch.equal(again.state_dict()[key], value)
+            assert torch.equal(loaded.best[key], value)
+        # They stay the best while the model goes on, and are then written beside its own.
+        stepped(again, its_optimiser)
+        add(loaded, weights_of(again), bound=0.5)
+        folder.save(loaded, weights_of(again), its_optimiser, better=False)
+    with held_run(tmp_path / "run", True, False, alone=True) as run:
+        _, _, _, reloaded = begun(run, resume=True, seed=0)
+    assert reloaded.best_epoch == 1
+    assert all(torch.equal(reloaded.best[key], value) for key, value in weights.items())
+
+
 def test_a_run_of_other_settings_or_another_model_is_refused(tmp_path):
     with held_run(tmp_path / "run", False, False, alone=True) as run:
         model, optimiser, folder, state = begun(run)
@@ -426,7 +451,10 @@ def steps_of(model, *, batch_size=16, clip_norm=None, seed=0):
     loss, optimiser = fabric.setup(Loss(model, Trace_ELBO()), optimiser)
     batch_loss = ThroughHandlers(loss, fabric)
     processes = Processes(fabric, model)
-    return Steps(model, loss, batch_loss, optimiser, processes, batch_size, clip_norm, seed)
+    update = update_by(optimiser)
+    return Steps(
+        model, loss, batch_loss, optimiser, update, processes, batch_size, clip_norm, seed
+    )
 
 
 def test_batches_are_all_the_data_in_an_order_of_the_seed_and_the_epoch():
@@ -477,7 +505,7 @@ def test_gradients_are_clipped_and_let_go():
 
 def test_a_loss_without_a_gradient_makes_no_step():
     model = Counting()
-    steps = Steps(model, None, None, None, None, 1, None, 0)
+    steps = Steps(model, None, None, None, None, None, 1, None, 0)
     steps.step(LossAndGradients(torch.tensor(1.0), lambda: False))
 
 
