@@ -12,19 +12,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
+from torch.func import functional_call
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
 from pyro_vae.formulas import described
-from pyro_vae.inference.engine.inputs import count
+from pyro_vae.inference.engine.inputs import count, named_as, tensors
 from pyro_vae.inference.engine.weights import batch_log_weights
 from pyro_vae.inference.training.objectives import default_objective_of
 from pyro_vae.isolation import isolated
 from pyro_vae.protocols import HasParameters, LocalPair, offers
+from pyro_vae.recording import Repeated
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -118,25 +121,20 @@ def fit_guide(
     plateau = _Plateau(optimiser, tolerance)
     elbo: list[float] = []
     start = [parameter.detach().clone() for parameter in parameters]
-
-    def bound() -> Tensor:
-        """Mean ELBO over data, by fresh draws."""
-        terms, _ = batch_log_weights(
-            program.model, program.guide, x, num_particles, enumerate_discrete=enumerate_discrete
-        )
-        return terms.log_weights.mean()
+    bound = _Bound(program, num_particles, enumerate_discrete)
+    climb = _climb(bound, parameters, x, steps)
 
     def judged() -> float:
         with torch.no_grad(), isolated(seed + 1):
             # As many at once as a step takes: memory that is there.
-            return torch.stack([bound() for _ in range(_ROUNDS)]).mean().item()
+            return torch.stack([bound(x) for _ in range(_ROUNDS)]).mean().item()
 
     with isolated(seed), _frozen(program, parameters):
         before = judged()
         for step in range(1, steps + 1):
-            now = bound()
-            optimiser.zero_grad(set_to_none=True)
-            (-now * count(x)).backward()
+            now, *gradients = climb()
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
             optimiser.step()
             elbo.append(now.item())
             if progress is not None:
@@ -150,6 +148,55 @@ def fit_guide(
                 for parameter, value in zip(parameters, start, strict=True):
                     parameter.copy_(value)
     return GuideFit(elbo, plateau.converged, plateau.gain)
+
+
+class _Bound(nn.Module):
+    """Mean ELBO over data, by fresh draws; with the pair's parameters, where it is a module."""
+
+    def __init__(self, program: LocalPair, num_particles: int, enumerate_discrete: bool) -> None:
+        super().__init__()
+        self.program = program
+        self.num_particles, self.enumerate_discrete = num_particles, enumerate_discrete
+
+    def forward(self, x: Inputs) -> Tensor:
+        """A scalar in nats per datum."""
+        terms, _ = batch_log_weights(
+            self.program.model,
+            self.program.guide,
+            x,
+            self.num_particles,
+            enumerate_discrete=self.enumerate_discrete,
+        )
+        return terms.log_weights.mean()
+
+
+def _climb(
+    bound: _Bound, parameters: Sequence[Tensor], x: Inputs, steps: int
+) -> Callable[[], Sequence[Tensor]]:
+    """The bound at the parameters as they are, and minus the gradient of its sum over data.
+
+    Of a module by a recorded graph, where the steps are worth it.
+    """
+    names = {id(parameter): name for name, parameter in bound.named_parameters()}
+    local = [names[id(p)] for p in parameters if id(p) in names]
+
+    def climb(now: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
+        gradients = torch.autograd.grad(-now * count(x), leaves, allow_unused=True)
+        found = zip(gradients, leaves, strict=True)
+        return [now.detach(), *(torch.zeros_like(p) if g is None else g for g, p in found)]
+
+    if len(local) < len(parameters):
+        return lambda: climb(bound(x), parameters)
+
+    def function(*given: Tensor) -> list[Tensor]:
+        leaves = [value.detach().requires_grad_() for value in given[: len(local)]]
+        values, data = dict(zip(local, leaves, strict=True)), named_as(x, given[len(local) :])
+        return climb(functional_call(bound, values, (data,)), leaves)
+
+    repeated = Repeated(function, steps)
+    # These share memory with the parameters, which are changed in place.
+    shared = [*(parameter.detach() for parameter in parameters), *tensors(x)]
+    return lambda: repeated(*shared)
 
 
 @dataclass

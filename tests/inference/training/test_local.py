@@ -14,6 +14,7 @@ from pyro_vae.models import PCA, VAE, Labels, model_from_config
 from pyro_vae.models.guides import FullCovarianceNormal, LowRankNormal, MeanFieldNormal
 from pyro_vae.models.likelihoods import Normal
 from pyro_vae.networks import Unamortised
+from pyro_vae.recording import repeated
 from tests.oracles import LinearGaussian
 
 ORACLE = LinearGaussian()
@@ -82,6 +83,31 @@ def test_a_guide_that_was_right_is_not_made_worse():
     start = evaluate((local.model, local.guide), x[:1], 500)["elbo"].item()
     assert not fit_guide(local, x[:1], steps=60).converged
     assert evaluate((local.model, local.guide), x[:1], 500)["elbo"].item() >= start
+
+
+@pytest.mark.parametrize("family", [MeanFieldNormal(), FullCovarianceNormal()])
+def test_a_recorded_graph_climbs_as_the_handlers_do_to_the_bit(family, monkeypatch):
+    torch.manual_seed(0)
+    vae = VAE((6,), 2, guide=family, encoder=(8,), decoder=(8,))
+    x = (torch.rand(5, 6) < 0.5).float()
+    found, graphs = {}, 0
+    record = repeated.record
+
+    def counted(*args, **kwargs):
+        nonlocal graphs
+        graphs += 1
+        return record(*args, **kwargs)
+
+    monkeypatch.setattr(repeated, "record", counted)
+    for name, worth in (("handlers", float("inf")), ("graph", 0.0)):
+        monkeypatch.setattr(repeated, "WORTH_RECORDING", worth)
+        local = vae.unamortised(x)
+        result = fit_guide(local, x, steps=120, seed=3)
+        found[name] = result.elbo, [p.detach().clone() for p in local.local_parameters]
+    assert graphs == 1
+    assert found["graph"][0] == found["handlers"][0]
+    assert all(map(torch.equal, found["graph"][1], found["handlers"][1]))
+    assert found["graph"][0][-1] > found["graph"][0][0]
 
 
 def test_what_did_not_converge_says_so():
