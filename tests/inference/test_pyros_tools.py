@@ -24,9 +24,10 @@ from pyro.infer.autoguide import (
 )
 from pyro.infer.inspect import generate_graph_specification, get_model_relations
 from scipy import integrate, stats
+from torch import nn
 
 from pyro_vae.errors import ProgramError
-from pyro_vae.inference import certify, elbo, evaluate, log_evidence, log_weights
+from pyro_vae.inference import certify, elbo, evaluate, fit, log_evidence, log_weights
 from pyro_vae.inference.checking import posterior_samples
 from pyro_vae.inference.engine import widened
 from pyro_vae.inference.engine.whole import WholeRuns, layout_of_pair
@@ -303,6 +304,19 @@ def test_what_has_no_rows_apart_says_so():
     joint = automatic(ORACLE.model, X, AutoMultivariateNormal)
     with pytest.raises(ProgramError, match=r"one draw for all the data together.*AutoNormal"):
         elbo(ORACLE.model, joint, X, 10)
+
+
+def test_fit_refuses_a_guide_by_position():
+    class ByPosition(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.guide = AutoNormal(ORACLE.model)
+
+        def model(self, x):
+            ORACLE.model(x)
+
+    with pytest.raises(ProgramError, match=r"guide got AutoNormal.*pyro\.infer\.SVI on all"):
+        fit(ByPosition(), X)
 
 
 def test_a_dimension_outside_the_plates_is_no_row():

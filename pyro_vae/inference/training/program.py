@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pyro.infer.autoguide import AutoGuide
 from torch import nn
 
 from pyro_vae.conversion import look_through, streamed_part
@@ -41,11 +42,17 @@ def require_gradients() -> None:
 
 
 def require_trainable(model: object) -> None:
-    """Refuse what is no module with two programs."""
+    """Refuse what is no module with two programs, and a guide that knows no batches."""
     if not isinstance(model, nn.Module) or not offers(model, Programs):
         raise TypeError(
             f"model got {type(model).__name__}: it must be a torch.nn.Module with methods "
             "model(x) and guide(x)"
+        )
+    if isinstance(model.guide, AutoGuide):
+        raise ProgramError(
+            f"the guide got {type(model.guide).__name__}, which has parameters by the position of "
+            "a datum, and fit makes batches of data in ever another order: train it by "
+            "pyro.infer.SVI on all the data at once, or take a guide that is a function of x"
         )
 
 
