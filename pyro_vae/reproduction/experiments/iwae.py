@@ -79,8 +79,8 @@ IWAE = Experiment(
     data="mnist",
     form=IWAE_FORM,
     parts=(
-        iwae_part("vae", "VAE, one layer", "elbo", 1000),
-        iwae_part("iwae-5", "IWAE, K = 5, one layer", "iwae-5", 500),
+        iwae_part("vae", "VAE, one layer", "elbo", 600),
+        iwae_part("iwae-5", "IWAE, K = 5, one layer", "iwae-5", 600),
         iwae_part("iwae-50", "IWAE, K = 50, one layer", "iwae-50", 120),
         iwae_part("vae-two-layers", "VAE, two layers", "elbo", 600, layers=2),
         iwae_part("iwae-5-two-layers", "IWAE, K = 5, two layers", "iwae-5", 300, layers=2),
