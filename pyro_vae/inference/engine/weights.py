@@ -91,8 +91,9 @@ R = TypeVar("R")
 #: estimates, do not depend on how the model's evaluation is cut into chunks.
 _BLOCK = 8192
 
-#: Data from which several go through in one pass, and how many must fit into memory for that.
-_MANY, _SEVERAL = 200, 4
+#: Data from which several go through in one pass, how many must fit into memory for that, and how
+#: many do so at most: each has tensors of its own in the end.
+_MANY, _SEVERAL, _MOST = 200, 4, 256
 
 #: Data that a worker is sent together where each has passes of its own.
 _SENT = 8
@@ -401,7 +402,8 @@ class DrawsByRow:
     @property
     def _at_once(self) -> int:
         """Data that one pass has memory for."""
-        return int(self.sampling.memory_limit // max(self.num_particles * self.per_particle, 1))
+        limit = self.sampling.memory_limit // max(self.num_particles * self.per_particle, 1)
+        return min(int(limit), _MOST)
 
     @property
     def _together(self) -> bool:
