@@ -119,7 +119,9 @@ class _Carried(dist.TransformedDistribution):
 
 
 def _is_auxiliary(site: Mapping[str, Any]) -> bool:
-    return site["type"] == "sample" and bool(site["infer"].get("is_auxiliary"))
+    # What `pyro.factor` makes of a guide counts as auxiliary too, and as observed.
+    auxiliary = site["type"] == "sample" and site["infer"].get("is_auxiliary")
+    return bool(auxiliary) and not site["is_observed"]
 
 
 def _plates(site: Mapping[str, Any]) -> set[str]:

@@ -30,6 +30,8 @@ from pyro_vae.models.likelihoods import Bernoulli, Normal
 from pyro_vae.stored.loading import load_data, load_model
 
 SMALL = {"epochs": 4, "batch_size": 64, "progress": False}
+#: Where calls of the programs are counted: a slow machine would record a graph of them.
+BY_HANDLERS = {**SMALL, "compile": "off"}
 
 
 class Interrupting(VAE):
@@ -162,14 +164,14 @@ def test_interrupted_in_its_first_epoch_a_model_is_as_it_started(digits):
     vae.initialise(digits.train)
     before = {key: value.clone() for key, value in vae.state_dict().items()}
     vae.at = 8
-    result = fit(vae, digits, **SMALL)
+    result = fit(vae, digits, **BY_HANDLERS)
     assert (result.stopped, len(result.metrics)) == ("interrupt", 0)
     assert same(vae.state_dict(), before)
 
 
 def test_interrupted_runs_resume_to_the_bit(digits, tmp_path):
     whole = small_vae()
-    fit(whole, digits, run=tmp_path / "whole", **SMALL)
+    fit(whole, digits, run=tmp_path / "whole", **BY_HANDLERS)
     cut = small_vae()
     real, calls = cut.guide, 0
 
@@ -181,11 +183,11 @@ def test_interrupted_runs_resume_to_the_bit(digits, tmp_path):
         return real(x)
 
     cut.guide = interrupting
-    result = fit(cut, digits, run=tmp_path / "cut", **SMALL)
+    result = fit(cut, digits, run=tmp_path / "cut", **BY_HANDLERS)
     assert result.stopped == "interrupt"
     assert len(result.metrics) == 2
     again = small_vae()
-    fit(again, digits, run=tmp_path / "cut", resume=True, **SMALL)
+    fit(again, digits, run=tmp_path / "cut", resume=True, **BY_HANDLERS)
     assert same(again.state_dict(), whole.state_dict())
     for name in ("weights", "checkpoint"):
         one, two = (load_file(tmp_path / r / f"{name}.safetensors") for r in ("whole", "cut"))
@@ -195,7 +197,10 @@ def test_interrupted_runs_resume_to_the_bit(digits, tmp_path):
     pd.testing.assert_frame_equal(one, two, check_exact=True)
     assert Run.open(tmp_path / "cut").metrics()["seconds"].is_monotonic_increasing
     # A finished run has nothing left to do.
-    assert fit(small_vae(), digits, run=tmp_path / "cut", resume=True, **SMALL).stopped == "epochs"
+    assert (
+        fit(small_vae(), digits, run=tmp_path / "cut", resume=True, **BY_HANDLERS).stopped
+        == "epochs"
+    )
 
 
 @pytest.mark.slow
