@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from benchmarks.figure import Figure
-from benchmarks.timing import ratios
+from benchmarks.timing import Ratio, ratios
 from pyro_vae.inference import log_evidence
 from pyro_vae.models import VAE
 
@@ -50,31 +50,8 @@ def figures() -> Iterator[Figure]:
     """The share of each case, and what a whole test split would take."""
     for case in _CASES:
         (side, hidden, latent), particles, data, at_least = case
-        torch.manual_seed(0)
-        vae = VAE((side, side), latent, encoder=(hidden,), decoder=(hidden,))
-        x = (torch.rand(data, side, side) < 0.2).float()
-        z, h = torch.randn(particles, latent), torch.randn(particles, hidden)
-        first, last = vae.decoder[0].weight.T, vae.decoder.output.weight.T
-        out_h, out_x = torch.empty(particles, hidden), torch.empty(particles, side**2)
-
-        def estimate(vae: VAE = vae, x: torch.Tensor = x, particles: int = particles) -> None:
-            log_evidence(vae.model, vae.guide, x, particles)
-
-        @torch.no_grad()
-        def products(
-            z: torch.Tensor = z,
-            h: torch.Tensor = h,
-            outs: tuple[torch.Tensor, ...] = (out_h, out_x),
-            weights: tuple[torch.Tensor, ...] = (first, last),
-            data: int = data,
-        ) -> None:
-            for _ in range(data):
-                torch.mm(z, weights[0], out=outs[0])
-                torch.mm(h, weights[1], out=outs[1])
-
-        both = {"estimate": estimate, "products": products}
-        found = ratios(both, "estimate", rounds=7, warm_up=1)
-        share = found["products"]
+        found = _measured(case)
+        share, seconds = found["products"], found["estimate"].seconds
         what = f"log p(x), {side**2}-{hidden}-{latent}, K = {particles}, N = {data}"
         yield Figure(
             f"{what}, matrix products",
@@ -84,8 +61,30 @@ def figures() -> Iterator[Figure]:
             share.high,
             at_least=at_least,
         )
-        seconds = found["estimate"].seconds
         if data >= _FEWEST:
             yield Figure(f"{what}, for N = {_WHOLE}", seconds * _WHOLE / data, "s, extrapolated")
         else:
             yield Figure(what, 1e3 * seconds, "ms")
+
+
+def _measured(case: _Case) -> dict[str, Ratio]:
+    """Times of the estimate and of the products, as multiples of the former."""
+    (side, hidden, latent), particles, data, _ = case
+    torch.manual_seed(0)
+    vae = VAE((side, side), latent, encoder=(hidden,), decoder=(hidden,))
+    x = (torch.rand(data, side, side) < 0.2).float()
+    z, h = torch.randn(particles, latent), torch.randn(particles, hidden)
+    first, last = vae.decoder[0].weight.T, vae.decoder.output.weight.T
+    out_h, out_x = torch.empty(particles, hidden), torch.empty(particles, side**2)
+
+    def estimate() -> None:
+        log_evidence(vae.model, vae.guide, x, particles)
+
+    @torch.no_grad()
+    def products() -> None:
+        for _ in range(data):
+            torch.mm(z, first, out=out_h)
+            torch.mm(h, last, out=out_x)
+
+    both = {"estimate": estimate, "products": products}
+    return ratios(both, "estimate", rounds=7, warm_up=1)

@@ -61,7 +61,7 @@ class _ByHand(nn.Module):
         return (reconstruction + kl) / len(x)
 
 
-def _adam(module: nn.Module) -> torch.optim.Optimizer:
+def _adam(module: nn.Module) -> torch.optim.Adam:
     return torch.optim.Adam(module.parameters(), lr=1e-3, fused=True)
 
 
@@ -87,7 +87,7 @@ def step_of_fit(network: tuple[int, int, int], x: Tensor, mode: str) -> Any:
     vae = VAE((side, side), latent, encoder=(hidden,), decoder=(hidden,))
     fabric = fabric_on("cpu", 1, "32-true")
     plain = Loss(vae, Trace_ELBO())
-    adam = torch.optim.Adam(vae.parameters(), lr=1e-3, fused=True)
+    adam = _adam(vae)
     loss, _ = fabric.setup(plain, adam)
     handlers, update = ThroughHandlers(loss, fabric), AdamByKernel(adam)
     batch_loss = batch_loss_of(

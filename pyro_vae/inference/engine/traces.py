@@ -42,10 +42,10 @@ __all__ = [
     "model_terms",
     "observed_sites",
     "plate_scale",
-    "prior_draws",
     "replayed",
     "run_at",
     "run_in_plate",
+    "sites_from_prior",
     "slice_particles",
     "structure_of",
     "sum_sites",
@@ -224,7 +224,7 @@ def run_in_plate(program: Program, x: Inputs, structure: Structure, num_particle
     return without_auxiliary(trace, structure.auxiliary)
 
 
-def prior_draws(
+def sites_from_prior(
     model: Program,
     x: Inputs,
     structure: Structure,

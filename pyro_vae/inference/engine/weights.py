@@ -39,8 +39,8 @@ from pyro_vae.inference.engine.traces import (
     latent_sites,
     model_terms,
     plate_scale,
-    prior_draws,
     run_in_plate,
+    sites_from_prior,
     slice_particles,
     sum_sites,
     values_of,
@@ -75,7 +75,6 @@ __all__ = [
     "OfRows",
     "by_rows",
     "bytes_per_particle",
-    "column_drawer",
     "cross_log_guide",
     "log_weights",
     "occurrences",
@@ -256,7 +255,7 @@ class OfRows(ABC, Generic[R]):
     Attributes
     ----------
     model, guide, x, num_particles, sampling, more
-        As for ``column_drawer``.
+        As for ``DrawsByRow``.
     """
 
     model: Program
@@ -306,25 +305,20 @@ class _DrawsOfRows(OfRows[Draws]):
         return self.columns.draw(row)
 
 
-def column_drawer(
-    model: Program,
-    guide: Program,
-    x: Inputs,
-    num_particles: int,
-    sampling: Sampling,
-    more: More | None = None,
-) -> Callable[[int], Draws]:
-    """A function from the row of a datum to its draws: what ``stream_draws`` gives, in any order.
-
-    ``more``, given a datum's terms, says how many particles to add to them, and is asked again
-    until it says 0: K may then differ from one datum to the next. Later particles have seeds
-    of their own, so a datum's still depend on nothing but the seed, the datum and the sizes.
-    """
-    return DrawsByRow(model, guide, x, num_particles, sampling, more).draw
-
-
 class DrawsByRow:
-    """Particles and weights of any datum: the arguments are those of ``column_drawer``."""
+    """Particles and weights of any datum: what ``stream_draws`` gives, in any order.
+
+    Parameters
+    ----------
+    model, guide, x, num_particles
+        As for ``log_weights``.
+    sampling
+        How particles are drawn.
+    more
+        Given a datum's terms, says how many particles to add to them, and is asked again until it
+        says 0: K may then differ from one datum to the next. Later particles have seeds of their
+        own, so a datum's still depend on nothing but the seed, the datum and the sizes.
+    """
 
     def __init__(
         self,
@@ -697,7 +691,7 @@ def _with_prior_draws(
     # All are drawn, and then chosen from, so that no shape depends on how many are chosen.
     from_prior = torch.empty(num_particles, size).uniform_() < share
     ours = latent_sites(guide_trace)
-    theirs = prior_draws(model, x, structure, num_particles, ours)
+    theirs = sites_from_prior(model, x, structure, num_particles, ours)
     values = values_of(ours, structure, num_particles, size)
     for name, other in values_of(theirs, structure, num_particles, size).items():
         value = values[name]

@@ -18,7 +18,6 @@ import torch
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError
 from pyro_vae.inference.engine.inputs import count, take
-from pyro_vae.inference.engine.whole import layout_of_pair
 from pyro_vae.inference.evidence.latent_space import LatentSpace
 from pyro_vae.inference.evidence.result import evidence_result
 from pyro_vae.isolation import isolated
@@ -126,9 +125,9 @@ def _spaces(
         data_plate=data_plate,
     )
     with isolated(), torch.no_grad():
-        _, by_position = layout_of_pair(model, guide, x, enumerate_discrete, data_plate)
-        if by_position:
-            return make(x).of_row
+        of_all = make(x)
+    if of_all.whole:
+        return of_all.of_row
     return lambda row: make(take(x, slice(row, row + 1)))
 
 

@@ -84,7 +84,7 @@ def reduce_weights(
     sampling
         How particles are drawn.
     more
-        As for ``column_drawer``.
+        As for ``DrawsByRow``.
     progress
         Called with the number of data done and their total.
     checkpoint
@@ -144,8 +144,8 @@ class _ReducedRows(JudgedRows):
     """What the reductions make of the weights of every datum."""
 
     reductions: Sequence[Reduction]
-    _rows: range = range(0)
-    _parts: dict[str, np.ndarray] = field(default_factory=dict)
+    _rows: range = field(default=range(0), init=False)
+    _parts: dict[str, np.ndarray] = field(default_factory=dict, init=False)
 
     def of_row(self, row: int) -> dict[str, np.ndarray]:
         if row not in self._rows:

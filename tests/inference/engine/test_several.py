@@ -9,7 +9,7 @@ from pyro_vae.errors import DataError
 from pyro_vae.inference.engine import weights
 from pyro_vae.inference.engine.sampling import Sampling
 from pyro_vae.inference.engine.several import SeveralAtOnce
-from pyro_vae.inference.engine.weights import column_drawer
+from pyro_vae.inference.engine.weights import DrawsByRow
 from pyro_vae.models import VAE, HierarchicalVAE
 from pyro_vae.models.condition import Labels
 from pyro_vae.models.guides import InverseAutoregressiveFlow, LowRankNormal
@@ -43,7 +43,7 @@ def drawer(monkeypatch, model, x, *, many, guide=None, **settings):
     guide = model.guide if guide is None else guide
     model = model.model if hasattr(model, "model") else model
     sampling = Sampling(seed=3, **settings)
-    return column_drawer(model, guide, x, K, sampling)
+    return DrawsByRow(model, guide, x, K, sampling).draw
 
 
 @pytest.mark.parametrize("name", pairs())
