@@ -88,7 +88,7 @@ def check(
         said = held.part(part.name)
         assert said is not None
         asked = _as_measured(path, plan, said, limit)
-        found = _measured_again(path, part, said, asked, root, progress)
+        found = _measured_again(path, part, held, asked, root, progress)
         checked.append(compared(said, found))
     return checked
 
@@ -151,15 +151,27 @@ def _require_same_data(
 
 
 def _measured_again(
-    path: Path, part: Part, said: Found, plan: Plan, data_root: Path | None, show: bool | None
+    path: Path, part: Part, card: Card, plan: Plan, data_root: Path | None, show: bool | None
 ) -> Found:
     """A part measured from a copy of its weights, or from weights that are trained for it."""
+    said = card.part(part.name)
+    assert said is not None
     with tempfile.TemporaryDirectory() as scratch:
         place = Place(Path(scratch) / part.name, data_root, show=show, certify=False)
         if said.weights is not None and part.weights(path.parent / part.name) == said.weights:
             shutil.copytree(path.parent / part.name, place.folder, ignore=_KEPT)
         else:
-            place.folder.mkdir()
-            part.train(replace(plan, epochs=said.training.get("epochs"), minutes=None), place)
+            _train_again(part, card, plan, place)
         with measuring(f"measuring {part.name}", show=show) as progress:
             return part.measure(plan, place.telling(progress))
+
+
+def _train_again(part: Part, card: Card, plan: Plan, place: Place) -> None:
+    """Train a part for as long as the card says, and before it the part that it begins at."""
+    before = part.before(plan)
+    if before is not None:
+        _train_again(before, card, plan, place.beside(before.name))
+    said = card.part(part.name)
+    epochs = plan.epochs if said is None else said.training.get("epochs")
+    place.folder.mkdir()
+    part.train(replace(plan, epochs=epochs, minutes=None), place)

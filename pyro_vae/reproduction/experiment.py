@@ -105,6 +105,10 @@ class Place:
         """The same, where measuring says how far it is."""
         return replace(self, progress=progress)
 
+    def beside(self, name: str) -> Place:
+        """The folder of another part, whose work is kept."""
+        return replace(self, folder=self.folder.parent / name, overwrite=False)
+
 
 class Part(ABC):
     """A part of an experiment.
@@ -132,6 +136,10 @@ class Part(ABC):
 
     def weights(self, folder: Path) -> str | None:
         """Checksum of the weights in a folder; None where a part has none."""
+        return None
+
+    def before(self, plan: Plan) -> Part | None:
+        """The part that has to be trained before this one; None where there is none."""
         return None
 
 

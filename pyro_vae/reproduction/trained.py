@@ -59,6 +59,8 @@ class Training:
         What gives, for so many epochs, a multiplier of the learning rate by the share done.
     note
         Where it comes from.
+    after
+        The part at whose weights it begins, which is trained before; None for new weights.
     """
 
     epochs: int
@@ -66,6 +68,7 @@ class Training:
     learning_rate: float
     schedule: Callable[[int], Callable[[float], float]]
     note: str
+    after: TrainedPart | None = None
 
 
 def iwae_stages(epochs: int) -> Callable[[float], float]:
@@ -174,7 +177,7 @@ class TrainedPart(Part):
         epochs = self._epochs(training, plan, data, place)
         fit_in(
             place.folder,
-            self.model(data, plan.seed),
+            self._at_first(data, plan, place),
             data,
             self.objective,
             overwrite=place.overwrite,
@@ -185,6 +188,19 @@ class TrainedPart(Part):
             schedule=training.schedule(epochs),
             seed=plan.seed,
         )
+
+    def before(self, plan: Plan) -> Part | None:
+        """The part at whose weights the schedule begins."""
+        return self.schedules[plan.schedule].after
+
+    def _at_first(self, data: Dataset, plan: Plan, place: Place) -> LatentVariableModel:
+        """The model as its training begins; a run that was begun has weights of its own."""
+        before = self.before(plan)
+        if before is None or _is_begun(place):
+            return self.model(data, plan.seed)
+        there = place.beside(before.name)
+        before.train(plan, there)
+        return load_model(Run.open(there.folder))
 
     def measure(self, plan: Plan, place: Place) -> Found:
         """Log p(x) by importance sampling, and by annealing on some of the data."""
@@ -221,7 +237,7 @@ class TrainedPart(Part):
 
     def _epochs(self, training: Training, plan: Plan, data: Dataset, place: Place) -> int:
         """Epochs of a run that was begun; else those of the plan."""
-        if (place.folder / "config.json").is_file() and not place.overwrite:
+        if _is_begun(place):
             begun: int = Run.open(place.folder).config()["fit"]["epochs"]
             return begun
         epochs = plan.epochs or training.epochs
@@ -278,6 +294,11 @@ class TrainedPart(Part):
                 progress=place.progress,
             )
         )
+
+
+def _is_begun(place: Place) -> bool:
+    """Whether a run is in the folder, with which training goes on."""
+    return (place.folder / "config.json").is_file() and not place.overwrite
 
 
 def _curve(metrics: pd.DataFrame) -> dict[str, list[float | None]]:

@@ -7,13 +7,16 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from pyro_vae import inference, load_model
 from pyro_vae.cards.card import Found, Number, write_card
+from pyro_vae.data import Dataset
 from pyro_vae.disk.runs import Run
 from pyro_vae.errors import DataError, RunError, UnknownNameError
 from pyro_vae.inference.evidence.certify import estimate
 from pyro_vae.inference.training.settings import multiplier_of
+from pyro_vae.inference.training.sweep import fit_in
 from pyro_vae.models import VAE
 from pyro_vae.reproduction import (
     EXPERIMENTS,
@@ -26,8 +29,9 @@ from pyro_vae.reproduction import (
     read_card,
     reproduce,
     sources,
+    trained,
 )
-from pyro_vae.reproduction.trained import IWAE_SCHEDULES, iwae_stages, warmed_cosine
+from pyro_vae.reproduction.trained import iwae_stages, warmed_cosine
 from tests.cases import a_few_always
 
 SMALL = {
@@ -211,6 +215,55 @@ def test_unknown_names_are_refused_before_anything_is_made(arguments, message, t
     assert not (tmp_path / "out").exists()
 
 
+class TestBeginningAtAnotherPart:
+    """K = 50 begins at the weights of K = 5."""
+
+    @pytest.fixture
+    def firsts(self, monkeypatch):
+        """Weights of every training at its start, by the name of its folder."""
+        found = {}
+
+        def noted(folder, model, *arguments, **options):
+            found[folder.name] = {k: v.clone() for k, v in model.state_dict().items()}
+            return fit_in(folder, model, *arguments, **options)
+
+        monkeypatch.setattr(trained, "fit_in", noted)
+        return found
+
+    def test_the_weights_are_those_of_the_part_before(self, small, tmp_path, firsts):
+        copy = again(small[0], tmp_path)
+        card = reproduce("iwae", copy, parts=["iwae-5-longer"], **SMALL)
+        assert [part.name for part in card.parts] == ["vae", "iwae-5", "iwae-5-longer"]
+        assert card.parts[:2] == small[1].parts
+        before, _ = Run.open(copy / "iwae-5").tensors("weights.safetensors")
+        assert firsts["iwae-5-longer"].keys() == before.keys()
+        assert all(torch.equal(firsts["iwae-5-longer"][name], before[name]) for name in before)
+        longer = EXPERIMENTS["iwae"].chosen(["iwae-5-longer"])[0]
+        assert card.part(longer.name).training["note"] == longer.schedules["sooner"].note
+
+    def test_the_part_before_is_trained_where_it_is_not_there(self, small, tmp_path, firsts):
+        card = reproduce("iwae", tmp_path, parts=["iwae-5-longer"], **SMALL)
+        assert list(firsts) == ["iwae-5", "iwae-5-longer"]
+        assert [part.name for part in card.parts] == ["iwae-5-longer"]
+        assert Run.open(tmp_path / "iwae-5").weights_seal() == small[1].part("iwae-5").weights
+        # Begun once, a run has weights of its own and asks for no other.
+        shutil.rmtree(tmp_path / "iwae-5")
+        assert reproduce("iwae", tmp_path, parts=["iwae-5-longer"], **SMALL).parts == card.parts
+        assert not (tmp_path / "iwae-5").exists()
+
+    def test_a_check_trains_both_as_the_card_says(self, tmp_path):
+        out = tmp_path / "out"
+        reproduce("iwae", out, parts=["iwae-5-longer"], **SMALL)
+        for name in ("iwae-5", "iwae-5-longer"):
+            shutil.rmtree(out / name)
+        (checked,) = check(out / "iwae.json", train=True, progress=False)
+        assert checked.verdict == "equal"
+
+    def test_the_papers_schedule_begins_at_new_weights(self):
+        for part in EXPERIMENTS["iwae"].parts:
+            assert part.before(Plan("mnist", schedule="paper")) is None
+
+
 @pytest.mark.slow
 def test_minutes_make_fewer_epochs(tmp_path):
     settings = SMALL | {"epochs": 5000, "minutes": 1 / 60}
@@ -221,33 +274,24 @@ def test_minutes_make_fewer_epochs(tmp_path):
     assert reproduce("iwae", tmp_path, parts=["vae"], **settings).parts == card.parts
 
 
-def test_an_interrupted_part_goes_on(small, tmp_path):
+def test_an_interrupted_part_goes_on(small, tmp_path, monkeypatch):
     folder, card = small
     copy = again(folder, tmp_path)
     shutil.rmtree(copy / "vae")
     (copy / "iwae.json").unlink()
-    model = EXPERIMENTS["iwae"].parts[0].model
-    data = EXPERIMENTS["iwae"].load(Plan(**card.plan), None)
-    options = IWAE_SCHEDULES["sooner"]
-    seen = []
 
-    def stop(share):
-        seen.append(share)
-        if len(seen) > 2:
+    def stopped(data, epoch):
+        if epoch == 1:
             raise KeyboardInterrupt
-        return options.schedule(2)(share)
+        return epoch_train(data, epoch)
 
-    inference.fit(
-        model(data, 0),
-        data,
-        "elbo",
-        epochs=2,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        schedule=options.schedule(2),
-        run=copy / "vae",
-        progress=False,
-    )
+    epoch_train = Dataset.epoch_train
+    with monkeypatch.context() as patch:
+        patch.setattr(Dataset, "epoch_train", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            reproduce("iwae", copy, parts=["vae"], **SMALL)
+    assert len(Run.open(copy / "vae").metrics()) == 1
+    assert not (copy / "iwae.json").exists()
     assert reproduce("iwae", copy, parts=["vae"], **SMALL).part("vae").per_datum == (
         card.part("vae").per_datum
     )
