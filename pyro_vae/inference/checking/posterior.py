@@ -1,35 +1,27 @@
 """Draws from the posterior p(z | x), per datum: importance resampling of the guide, or NUTS.
 
-Rubin (1988), "Using the SIR algorithm to simulate posterior distributions"; Hoffman & Gelman
-(2014), arXiv 1111.4246. The data are independent given the parameters, so one chain over the
-latents of all data is a chain for each of them.
+Rubin (1988), "Using the SIR algorithm to simulate posterior distributions".
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
 import xarray as xr
-from pyro.infer import MCMC, NUTS
-from pyro.infer.autoguide.initialization import init_to_sample
-from pyro.poutine.messenger import Messenger
 
 from pyro_vae.conversion import takes_data
 from pyro_vae.errors import ProgramError, UnknownNameError
+from pyro_vae.inference.checking.nuts import nuts
 from pyro_vae.inference.engine.diagnostics import effective_sample_size, pareto_khat
-from pyro_vae.inference.engine.inputs import count
 from pyro_vae.inference.engine.sampling import Sampling, SamplingSettings
-from pyro_vae.inference.engine.traces import latent_sites, trace_of, values_of
 from pyro_vae.inference.engine.weights import Draws, LogWeights, stream_draws
-from pyro_vae.inference.engine.whole import layout_of_pair
-from pyro_vae.isolation import isolated
 from pyro_vae.on_demand import library
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Unpack
 
     from torch import Tensor
@@ -38,9 +30,6 @@ if TYPE_CHECKING:
     from pyro_vae.inference.engine.traces import Program
 
 __all__ = ["DrawSettings", "Method", "coordinates", "named_axes", "posterior_samples", "resample"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 Method = Literal["importance", "guide", "hmc"]
 
@@ -109,7 +98,7 @@ def posterior_samples(
     how = Sampling(**sampling)
     attributes = {"method": method, "seed": how.seed, "num_samples": num_samples}
     if method == "hmc":
-        results = _nuts(model, guide, x, num_samples, num_chains, warmup_steps, how)
+        results = _by_nuts(model, guide, x, num_samples, num_chains, warmup_steps, how)
         attributes["warmup_steps"] = warmup_steps
         return results.assign_attrs(attributes)
     resampled = method == "importance"
@@ -173,7 +162,7 @@ def resample(draws: Draws, num_samples: int, generator: torch.Generator | None =
     return Draws(values, LogWeights(*(term[chosen] for term in draws.terms)))
 
 
-def _nuts(
+def _by_nuts(
     model: Program,
     guide: Program,
     x: Inputs,
@@ -182,76 +171,18 @@ def _nuts(
     warmup_steps: int,
     sampling: Sampling,
 ) -> xr.Dataset:
-    """Chains over the latents of all data at once, one after the other."""
-    with torch.no_grad(), isolated():
-        structure, _ = layout_of_pair(
-            model, guide, x, sampling.enumerate_discrete, sampling.data_plate
-        )
-        sites = latent_sites(trace_of(model, x))
-    discrete = {s["name"] for s in sites if s["fn"].support.is_discrete}
-    if discrete:
-        # Summed out in parallel, it would give a site below it one value for each of its states.
-        raise ProgramError(
-            f"latent site {min(discrete)!r} is discrete, and NUTS needs gradients: take "
-            "method='importance', or marginalise it in the model, as with MixtureSameFamily"
-        )
-    chains: list[dict[str, Tensor]] = []
-    diverging = np.zeros((num_chains, num_samples), dtype=bool)
-    for chain in range(num_chains):
-        with isolated(sampling.seed * num_chains + chain):
-            kernel = NUTS(
-                _typed(model, {site["name"]: site["value"].dtype for site in sites}),
-                max_plate_nesting=structure.max_plate_nesting,
-                init_strategy=init_to_sample(),
-            )
-            mcmc = MCMC(kernel, num_samples, warmup_steps, disable_progbar=True)
-            if isinstance(x, torch.Tensor):
-                mcmc.run(x)
-            else:
-                mcmc.run(**x)
-        drawn = mcmc.get_samples()
-        # A sample lies as its trace does, with the draws to the left.
-        stacked = [{**site, "value": _pad(drawn[site["name"]], site, structure)} for site in sites]
-        chains.append(values_of(stacked, structure, num_samples, count(x)))
-        diverging[chain, mcmc.diagnostics()["divergences"]["chain 0"]] = True
-    values = {name: torch.stack([chain[name] for chain in chains]) for name in chains[0]}
+    """The draws of NUTS, and what says whether they can be trusted."""
+    chains = nuts(model, guide, x, num_samples, num_chains, warmup_steps, sampling)
+    names = chains[0].values
+    values = {name: torch.stack([chain.values[name] for chain in chains]) for name in names}
     results = _dataset(values)
     arviz = library("arviz", "arviz", "method='hmc'")
     for name in values:
         if num_chains > 1:  # it compares chains
             results[f"{name}_rhat"] = arviz.rhat(results[[name]])[name]
         results[f"{name}_ess"] = arviz.ess(results[[name]])[name]
-    results["diverging"] = (("chain", "draw"), diverging)
+    results["diverging"] = (("chain", "draw"), np.stack([chain.diverging for chain in chains]))
     return results
-
-
-class _Cast(Messenger):
-    """Gives a program its draws in the types that they would have had.
-
-    NUTS moves in the type of the log-density, which is float64 for networks in float32.
-    """
-
-    def __init__(self, types: dict[str, torch.dtype]) -> None:
-        super().__init__()
-        self.types = types
-
-    def _pyro_post_sample(self, msg: Any) -> None:
-        if msg["name"] in self.types:
-            msg["value"] = msg["value"].to(self.types[msg["name"]])
-
-
-def _typed(program: Callable[P, R], types: dict[str, torch.dtype]) -> Callable[P, R]:
-    def typed(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _Cast(types):
-            return program(*args, **kwargs)
-
-    return typed
-
-
-def _pad(value: Tensor, site: dict[str, Any], structure: Any) -> Tensor:
-    """Put the leading dimension of draws where a plate of particles would be."""
-    missing = -structure.particle_dim - (value.dim() - site["fn"].event_dim)
-    return value.reshape(value.shape[0], *(1,) * missing, *value.shape[1:])
 
 
 def named_axes(name: str, rank: int, kind: str, alone: bool) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 import xarray as xr
 from pyro.infer import MCMC, NUTS
+from pyro.infer.autoguide.initialization import init_to_sample
 from scipy import stats
 from torch import nn
 
@@ -26,6 +27,7 @@ from pyro_vae.inference.checking import (
 from pyro_vae.inference.checking.calibration import uniformity
 from pyro_vae.models import VAE, HierarchicalVAE
 from pyro_vae.models.likelihoods import Bernoulli
+from pyro_vae.recording import repeated
 from tests.cases import a_few_always
 from tests.oracles import LinearGaussian
 from tests.tolerances import STANDARD_ERRORS
@@ -131,6 +133,57 @@ def test_nuts_runs_on_networks_in_float32(make):
     settings = {"num_chains": 1, "warmup_steps": 5}
     samples = posterior_samples(pair.model, pair.guide, x, 5, "hmc", **settings)
     assert all(np.isfinite(samples[name].values).all() for name in samples.attrs["latent_sites"])
+
+
+class ScalePair:
+    """A latent scale, which NUTS moves on the logarithm, above the latents of the data."""
+
+    def model(self, x):
+        with pyro.plate("data", len(x)):
+            scale = pyro.sample("scale", dist.LogNormal(0.0, 0.5))
+            z = pyro.sample("z", dist.Normal(0.0, scale))
+            pyro.sample("x", dist.Normal(z, 0.5), obs=x)
+
+    def guide(self, x):
+        with pyro.plate("data", len(x)):
+            pyro.sample("scale", dist.LogNormal(0.0, 0.5))
+            pyro.sample("z", dist.Normal(x, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("make", "x"),
+    [
+        (lambda: VAE((3,), 2, encoder=(4,), decoder=(4,)), torch.eye(3)[:2]),
+        (ScalePair, torch.tensor([0.3, -1.2])),
+    ],
+    ids=["vae", "scale"],
+)
+def test_nuts_moves_as_pyros_does_to_the_bit_by_handlers_and_by_a_graph(make, x, monkeypatch):
+    torch.manual_seed(0)
+    pair, found, graphs = make(), {}, 0
+    record = repeated.record
+
+    def counted(*args, **kwargs):
+        nonlocal graphs
+        graphs += 1
+        return record(*args, **kwargs)
+
+    monkeypatch.setattr(repeated, "record", counted)
+    for name, worth in (("handlers", math.inf), ("graph", 0.0)):
+        monkeypatch.setattr(repeated, "WORTH_RECORDING", worth)
+        found[name] = posterior_samples(
+            pair.model, pair.guide, x, 6, "hmc", num_chains=2, warmup_steps=6, seed=3
+        )
+    assert graphs == 2  # one for each chain
+    xr.testing.assert_equal(found["graph"], found["handlers"])
+    for chain in range(2):
+        pyro.set_rng_seed(3 * 2 + chain)
+        kernel = NUTS(pair.model, init_strategy=init_to_sample(), max_plate_nesting=1)
+        mcmc = MCMC(kernel, 6, 6, disable_progbar=True)
+        mcmc.run(x)
+        for name, drawn in mcmc.get_samples().items():
+            ours = found["graph"][name].values[chain]
+            np.testing.assert_array_equal(ours, drawn.numpy())
 
 
 def test_pyros_own_nuts_runs_on_a_vae_in_float32():
