@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-import sys
-from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyro
@@ -13,9 +12,10 @@ import torch
 
 from pyro_vae.isolation import isolated
 from pyro_vae.recording.simplify import simplify
+from pyro_vae.recording.values import values_not_looked_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from torch import Tensor, fx
@@ -87,7 +87,7 @@ def record(
     before = [x.detach().clone() for x in inputs]
     _recording = True
     try:
-        with isolated(), pyro.validation_enabled(False), _values_not_looked_at():
+        with isolated(), pyro.validation_enabled(False), values_not_looked_at():
             others = _other_generators()
             # Behind a lambda, since the tracer counts the `self` of a method as an input.
             graph = make_fx(lambda *given: function(*given))(*inputs)
@@ -111,31 +111,6 @@ def _other_generators() -> str:
     """State of the random generators whose draws no graph repeats."""
     numpy = np.random.get_state(legacy=False)["state"]
     return repr((random.getstate(), numpy["pos"], numpy["key"].tobytes()))
-
-
-@contextmanager
-def _values_not_looked_at() -> Iterator[None]:
-    """Pyro's losses without their looks at values, which a graph does not have.
-
-    They warn of NaN, and take a number off a tensor to add it up; as a tensor in float64, which
-    Python's numbers are, it adds up to the same.
-    """
-    replaced: list[tuple[Any, str, Any]] = []
-    ours = {
-        "warn_if_nan": lambda *_, **__: None,
-        "torch_item": lambda x: x.detach().double() if isinstance(x, torch.Tensor) else x,
-    }
-    for name, module in list(sys.modules.items()):
-        if name.startswith("pyro.infer.") and module is not None:
-            for attribute in ours.keys() & vars(module).keys():
-                replaced.append((module, attribute, vars(module)[attribute]))
-    try:
-        for module, attribute, _ in replaced:
-            setattr(module, attribute, ours[attribute])
-        yield
-    finally:
-        for module, attribute, value in replaced:
-            setattr(module, attribute, value)
 
 
 def reason_of(error: Exception, act: str = "recording") -> str:

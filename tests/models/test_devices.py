@@ -13,7 +13,7 @@ from pyro_vae.models import VAE, HierarchicalVAE, LinearVAE
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.priors import Prior
-from pyro_vae.recording.graphs import _values_not_looked_at
+from pyro_vae.recording.values import values_not_looked_at
 from tests.models.test_cross_product import SHIPPED, made_of
 
 PLAIN = {Likelihood: "bernoulli", Prior: "standard-normal", Guide: "mean-field-normal"}
@@ -32,7 +32,7 @@ def gradients_on_meta(monkeypatch, model, x, objective):
     for likelihood in [Likelihood, *Likelihood.registry.values()]:
         monkeypatch.setattr(likelihood, "check", lambda *_, **__: None)
     model, x = model.to("meta"), x.to("meta")
-    with pyro.validation_enabled(False), _values_not_looked_at():
+    with pyro.validation_enabled(False), values_not_looked_at():
         loss = objective.differentiable_loss(model.model, model.guide, x)
         loss.backward()
         with torch.no_grad():

@@ -7,9 +7,10 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from pyro.infer import RenyiELBO, Trace_ELBO, TraceGraph_ELBO
+from pyro.infer import RenyiELBO, Trace_ELBO, TraceEnum_ELBO, TraceGraph_ELBO
 from torch import nn
 
+from pyro_vae.data import Dataset
 from pyro_vae.errors import PyroVAEError, RunError, SettingError, SupportError, UnknownNameError
 from pyro_vae.inference import fit
 from pyro_vae.inference.training import by_graph, objective_named
@@ -17,10 +18,10 @@ from pyro_vae.inference.training.by_graph import COMPILE, _Graph, _same
 from pyro_vae.inference.training.loss import Loss
 from pyro_vae.inference.training.objectives import OBJECTIVES
 from pyro_vae.isolation import isolated
-from pyro_vae.models import VAE, HierarchicalVAE
+from pyro_vae.models import VAE, HierarchicalVAE, MixtureModel
 from pyro_vae.models.condition import Labels
 from pyro_vae.models.guides import Guide
-from pyro_vae.models.likelihoods import Bernoulli, Likelihood, Normal, Poisson
+from pyro_vae.models.likelihoods import Bernoulli, Likelihood, MultivariateNormal, Normal, Poisson
 from pyro_vae.models.priors import CategoricalNormal, Prior
 from pyro_vae.recording import NotRecordableError, has_compiler
 from tests.cases import a_few_always
@@ -66,11 +67,7 @@ def recorded_as_it_is(likelihood, prior, guide, objective):
             value.backward()
     except PyroVAEError:
         return None
-    try:
-        graph = _Graph.of(loss, x, 0.5, compiler=False)
-    except NotRecordableError:
-        # Pyro's sums over discrete sites look at values.
-        return "discrete" if vae.prior.enumerated and objective == "elbo" else False
+    graph = _Graph.of(loss, x, 0.5, compiler=False)
     graph.dtype = value.dtype
     ours, gradients = graph(x, loss)
     theirs = [parameter.grad for parameter in loss.parameters()]
@@ -231,17 +228,44 @@ def test_scale_of_a_subsampled_plate(objective):
     assert_same_to_the_bit(both(Subsampled, objective=objective))
 
 
-@pytest.mark.slow
-def test_discrete_sites_summed_out():
+@a_few_always("objective", [None, "iwae-2"], 1)
+def test_discrete_sites_summed_out(objective):
+    """By Pyro's ``TraceEnum_ELBO``, and by ours."""
+    assert_same_to_the_bit(both(lambda: small(prior=CategoricalNormal(3)), objective=objective))
+
+
+@pytest.mark.parametrize("missing", ["none", "marginal"])
+def test_mixtures(missing):
+    rows = torch.randn(40, 3, generator=torch.Generator().manual_seed(2))
+    observed = rows < 1 if missing == "marginal" else None
+    data = Dataset.from_tensors(rows, kind="real", observed=observed)
+
     def make_model():
-        return small(prior=CategoricalNormal(3))
+        return MixtureModel(3, MultivariateNormal(), (3,), missing=missing)
 
-    assert_same_to_the_bit(both(make_model, objective="iwae-2"))
+    assert_same_to_the_bit(both(make_model, data))
 
 
-def test_pyros_sums_over_discrete_sites_look_at_values():
-    """It leaves out the terms whose probability has come to zero."""
-    (_, theirs), (graph, ours) = both(lambda: small(prior=CategoricalNormal(3)))
+class Switched(nn.Module):
+    """A guide with a site that is summed over, each state by its probability."""
+
+    def __init__(self):
+        super().__init__()
+        self.logit = nn.Parameter(torch.tensor(0.3))
+
+    def model(self, x):
+        with pyro.plate("data", len(x)):
+            on = pyro.sample("on", dist.Bernoulli(0.5))
+            pyro.sample("x", dist.Normal(on.unsqueeze(-1), 1.0).to_event(1), obs=x)
+
+    def guide(self, x):
+        with pyro.plate("data", len(x)):
+            sums = {"enumerate": "parallel"}
+            pyro.sample("on", dist.Bernoulli(logits=self.logit), infer=sums)
+
+
+def test_sums_weighted_by_a_guide_look_for_a_probability_of_zero():
+    (_, theirs), (graph, ours) = both(Switched, objective=TraceEnum_ELBO(max_plate_nesting=1))
     assert graph.compiled == "off: it branches on the values of tensors"
     assert all(map(torch.equal, theirs.parameters(), ours.parameters()))
 
