@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from pyro_vae.errors import DataError, UnknownNameError
@@ -155,7 +154,8 @@ class Codebook(nn.Module):
         vectors = h[some.to(h.device)].double().cpu().numpy()
         starts = library("sklearn.cluster").kmeans_plusplus
         found, _ = starts(vectors, self.num_codes, random_state=seed)
-        self._place(torch.arange(self.num_codes), torch.as_tensor(found).to(self.codes))
+        everywhere = torch.ones_like(self.use, dtype=torch.bool)
+        self._place(everywhere, torch.as_tensor(found).to(self.codes))
 
     @torch.no_grad()
     def update(self, h: Tensor, z: Tensor) -> None:
@@ -176,7 +176,7 @@ class Codebook(nn.Module):
         if self._batch is not None:
             h, z = self._batch.rows(h), self._batch.rows(z)
         # A product, not a scatter: the same to the bit on every device.
-        members = F.one_hot(z, self.num_codes).to(h)
+        members = (z.unsqueeze(-1) == torch.arange(self.num_codes, device=z.device)).to(h)
         count = members.sum(0)
         used = count > 0
         self.use.lerp_(count / len(h), 1 - self.decay)
@@ -186,10 +186,8 @@ class Codebook(nn.Module):
             # Both averages of the others fell by the same factor: their codes stay.
             mean = self.sums / self.use.unsqueeze(-1)
             self.codes.copy_(torch.where(used.unsqueeze(-1), mean, self.codes))
-        dead = torch.nonzero(~used & (self.use < self.revive_below / self.num_codes)).squeeze(-1)
-        if len(dead):
-            rows = torch.randperm(len(h), device=h.device)[: len(dead)]
-            self._place(dead[: len(rows)], h[rows])
+        if self.revive_below:
+            self._revive(~used & (self.use < self.revive_below / self.num_codes), h)
 
     def share_batch(self, batch: WholeBatch | None) -> None:
         """Take into the averages what all processes have of a batch."""
@@ -199,10 +197,21 @@ class Codebook(nn.Module):
         """Sizes and how the codes learn."""
         return f"num_codes={self.num_codes}, code_dim={self.code_dim}, updates={self.updates!r}"
 
-    def _place(self, index: Tensor, codes: Tensor) -> None:
-        """Put codes somewhere, with the mean use."""
+    def _revive(self, dead: Tensor, h: Tensor) -> None:
+        """Move codes to vectors of the batch, each to another; those for which there is none stay.
+
+        Draws are made and compared whether a code is dead or not, so that a graph repeats it.
+        """
+        few = min(self.num_codes, len(h))
+        rows = torch.empty(len(h), device=h.device).uniform_().topk(few).indices
+        number = dead.cumsum(0) - 1
+        self._place(dead & (number < few), h[rows[number.clamp(0, few - 1)]])
+
+    def _place(self, moved: Tensor, codes: Tensor) -> None:
+        """Put codes ``(K, d)`` where ``moved``, ``(K,)``, is true, with the mean use."""
+        at = moved.unsqueeze(-1)
         # Through `data`: a parameter may be in the graph of a step that is under way.
-        self.codes.data[index] = codes
-        self.use[index] = 1 / self.num_codes
+        self.codes.data.copy_(torch.where(at, codes, self.codes.data))
+        self.use.copy_(torch.where(moved, 1 / self.num_codes, self.use))
         if self.updates == "ema":
-            self.sums[index] = codes / self.num_codes
+            self.sums.copy_(torch.where(at, codes / self.num_codes, self.sums))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["values_not_looked_at"]
 
 
-class _EachOnce(Dice):  # type: ignore[misc]
+class _EachOnce(Dice):
     """Expected costs where no draw of the guide is weighted: each of them counts once.
 
     Pyro multiplies costs by probabilities, and looks for any that is zero. They are all one where

@@ -187,8 +187,10 @@ class ByGraph:
 
     def _compared(self, graph: _Graph, x: Inputs, scale: float) -> LossAndGradients:
         """By the graph where it agrees with the handlers, and else as they have it."""
-        parameters, buffers = self._parameters, list(self.loss.buffers())
-        before = [buffer.clone() for buffer in buffers]
+        parameters = self._parameters
+        # A program may move both: averages are buffers, and codes can be parameters.
+        state = [part.detach() for part in (*parameters, *self.loss.buffers())]
+        before = [part.clone() for part in state]
         for parameter in parameters:
             parameter.grad = None
         with isolated():
@@ -198,15 +200,15 @@ class ByGraph:
         theirs = [parameter.grad for parameter in parameters]
         for parameter in parameters:
             parameter.grad = None
-        moved = [buffer.clone() for buffer in buffers]
-        _put(buffers, before)
+        moved = [part.clone() for part in state]
+        _put(state, before)
         graph.dtype = loss.dtype
         value, gradients = graph(x, self.loss)
         tolerance = _TOLERANCE if self.compiler else 0.0
-        if _same([value, *gradients, *buffers], [loss, *theirs, *moved], tolerance):
+        if _same([value, *gradients, *state], [loss, *theirs, *moved], tolerance):
             return self._found(value, gradients)
         self._give_up("its graph does not give its numbers")
-        _put(buffers, moved)
+        _put(state, moved)
         torch.set_rng_state(generator)
         return self._found(loss, theirs)
 

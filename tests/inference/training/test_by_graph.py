@@ -18,7 +18,7 @@ from pyro_vae.inference.training.by_graph import COMPILE, _Graph, _same
 from pyro_vae.inference.training.loss import Loss
 from pyro_vae.inference.training.objectives import OBJECTIVES
 from pyro_vae.isolation import isolated
-from pyro_vae.models import VAE, HierarchicalVAE, MixtureModel
+from pyro_vae.models import VAE, VQVAE, HierarchicalVAE, MixtureModel
 from pyro_vae.models.condition import Labels
 from pyro_vae.models.guides import Guide
 from pyro_vae.models.likelihoods import Bernoulli, Likelihood, MultivariateNormal, Normal, Poisson
@@ -244,6 +244,19 @@ def test_mixtures(missing):
         return MixtureModel(3, MultivariateNormal(), (3,), missing=missing)
 
     assert_same_to_the_bit(both(make_model, data))
+
+
+@pytest.mark.parametrize("updates", ["ema", "gradient"])
+def test_codes_that_come_back(updates):
+    """Most of 12 codes are dead at each step: there are six points."""
+    points = torch.eye(6)[torch.arange(40) % 6]
+
+    def make_model():
+        return VQVAE(
+            (6,), 12, 2, encoder=(5,), decoder=(5,), updates=updates, decay=0.5, revive_below=0.9
+        )
+
+    assert_same_to_the_bit(both(make_model, points))
 
 
 class Switched(nn.Module):
