@@ -23,6 +23,7 @@ from benchmarks import (
     evaluation,
     evidence_scaling,
     likelihood_step,
+    programs,
     start_up,
     streaming,
     svi_step,
@@ -41,6 +42,7 @@ def _benchmarks(*, compilers: bool) -> dict[str, Callable[[], Iterator[Figure]]]
     return {
         "start-up": start_up.figures,
         "svi-step": partial(svi_step.figures, compilers=compilers),
+        "programs": programs.figures,
         "epoch": epoch.figures,
         "likelihood-step": likelihood_step.figures,
         "evaluation": evaluation.figures,

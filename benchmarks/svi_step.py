@@ -19,16 +19,21 @@ from torch import Tensor, nn
 
 from benchmarks.figure import Figure
 from benchmarks.timing import Ratio, ratios
+from pyro_vae.inference.engine.inputs import count, run_program
 from pyro_vae.inference.training.adam import AdamByKernel
 from pyro_vae.inference.training.by_graph import batch_loss_of
 from pyro_vae.inference.training.devices import fabric_on
 from pyro_vae.inference.training.loss import Loss, ThroughHandlers
 from pyro_vae.models import VAE
+from pyro_vae.protocols import Initialisable, offers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["figures", "step_of_fit"]
+    from pyro_vae.inference.engine.inputs import Inputs
+    from pyro_vae.models import LatentVariableModel
+
+__all__ = ["figures", "step_of", "step_of_fit"]
 
 #: Sides of the image, hidden units, latent dimensions.
 _NETWORKS = {"64-200-8": (8, 200, 8), "784-400-20": (28, 400, 20), "784-800-50": (28, 800, 50)}
@@ -82,12 +87,18 @@ def _step_by_hand(network: tuple[int, int, int], x: Tensor, *, compiler: bool) -
 
 
 def step_of_fit(network: tuple[int, int, int], x: Tensor, mode: str) -> Any:
-    """A step as ``fit`` makes it."""
+    """A step of a VAE as ``fit`` makes it."""
     side, hidden, latent = network
-    vae = VAE((side, side), latent, encoder=(hidden,), decoder=(hidden,))
+    return step_of(VAE((side, side), latent, encoder=(hidden,), decoder=(hidden,)), x, mode)
+
+
+def step_of(model: LatentVariableModel, x: Inputs, mode: str) -> Any:
+    """A step of any model, by its own objective, as ``fit`` makes it."""
+    if offers(model, Initialisable):
+        run_program(model.initialise, x)
     fabric = fabric_on("cpu", 1, "32-true")
-    plain = Loss(vae, Trace_ELBO())
-    adam = _adam(vae)
+    plain = Loss(model, model.default_objective())
+    adam = _adam(model)
     loss, _ = fabric.setup(plain, adam)
     handlers, update = ThroughHandlers(loss, fabric), AdamByKernel(adam)
     batch_loss = batch_loss_of(
@@ -96,7 +107,7 @@ def step_of_fit(network: tuple[int, int, int], x: Tensor, mode: str) -> Any:
     batch_loss.begin_epoch()
 
     def step() -> None:
-        found = batch_loss(x, 1 / len(x))
+        found = batch_loss(x, 1 / count(x))
         found.loss.item()
         found.backward()
         update()
