@@ -23,13 +23,6 @@ ARGUMENTS = {
         *("--data", "digits", "--epochs", "1", "--pairs", "50:0.001,100:0.002", "--limit", "8"),
     ],
     "depth_and_width": ["--epochs", "1", "--seeds", "1", "--figure", "{tmp}/sizes.png"],
-    "half_the_cells": [
-        *("--tables", "iris", "--seeds", "1", "--epochs", "1", "--num-particles", "20"),
-    ],
-    "iwae_paper": [
-        *("--data", "digits", "--out", "{tmp}", "--epochs", "1", "--num-particles", "30"),
-        *("--limit", "8", "--steps", "30"),
-    ],
     "make_patients": ["{tmp}"],
     "moon_phases": ["--epochs", "1", "--seeds", "1", "--figure", "{tmp}/walks.png"],
 }
@@ -37,13 +30,12 @@ ARGUMENTS = {
 SUBJECTS = {
     "choose_a_schedule": "batch 100, rate 0.002: bound",
     "depth_and_width": "squared error by depth and width",
-    "half_the_cells": "mean squared error of the missing cells",
     "make_patients": "wrote 400 rows",
     "moon_phases": "VAE: mid-points",
 }
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 #: Examples and blocks that take longer than the others together; they are slow.
-LONG = {"depth_and_width", "half_the_cells", "iwae_paper", "moon_phases"}
+LONG = {"depth_and_width", "moon_phases"}
 LONG_BLOCKS = {
     *("homework-1", "referee-1", "reproducing-1", "scaling-1", "sklearn-1", "sklearn-3"),
     *("speed-1", "swapping-2", "your-data-2", "your-data-3"),

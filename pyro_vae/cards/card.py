@@ -6,6 +6,7 @@ A card is JSON with a checksum. Its numbers are in nats unless they are named ot
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,7 +18,6 @@ from pyro_vae.errors import RunError, SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 __all__ = [
     "Card",
@@ -204,14 +204,20 @@ def write_card(path: Path, card: Card) -> None:
     write_json(path, card.model_dump())
 
 
-def read_card(path: Path) -> Card:
+def read_card(path: str | Path) -> Card:
     """Read a card.
+
+    Parameters
+    ----------
+    path
+        The ``.json`` that ``reproduce`` wrote.
 
     Raises
     ------
     RunError
         If it is missing, was changed after it was written, or is none.
     """
+    path = Path(path)
     remedy = "give the .json that `pyro-vae reproduce` wrote, under the name that it had"
     document, intact = read_json(path, remedy=remedy)
     if not intact:

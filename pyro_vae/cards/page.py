@@ -86,7 +86,7 @@ def write_page(
         ),
         table=card_table(card),
         sections=[
-            Section("Side by side", figures=_side_by_side(card)),
+            *_side_by_side(card),
             *(
                 Section(title, figures={caption: figure})
                 for title, (caption, figure) in (figures or {}).items()
@@ -110,16 +110,24 @@ def provenance(card: Card) -> dict[str, str]:
     }
 
 
-def _side_by_side(card: Card) -> dict[str, Figure]:
-    rows = [row for row in card.rows if row.ours is not None]
-    if not rows:
-        return {}
+def _side_by_side(card: Card) -> list[Section]:
+    """The rows that have both numbers."""
+    both = [
+        (row.label, row.published, row.ours)
+        for row in card.rows
+        if row.published is not None and row.ours is not None
+    ]
+    if not both:
+        return []
+    labels, published, ours = zip(*both, strict=True)
+    figure = plots.published_and_ours(
+        list(labels),
+        list(published),
+        [number.value for number in ours],
+        [number.sampling_error or 0.0 for number in ours],
+    )
     caption = "Published numbers and ours; bars are two standard errors."
-    labels = [row.label for row in rows]
-    published = [math.nan if row.published is None else row.published for row in rows]
-    ours = [row.ours.value for row in rows if row.ours is not None]
-    errors = [row.ours.sampling_error or 0.0 for row in rows if row.ours is not None]
-    return {caption: plots.published_and_ours(labels, published, ours, errors)}
+    return [Section("Side by side", figures={caption: figure})]
 
 
 def _training(card: Card) -> list[Section]:

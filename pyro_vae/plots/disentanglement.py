@@ -86,7 +86,7 @@ def mutual_information_matrix(results: xr.Dataset) -> Figure:
         ax.text(
             column,
             row,
-            f"{max(value, 0):.2f}",
+            f"{max(float(value), 0.0) + 0.0:.2f}",  # no -0.00
             ha="center",
             va="center",
             fontsize=9,

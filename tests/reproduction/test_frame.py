@@ -11,6 +11,7 @@ import torch
 
 from pyro_vae import inference, load_model
 from pyro_vae.cards.card import Found, Number, write_card
+from pyro_vae.cards.page import write_page
 from pyro_vae.data import Dataset
 from pyro_vae.disk.runs import Run
 from pyro_vae.errors import DataError, RunError, UnknownNameError
@@ -75,6 +76,15 @@ def test_a_card_says_what_is_measured_directly(small):
         assert part.weights == Run.open(folder / part.name).weights_seal()
         assert part.certificate == ""
         assert len(part.curve["epoch"]) == 2
+
+
+def test_the_page_puts_side_by_side_what_has_both_numbers(small, tmp_path):
+    folder, card = small
+    # Nothing was published of these data.
+    assert "Side by side" not in (folder / "iwae.html").read_text()
+    rows = [card.rows[0].model_copy(update={"published": 86.76, "source": "Table 1"})]
+    write_page(tmp_path / "page.html", card.model_copy(update={"rows": rows + card.rows[1:]}), {})
+    assert "Side by side" in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.slow
@@ -177,7 +187,7 @@ def test_what_is_replaced_leaves_nothing(small, tmp_path):
     settings = SMALL | {"epochs": 1, "overwrite": True}
     card = reproduce("iwae", copy, parts=["vae"], **settings)
     assert [(part.name, part.training["epochs_done"]) for part in card.parts] == [("vae", 1)]
-    assert read_card(copy / "iwae.json") == card
+    assert read_card(copy / "iwae.json") == read_card(str(copy / "iwae.json")) == card
 
 
 @pytest.mark.slow
