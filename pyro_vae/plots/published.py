@@ -84,7 +84,8 @@ def learning_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
     ax = figure.subplots()
     seen = []
     for (name, frame), style in zip(curves.items(), _styles(len(curves)), strict=True):
-        ax.plot(frame["epoch"], frame["train_elbo"], label=name, linestyle=style)
+        label = textwrap.fill(name, 30)
+        ax.plot(frame["epoch"], frame["train_elbo"], label=label, linestyle=style)
         seen.append(frame["train_elbo"])
     ax.set(xscale="log", xlabel="epoch", ylabel="training bound (nats per datum)")
     ax.set_ylim(*_late(seen))

@@ -7,10 +7,14 @@ import pytest
 from pyro_vae.reproduction import EXPERIMENTS, Plan, check, markdown, read_card
 
 DOCS = Path(__file__).parents[2] / "docs"
-CARDS = sorted((DOCS / "cards").glob("*.json"))
+CARDS = sorted((DOCS / "cards").rglob("*.json"))
 
 
-@pytest.mark.parametrize("path", CARDS, ids=lambda p: p.stem)
+def _name(path):
+    return str(path.relative_to(DOCS / "cards"))
+
+
+@pytest.mark.parametrize("path", CARDS, ids=_name)
 def test_a_card_says_what_its_parts_say(path):
     """Rows are made anew of what was found, and of what is published as we have it today."""
     card = read_card(path)
@@ -19,7 +23,7 @@ def test_a_card_says_what_its_parts_say(path):
     assert card.differs == list(EXPERIMENTS[card.experiment].differs)
 
 
-@pytest.mark.parametrize("path", CARDS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", CARDS, ids=_name)
 def test_the_documentation_has_the_table_of_a_card(path):
     assert markdown(read_card(path)) in (DOCS / "published.md").read_text()
 

@@ -154,7 +154,6 @@ IWAE = Experiment(
         Level("active units, VAE", "vae", "active_units"),
         Level("active units, IWAE, K = 5", "iwae-5", "active_units"),
         Level("active units, IWAE, K = 50", "iwae-50", "active_units"),
-        Level("-log p(x), IWAE, K = 5, longer", "iwae-5-longer", "log_evidence", sign=-1),
         Level("-log p(x), VAE, two layers", "vae-two-layers", "log_evidence", 85.33, _TABLE, -1),
         Level(
             "-log p(x), IWAE, K = 5, two layers",
