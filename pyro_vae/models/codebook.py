@@ -203,7 +203,8 @@ class Codebook(nn.Module):
         Draws are made and compared whether a code is dead or not, so that a graph repeats it.
         """
         few = min(self.num_codes, len(h))
-        rows = torch.empty(len(h), device=h.device).uniform_().topk(few).indices
+        # By its argument, not its shape: processes that share a batch must all draw the same.
+        rows = torch.randperm(len(h), device=h.device)[:few]
         number = dead.cumsum(0) - 1
         self._place(dead & (number < few), h[rows[number.clamp(0, few - 1)]])
 
