@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import torch
 
@@ -55,8 +56,8 @@ def _chains(bits: torch.Tensor) -> dict[str, Callable[[], object]]:
     vae = VAE((8, 8), 4, encoder=(64,), decoder=(64,))
 
     def chain(worth: float) -> Callable[[], object]:
+        @patch.object(repeated, "WORTH_RECORDING", worth)
         def run() -> None:
-            before, repeated.WORTH_RECORDING = repeated.WORTH_RECORDING, worth
             posterior_samples(
                 vae.model,
                 vae.guide,
@@ -66,7 +67,6 @@ def _chains(bits: torch.Tensor) -> dict[str, Callable[[], object]]:
                 num_chains=1,
                 warmup_steps=_DRAWS,
             )
-            repeated.WORTH_RECORDING = before
 
         return run
 

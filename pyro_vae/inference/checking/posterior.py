@@ -21,11 +21,12 @@ from pyro_vae.on_demand import library
 from pyro_vae.verbs import verb
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Unpack
 
     from torch import Tensor
 
+    from pyro_vae.inference.checking.nuts import Chain
     from pyro_vae.inference.engine.inputs import Inputs
     from pyro_vae.inference.engine.traces import Program
 
@@ -98,7 +99,8 @@ def posterior_samples(
     how = Sampling(**sampling)
     attributes = {"method": method, "seed": how.seed, "num_samples": num_samples}
     if method == "hmc":
-        results = _by_nuts(model, guide, x, num_samples, num_chains, warmup_steps, how)
+        chains = nuts(model, guide, x, num_samples, num_chains, warmup_steps, how)
+        results = _of_chains(chains)
         attributes["warmup_steps"] = warmup_steps
         return results.assign_attrs(attributes)
     resampled = method == "importance"
@@ -162,23 +164,14 @@ def resample(draws: Draws, num_samples: int, generator: torch.Generator | None =
     return Draws(values, LogWeights(*(term[chosen] for term in draws.terms)))
 
 
-def _by_nuts(
-    model: Program,
-    guide: Program,
-    x: Inputs,
-    num_samples: int,
-    num_chains: int,
-    warmup_steps: int,
-    sampling: Sampling,
-) -> xr.Dataset:
+def _of_chains(chains: Sequence[Chain]) -> xr.Dataset:
     """The draws of NUTS, and what says whether they can be trusted."""
-    chains = nuts(model, guide, x, num_samples, num_chains, warmup_steps, sampling)
     names = chains[0].values
     values = {name: torch.stack([chain.values[name] for chain in chains]) for name in names}
     results = _dataset(values)
     arviz = library("arviz", "arviz", "method='hmc'")
     for name in values:
-        if num_chains > 1:  # it compares chains
+        if len(chains) > 1:  # it compares chains
             results[f"{name}_rhat"] = arviz.rhat(results[[name]])[name]
         results[f"{name}_ess"] = arviz.ess(results[[name]])[name]
     results["diverging"] = (("chain", "draw"), np.stack([chain.diverging for chain in chains]))

@@ -30,6 +30,7 @@ from pyro_vae.models.likelihoods import Bernoulli
 from pyro_vae.recording import repeated
 from tests.cases import a_few_always
 from tests.oracles import LinearGaussian
+from tests.recordings import recorded
 from tests.tolerances import STANDARD_ERRORS
 
 ORACLE = LinearGaussian()
@@ -160,21 +161,13 @@ class ScalePair:
 )
 def test_nuts_moves_as_pyros_does_to_the_bit_by_handlers_and_by_a_graph(make, x, monkeypatch):
     torch.manual_seed(0)
-    pair, found, graphs = make(), {}, 0
-    record = repeated.record
-
-    def counted(*args, **kwargs):
-        nonlocal graphs
-        graphs += 1
-        return record(*args, **kwargs)
-
-    monkeypatch.setattr(repeated, "record", counted)
+    pair, found, graphs = make(), {}, recorded(monkeypatch)
     for name, worth in (("handlers", math.inf), ("graph", 0.0)):
         monkeypatch.setattr(repeated, "WORTH_RECORDING", worth)
         found[name] = posterior_samples(
             pair.model, pair.guide, x, 6, "hmc", num_chains=2, warmup_steps=6, seed=3
         )
-    assert graphs == 2  # one for each chain
+    assert len(graphs) == 2  # one for each chain
     xr.testing.assert_equal(found["graph"], found["handlers"])
     for chain in range(2):
         pyro.set_rng_seed(3 * 2 + chain)

@@ -16,6 +16,7 @@ from pyro_vae.models.likelihoods import Normal
 from pyro_vae.networks import Unamortised
 from pyro_vae.recording import repeated
 from tests.oracles import LinearGaussian
+from tests.recordings import recorded
 
 ORACLE = LinearGaussian()
 X = ORACLE.draw(40).float()
@@ -90,21 +91,13 @@ def test_a_recorded_graph_climbs_as_the_handlers_do_to_the_bit(family, monkeypat
     torch.manual_seed(0)
     vae = VAE((6,), 2, guide=family, encoder=(8,), decoder=(8,))
     x = (torch.rand(5, 6) < 0.5).float()
-    found, graphs = {}, 0
-    record = repeated.record
-
-    def counted(*args, **kwargs):
-        nonlocal graphs
-        graphs += 1
-        return record(*args, **kwargs)
-
-    monkeypatch.setattr(repeated, "record", counted)
+    found, graphs = {}, recorded(monkeypatch)
     for name, worth in (("handlers", float("inf")), ("graph", 0.0)):
         monkeypatch.setattr(repeated, "WORTH_RECORDING", worth)
         local = vae.unamortised(x)
         result = fit_guide(local, x, steps=120, seed=3)
         found[name] = result.elbo, [p.detach().clone() for p in local.local_parameters]
-    assert graphs == 1
+    assert len(graphs) == 1
     assert found["graph"][0] == found["handlers"][0]
     assert all(map(torch.equal, found["graph"][1], found["handlers"][1]))
     assert found["graph"][0][-1] > found["graph"][0][0]
