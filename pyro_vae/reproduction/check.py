@@ -172,6 +172,8 @@ def _train_again(part: Part, card: Card, plan: Plan, place: Place) -> None:
     if before is not None:
         _train_again(before, card, plan, place.beside(before.name))
     said = card.part(part.name)
-    epochs = plan.epochs if said is None else said.training.get("epochs")
+    training = {} if said is None else said.training
+    epochs = training.get("epochs", plan.epochs)
+    compile = training.get("compile", plan.compile)
     place.folder.mkdir()
-    part.train(replace(plan, epochs=epochs, minutes=None), place)
+    part.train(replace(plan, epochs=epochs, minutes=None, compile=compile), place)

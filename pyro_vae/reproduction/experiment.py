@@ -11,6 +11,7 @@ import numpy as np
 from pyro_vae import data as datasets
 from pyro_vae.cards.card import Found, Row, error_over_data, over_data, unlisted
 from pyro_vae.errors import UnknownNameError
+from pyro_vae.inference.training.by_graph import COMPILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,6 +49,8 @@ class Plan:
         Test data on which annealing is held against it.
     seed
         Seed of first weights, binarisation, order of the data, draws.
+    compile
+        How a step of training is computed, as for ``inference.fit``.
     """
 
     data: str
@@ -58,13 +61,16 @@ class Plan:
     limit: int | None = None
     num_annealed: int = 500
     seed: int = 0
+    compile: str = "auto"
 
     def __post_init__(self) -> None:
         if self.schedule not in get_args(ScheduleName):
             raise UnknownNameError("schedule", str(self.schedule), get_args(ScheduleName))
+        if self.compile not in COMPILE:
+            raise UnknownNameError("compile", self.compile, COMPILE)
 
     def of_training(self) -> dict[str, Any]:
-        """Those settings that decide the weights."""
+        """Those settings that decide the weights, but for rounding."""
         names = ("data", "schedule", "epochs", "minutes", "seed")
         return {name: vars(self)[name] for name in names}
 

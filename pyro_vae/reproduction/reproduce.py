@@ -44,6 +44,7 @@ def reproduce(
     limit: int | None = None,
     num_annealed: int = 500,
     seed: int = 0,
+    compile: str = "auto",
     data_root: str | Path | None = None,
     overwrite: bool = False,
     tell: Callable[[str], None] | None = None,
@@ -78,6 +79,9 @@ def reproduce(
         Test data on which annealing is held against importance sampling; fewer than 2 for none.
     seed
         Seed of first weights, binarisation, order of the data and draws.
+    compile
+        How a step of training is computed, as for ``inference.fit``; a run that was begun goes on
+        as it began.
     data_root
         Folder with the data sets; see ``data.load``.
     overwrite
@@ -95,7 +99,7 @@ def reproduce(
     Raises
     ------
     UnknownNameError
-        If there is no experiment, part or schedule of a name.
+        If there is no experiment, part, schedule or way to compile of a name.
     MissingDataError
         If the data are not there.
     RunError
@@ -112,6 +116,7 @@ def reproduce(
         limit=limit,
         num_annealed=num_annealed,
         seed=seed,
+        compile=compile,
     )
     root = None if data_root is None else Path(data_root)
     dataset = experiment.load(plan, root)

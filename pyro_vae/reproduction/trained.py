@@ -174,7 +174,8 @@ class TrainedPart(Part):
     def train_run(self, data: Dataset, plan: Plan, place: Place) -> None:
         """Fit one run on these data in the folder of the place, go on, or find it done."""
         training = self.schedules[plan.schedule]
-        epochs = self._epochs(training, plan, data, place)
+        begun = Run.open(place.folder).config()["fit"] if _is_begun(place) else {}
+        epochs = begun.get("epochs") or self._epochs(training, plan, data)
         fit_in(
             place.folder,
             self._at_first(data, plan, place),
@@ -187,6 +188,7 @@ class TrainedPart(Part):
             learning_rate=training.learning_rate,
             schedule=training.schedule(epochs),
             seed=plan.seed,
+            compile=begun.get("compile", plan.compile),
         )
 
     def before(self, plan: Plan) -> Part | None:
@@ -235,11 +237,8 @@ class TrainedPart(Part):
         has = (folder / "weights.safetensors").is_file()
         return Run.open(folder).weights_seal() if has else None
 
-    def _epochs(self, training: Training, plan: Plan, data: Dataset, place: Place) -> int:
-        """Epochs of a run that was begun; else those of the plan."""
-        if _is_begun(place):
-            begun: int = Run.open(place.folder).config()["fit"]["epochs"]
-            return begun
+    def _epochs(self, training: Training, plan: Plan, data: Dataset) -> int:
+        """Epochs of the plan, or as many as its minutes allow."""
         epochs = plan.epochs or training.epochs
         if plan.minutes is None:
             return epochs
@@ -257,7 +256,7 @@ class TrainedPart(Part):
             self.objective,
             epochs=_PILOT_EPOCHS,
             batch_size=training.batch_size,
-            compile="graph",
+            compile="graph" if plan.compile == "auto" else plan.compile,
             progress=False,
         )
         # The first epochs record what a step computes, and compare.

@@ -216,6 +216,7 @@ def test_another_plan_is_refused_and_nothing_is_touched(small):
         ({"name": "iwea"}, "experiment 'iwea'"),
         ({"parts": ["vea"]}, "part of iwae 'vea'"),
         ({"schedule": "fast"}, "schedule 'fast'"),
+        ({"compile": "grpah"}, "compile 'grpah'"),
     ],
 )
 def test_unknown_names_are_refused_before_anything_is_made(arguments, message, tmp_path):
@@ -305,6 +306,34 @@ def test_an_interrupted_part_goes_on(small, tmp_path, monkeypatch):
     assert reproduce("iwae", copy, parts=["vae"], **SMALL).part("vae").per_datum == (
         card.part("vae").per_datum
     )
+
+
+class TestHowAStepIsComputed:
+    """``compile`` reaches the training, and a run keeps it."""
+
+    @pytest.fixture
+    def computed(self, monkeypatch):
+        """How every training was told to compute a step."""
+        told = []
+
+        def noted(*arguments, **options):
+            told.append(options["compile"])
+            return fit_in(*arguments, **options)
+
+        monkeypatch.setattr(trained, "fit_in", noted)
+        return told
+
+    def test_a_run_goes_on_as_it_began_and_is_trained_again_so(self, small, tmp_path, computed):
+        card = reproduce("iwae", tmp_path, parts=["vae"], compile="off", **SMALL)
+        found = card.part("vae")
+        assert found.training["compile"] == card.plan["compile"] == "off"
+        assert card.command.endswith("--compile off --parts vae")
+        assert found.per_datum == small[1].part("vae").per_datum
+        assert reproduce("iwae", tmp_path, parts=["vae"], **SMALL).part("vae") == found
+        shutil.rmtree(tmp_path / "vae")
+        (checked,) = check(tmp_path / "iwae.json", train=True, progress=False)
+        assert checked.verdict == "equal"
+        assert computed == ["off"] * 3
 
 
 class TestCheck:

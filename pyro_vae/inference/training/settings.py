@@ -51,6 +51,7 @@ class FitOptions(TypedDict, total=False):
     accelerator: str
     devices: int
     precision: str
+    compile: str
     progress: bool | None
 
 
