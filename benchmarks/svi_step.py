@@ -30,6 +30,8 @@ from pyro_vae.protocols import Initialisable, offers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pyro.infer import ELBO
+
     from pyro_vae.inference.engine.inputs import Inputs
     from pyro_vae.models import LatentVariableModel
 
@@ -92,12 +94,14 @@ def step_of_fit(network: tuple[int, int, int], x: Tensor, mode: str) -> Any:
     return step_of(VAE((side, side), latent, encoder=(hidden,), decoder=(hidden,)), x, mode)
 
 
-def step_of(model: LatentVariableModel, x: Inputs, mode: str) -> Any:
-    """A step of any model, by its own objective, as ``fit`` makes it."""
+def step_of(
+    model: LatentVariableModel, x: Inputs, mode: str, objective: ELBO | None = None
+) -> Any:
+    """A step of any model, by its own objective or another, as ``fit`` makes it."""
     if offers(model, Initialisable):
         run_program(model.initialise, x)
     fabric = fabric_on("cpu", 1, "32-true")
-    plain = Loss(model, model.default_objective())
+    plain = Loss(model, objective or model.default_objective())
     adam = _adam(model)
     loss, _ = fabric.setup(plain, adam)
     handlers, update = ThroughHandlers(loss, fabric), AdamByKernel(adam)

@@ -16,6 +16,7 @@ from pyro_vae.cli.options import (
     Json,
     Optimisation,
     Patience,
+    Precision,
     Seed,
     overwrite_of,
 )
@@ -76,7 +77,7 @@ def fit(
     overwrite: Annotated[bool, overwrite_of("the run in the folder")] = False,
     accelerator: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
     devices: Annotated[int, typer.Option(min=1, help="Processes that share a batch.")] = 1,
-    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 64-true.")] = "32-true",
+    precision: Precision = "32-true",
     as_json: Json = False,
 ) -> None:
     """Fit a model by stochastic variational inference, and keep the run in a folder.

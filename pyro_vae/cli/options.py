@@ -142,6 +142,13 @@ Compile = Annotated[
         "to the bit), inductor (compiled in a minute or two; rounds in another way)."
     ),
 ]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="32-true; 32-medium and 32-high, which round what matrix products multiply to 7 and "
+        "10 bits; bf16-mixed, 64-true."
+    ),
+]
 Patience = Annotated[
     int | None,
     typer.Option(help="Stop after so many epochs without a better validation bound."),

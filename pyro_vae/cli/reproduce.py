@@ -11,7 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from pyro_vae.cards import card_table
-from pyro_vae.cli.options import Compile, DataRoot, Json, Limit, Particles, Seed, overwrite_of
+from pyro_vae.cli.options import (
+    Compile,
+    DataRoot,
+    Json,
+    Limit,
+    Particles,
+    Precision,
+    Seed,
+    overwrite_of,
+)
 from pyro_vae.cli.output import print_card, print_json
 from pyro_vae.errors import SettingError
 from pyro_vae.reproduction import EXPERIMENTS
@@ -62,6 +71,7 @@ def reproduce(
         typer.Option("--train", help="With --check: train again where weights are missing."),
     ] = False,
     seed: Seed = 0,
+    precision: Precision = "32-true",
     compile: Compile = "auto",
     data_root: DataRoot = None,
     overwrite: Annotated[bool, overwrite_of("the runs of an earlier reproduction")] = False,
@@ -110,6 +120,7 @@ def reproduce(
         limit=limit,
         num_annealed=annealed,
         seed=seed,
+        precision=precision,
         compile=compile,
         data_root=data_root,
         overwrite=overwrite,

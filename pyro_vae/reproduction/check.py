@@ -172,8 +172,7 @@ def _train_again(part: Part, card: Card, plan: Plan, place: Place) -> None:
     if before is not None:
         _train_again(before, card, plan, place.beside(before.name))
     said = card.part(part.name)
-    training = {} if said is None else said.training
-    epochs = training.get("epochs", plan.epochs)
-    compile = training.get("compile", plan.compile)
+    trained = {} if said is None else said.training
+    known = {name: trained[name] for name in ("epochs", "precision", "compile") if name in trained}
     place.folder.mkdir()
-    part.train(replace(plan, epochs=epochs, minutes=None, compile=compile), place)
+    part.train(replace(plan, **known, minutes=None), place)

@@ -49,7 +49,7 @@ class Plan:
         Test data on which annealing is held against it.
     seed
         Seed of first weights, binarisation, order of the data, draws.
-    compile
+    precision, compile
         How a step of training is computed, as for ``inference.fit``.
     """
 
@@ -61,6 +61,7 @@ class Plan:
     limit: int | None = None
     num_annealed: int = 500
     seed: int = 0
+    precision: str = "32-true"
     compile: str = "auto"
 
     def __post_init__(self) -> None:

@@ -44,6 +44,7 @@ def reproduce(
     limit: int | None = None,
     num_annealed: int = 500,
     seed: int = 0,
+    precision: str = "32-true",
     compile: str = "auto",
     data_root: str | Path | None = None,
     overwrite: bool = False,
@@ -79,7 +80,7 @@ def reproduce(
         Test data on which annealing is held against importance sampling; fewer than 2 for none.
     seed
         Seed of first weights, binarisation, order of the data and draws.
-    compile
+    precision, compile
         How a step of training is computed, as for ``inference.fit``; a run that was begun goes on
         as it began.
     data_root
@@ -116,6 +117,7 @@ def reproduce(
         limit=limit,
         num_annealed=num_annealed,
         seed=seed,
+        precision=precision,
         compile=compile,
     )
     root = None if data_root is None else Path(data_root)

@@ -188,6 +188,7 @@ class TrainedPart(Part):
             learning_rate=training.learning_rate,
             schedule=training.schedule(epochs),
             seed=plan.seed,
+            precision=begun.get("precision", plan.precision),
             compile=begun.get("compile", plan.compile),
         )
 
@@ -256,6 +257,7 @@ class TrainedPart(Part):
             self.objective,
             epochs=_PILOT_EPOCHS,
             batch_size=training.batch_size,
+            precision=plan.precision,
             compile="graph" if plan.compile == "auto" else plan.compile,
             progress=False,
         )

@@ -309,7 +309,7 @@ def test_an_interrupted_part_goes_on(small, tmp_path, monkeypatch):
 
 
 class TestHowAStepIsComputed:
-    """``compile`` reaches the training, and a run keeps it."""
+    """``precision`` and ``compile`` reach the training, and a run keeps them."""
 
     @pytest.fixture
     def computed(self, monkeypatch):
@@ -317,23 +317,24 @@ class TestHowAStepIsComputed:
         told = []
 
         def noted(*arguments, **options):
-            told.append(options["compile"])
+            told.append((options["precision"], options["compile"]))
             return fit_in(*arguments, **options)
 
         monkeypatch.setattr(trained, "fit_in", noted)
         return told
 
-    def test_a_run_goes_on_as_it_began_and_is_trained_again_so(self, small, tmp_path, computed):
-        card = reproduce("iwae", tmp_path, parts=["vae"], compile="off", **SMALL)
+    def test_a_run_goes_on_as_it_began_and_is_trained_again_so(self, tmp_path, computed):
+        how = {"precision": "32-medium", "compile": "off"}
+        card = reproduce("iwae", tmp_path, parts=["vae"], **how, **SMALL)
         found = card.part("vae")
-        assert found.training["compile"] == card.plan["compile"] == "off"
-        assert card.command.endswith("--compile off --parts vae")
-        assert found.per_datum == small[1].part("vae").per_datum
+        for said in (found.training, card.plan):
+            assert {name: said[name] for name in how} == how
+        assert card.command.endswith("--precision 32-medium --compile off --parts vae")
         assert reproduce("iwae", tmp_path, parts=["vae"], **SMALL).part("vae") == found
         shutil.rmtree(tmp_path / "vae")
         (checked,) = check(tmp_path / "iwae.json", train=True, progress=False)
         assert checked.verdict == "equal"
-        assert computed == ["off"] * 3
+        assert computed == [("32-medium", "off")] * 3
 
 
 class TestCheck:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,15 @@ from pyro_vae.errors import SettingError
 from pyro_vae.on_demand import library
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lightning_fabric import Fabric
 
-__all__ = ["fabric_on", "is_alone", "is_first_process"]
+__all__ = ["PRODUCTS", "fabric_on", "is_alone", "is_first_process", "matrix_products"]
+
+#: Precisions of numbers of 32 bits, and what PyTorch calls that of their matrix products; None
+#: for what it is set to.
+PRODUCTS = {"32-true": None, "32-high": "high", "32-medium": "medium"}
 
 _BY_NVML = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
@@ -48,13 +55,14 @@ def fabric_on(accelerator: str, devices: int, precision: str) -> Fabric:
             strategy=strategy,
             devices=here,
             num_nodes=machines,
-            precision=precision,
+            precision="32-true" if precision in PRODUCTS else precision,
         )
     except (misconfiguration, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise SettingError(
             f"accelerator={accelerator!r}, devices={devices}, precision={precision!r} cannot be "
-            f"had on this machine: {reason} accelerator='cpu' with devices=1 and "
+            f"had on this machine: {reason} Beside these there are the precisions "
+            f"{' and '.join(list(PRODUCTS)[1:])}. accelerator='cpu' with devices=1 and "
             "precision='32-true' runs everywhere."
         ) from error
     if devices > 1 and not (_started_by_a_launcher() or _runs_from_a_file()):
@@ -64,6 +72,20 @@ def fabric_on(accelerator: str, devices: int, precision: str) -> Fabric:
             "run the file, or take devices=1"
         )
     return fabric
+
+
+@contextmanager
+def matrix_products(precision: str) -> Iterator[None]:
+    """Matrix products as a precision has them, which PyTorch keeps for the whole process."""
+    before, wanted = torch.get_float32_matmul_precision(), PRODUCTS.get(precision)
+    if wanted is None:
+        yield
+        return
+    torch.set_float32_matmul_precision(wanted)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _lightning() -> Any:

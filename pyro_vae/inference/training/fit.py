@@ -17,7 +17,7 @@ from pyro_vae.formulas import described
 from pyro_vae.inference.engine.inputs import count
 from pyro_vae.inference.training.adam import AdamByKernel
 from pyro_vae.inference.training.by_graph import batch_loss_of
-from pyro_vae.inference.training.devices import fabric_on, is_alone
+from pyro_vae.inference.training.devices import PRODUCTS, fabric_on, is_alone, matrix_products
 from pyro_vae.inference.training.epochs import EpochBounds, run_epochs
 from pyro_vae.inference.training.folder import TrainingFolder, config_of, held_run
 from pyro_vae.inference.training.loss import Loss, ThroughHandlers
@@ -150,7 +150,11 @@ def fit(
     accelerator, devices, precision
         As for Lightning Fabric: ``"cpu"``, ``"cuda"``, ``"auto"``; number of processes, which
         share every batch and give the numbers of one to rounding (leave it out where
-        ``torchrun`` started them); ``"32-true"``, ``"bf16-mixed"``, ``"64-true"``.
+        ``torchrun`` started them); ``"32-true"``, ``"bf16-mixed"``, ``"64-true"``. Two precisions
+        more are of 32 bits all through but for matrix products, which round what they multiply
+        where the machine has instructions for it, and add up in 32 bits: ``"32-high"`` to 10
+        bits or more after the leading one, ``"32-medium"`` to 7
+        (``torch.set_float32_matmul_precision``).
     compile
         ``"graph"``: record what a step computes, once, and repeat that without Pyro's handlers;
         its numbers are theirs to the bit. ``"auto"``: do so where the steps to come are worth
@@ -189,7 +193,7 @@ def fit(
     objective = objective_of(model, objective)
     tell_num_data(objective, len(data.train))
     alone = is_alone(devices)
-    with held_run(run, resume, overwrite, alone=alone) as held:
+    with held_run(run, resume, overwrite, alone=alone) as held, matrix_products(precision):
         fabric = fabric_on(accelerator, devices, precision)
         if not alone:
             fabric.launch()
@@ -261,7 +265,7 @@ class _Training:
             precision=settings.precision,
         )
         # What Fabric does at a step beside the optimiser's is for several processes, or to scale.
-        plainly = fabric.world_size == 1 and settings.precision in ("32-true", "64-true")
+        plainly = fabric.world_size == 1 and settings.precision in (*PRODUCTS, "64-true")
         update = AdamByKernel(adam) if plainly else update_by(optimiser)
         steps = Steps(
             model, loss, batch_loss, optimiser, update, processes, batch_size, clip_norm, seed

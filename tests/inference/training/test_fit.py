@@ -227,14 +227,16 @@ def test_a_killed_process_resumes_to_the_bit(tmp_path):
 
 
 @pytest.mark.slow
-def test_mixed_precision_hardly_moves_log_px(digits):
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-medium"])
+def test_fewer_bits_hardly_move_log_px(digits, precision):
     """Differences of a few hundredths of a nat, paired over the test data."""
     found = []
-    for precision in ("32-true", "bf16-mixed"):
+    for trained_in in ("32-true", precision):
         vae = small_vae()
-        fit(vae, digits, epochs=20, precision=precision, progress=False)
+        fit(vae, digits, epochs=20, precision=trained_in, progress=False)
         found.append(evaluate(vae, digits.test, 200)["log_evidence"].values)
-    assert not np.array_equal(*found)
+    # Products are rounded on some processors only.
+    assert precision == "32-medium" or not np.array_equal(*found)
     assert abs(np.mean(found[0] - found[1])) < 0.1
 
 
