@@ -231,8 +231,8 @@ AIS = Experiment(
     data="mnist",
     form=IWAE_FORM,
     parts=(
-        _annealed_part(iwae_part("iwae-5", "IWAE, K = 5, one layer", "iwae-5", 600)),
-        _annealed_part(iwae_part("vae", "VAE, one layer", "elbo", 600)),
+        _annealed_part(iwae_part("iwae-5", "IWAE, K = 5, one layer", "iwae-5")),
+        _annealed_part(iwae_part("vae", "VAE, one layer", "elbo")),
     ),
     optional=frozenset({"vae"}),
     table=(

@@ -206,9 +206,9 @@ DREG = Experiment(
     parts=(
         _SignalPart("signal", "signal and noise of the gradient"),
         IWAE_5,
-        iwae_part("dreg-5", "DReG, K = 5, one layer", "dreg-5", 600),
-        iwae_part("vae", "VAE, one layer", "elbo", 600),
-        iwae_part("dreg-1", "DReG, K = 1, one layer", "dreg-1", 600),
+        iwae_part("dreg-5", "DReG, K = 5, one layer", "dreg-5"),
+        iwae_part("vae", "VAE, one layer", "elbo"),
+        iwae_part("dreg-1", "DReG, K = 1, one layer", "dreg-1"),
         iwae_part("iwae-50", "IWAE, K = 50, one layer", "iwae-50", EPOCHS_AFTER, after=IWAE_5),
         iwae_part("dreg-50", "DReG, K = 50, one layer", "dreg-50", EPOCHS_AFTER, after=IWAE_5),
     ),

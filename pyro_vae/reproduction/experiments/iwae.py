@@ -80,7 +80,7 @@ def iwae_part(
     name: str,
     title: str,
     objective: str,
-    epochs: int,
+    epochs: int = IWAE_SCHEDULES["sooner"].epochs,
     layers: int = 1,
     after: TrainedPart | None = None,
 ) -> TrainedPart:
@@ -105,7 +105,7 @@ def iwae_part(
 #: Epochs of what begins at the weights of another part: one of 50 particles takes a minute.
 EPOCHS_AFTER = 50
 
-IWAE_5 = iwae_part("iwae-5", "IWAE, K = 5, one layer", "iwae-5", 600)
+IWAE_5 = iwae_part("iwae-5", "IWAE, K = 5, one layer", "iwae-5")
 _IWAE_5_TWO_LAYERS = iwae_part(
     "iwae-5-two-layers", "IWAE, K = 5, two layers", "iwae-5", 300, layers=2
 )
@@ -118,7 +118,7 @@ IWAE = Experiment(
     data="mnist",
     form=IWAE_FORM,
     parts=(
-        iwae_part("vae", "VAE, one layer", "elbo", 600),
+        iwae_part("vae", "VAE, one layer", "elbo"),
         IWAE_5,
         iwae_part(
             "iwae-5-longer",
