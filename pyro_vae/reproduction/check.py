@@ -172,7 +172,5 @@ def _train_again(part: Part, card: Card, plan: Plan, place: Place) -> None:
     if before is not None:
         _train_again(before, card, plan, place.beside(before.name))
     said = card.part(part.name)
-    trained = {} if said is None else said.training
-    known = {name: trained[name] for name in ("epochs", "precision", "compile") if name in trained}
     place.folder.mkdir()
-    part.train(replace(plan, **known, minutes=None), place)
+    part.train(plan.as_trained({} if said is None else said.training), place)

@@ -75,6 +75,13 @@ class Plan:
         names = ("data", "schedule", "epochs", "minutes", "seed")
         return {name: vars(self)[name] for name in names}
 
+    def as_trained(self, training: Mapping[str, Any]) -> Plan:
+        """For going on with a training, or doing it again: as long, and computed, as that was."""
+        known = {
+            name: training[name] for name in ("epochs", "precision", "compile") if name in training
+        }
+        return replace(self, **known, minutes=None)
+
     def of_measuring(self) -> dict[str, Any]:
         """Those settings that decide what is measured of the weights."""
         names = ("num_particles", "limit", "num_annealed", "seed")

@@ -174,8 +174,9 @@ class TrainedPart(Part):
     def train_run(self, data: Dataset, plan: Plan, place: Place) -> None:
         """Fit one run on these data in the folder of the place, go on, or find it done."""
         training = self.schedules[plan.schedule]
-        begun = Run.open(place.folder).config()["fit"] if _is_begun(place) else {}
-        epochs = begun.get("epochs") or self._epochs(training, plan, data)
+        if _is_begun(place):
+            plan = plan.as_trained(Run.open(place.folder).config()["fit"])
+        epochs = self._epochs(training, plan, data)
         fit_in(
             place.folder,
             self._at_first(data, plan, place),
@@ -188,8 +189,8 @@ class TrainedPart(Part):
             learning_rate=training.learning_rate,
             schedule=training.schedule(epochs),
             seed=plan.seed,
-            precision=begun.get("precision", plan.precision),
-            compile=begun.get("compile", plan.compile),
+            precision=plan.precision,
+            compile=plan.compile,
         )
 
     def before(self, plan: Plan) -> Part | None:

@@ -55,7 +55,7 @@ _GRAPHS = 3
 
 #: Relative difference that a compiler may make, which adds up in another order, by the precision
 #: of matrix products: a number that is rounded to few bits may fall on either side.
-_TOLERANCE = {"highest": 1e-5, "high": 5e-3, "medium": 2e-2}
+_TOLERANCE = {"32-true": 1e-5, "32-high": 5e-3, "32-medium": 2e-2}
 
 
 @dataclass
@@ -77,6 +77,8 @@ class ByGraph:
     trusts_data
         Whether the data were checked: a graph does not look whether a value is in its support,
         so of other data the first epoch is left to the handlers.
+    precision
+        That of the training, one of ``PRODUCTS``.
     given_up
         Why the handlers are taken at every step, where they are.
     """
@@ -87,6 +89,7 @@ class ByGraph:
     always: bool = False
     compiler: bool = False
     trusts_data: bool = False
+    precision: str = "32-true"
     given_up: str | None = None
     _graphs: dict[Any, _Graph] = field(default_factory=dict)
     _seconds: dict[Any, float] = field(default_factory=dict)
@@ -206,8 +209,7 @@ class ByGraph:
         _put(state, before)
         graph.dtype = loss.dtype
         value, gradients = graph(x, self.loss)
-        compiled_within = _TOLERANCE[torch.get_float32_matmul_precision()]
-        tolerance = compiled_within if self.compiler else 0.0
+        tolerance = _TOLERANCE[self.precision] if self.compiler else 0.0
         if _same([value, *gradients, *state], [loss, *theirs, *moved], tolerance):
             return self._found(value, gradients)
         self._give_up("its graph does not give its numbers")
@@ -376,4 +378,4 @@ def batch_loss_of(
     if precision not in PRODUCTS:
         return replace(handlers, how=f"off: the precision is {precision}")
     always, compiler = mode != "auto", mode == "inductor"
-    return ByGraph(handlers, loss, planned, always, compiler, trusts_data)
+    return ByGraph(handlers, loss, planned, always, compiler, trusts_data, precision)

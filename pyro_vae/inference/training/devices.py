@@ -77,10 +77,11 @@ def fabric_on(accelerator: str, devices: int, precision: str) -> Fabric:
 @contextmanager
 def matrix_products(precision: str) -> Iterator[None]:
     """Matrix products as a precision has them, which PyTorch keeps for the whole process."""
-    before, wanted = torch.get_float32_matmul_precision(), PRODUCTS.get(precision)
+    wanted = PRODUCTS.get(precision)
     if wanted is None:
         yield
         return
+    before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(wanted)
     try:
         yield

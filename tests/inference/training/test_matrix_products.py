@@ -51,6 +51,17 @@ def test_what_pytorch_is_set_to_stands_unless_told_otherwise():
     assert vae.found == {"medium"}
 
 
+def test_pytorch_is_not_asked_unless_told_otherwise(monkeypatch):
+    """It refuses to say, where its newer settings of the same were used."""
+
+    def refuses():
+        raise RuntimeError
+
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", refuses)
+    vae = VAE((6,), 2, encoder=(8,), decoder=(8,))
+    assert fit(vae, X, compile="graph", **FEW).compiled == "graph"
+
+
 @pytest.mark.parametrize("precision", ROUNDED)
 def test_steps_are_recorded_and_the_run_keeps_the_precision(precision, tmp_path):
     result = fit(noting(), X, run=tmp_path, precision=precision, compile="graph", **FEW)
