@@ -288,6 +288,7 @@ class TrainedPart(Part):
             certify_run(
                 run,
                 ["exact", "importance", "ais"],
+                again=False,
                 data_root=place.data_root,
                 split=self.split,
                 limit=limit,

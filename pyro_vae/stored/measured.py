@@ -136,6 +136,7 @@ def certify_run(
     run: Run,
     estimators: Sequence[str],
     *,
+    again: bool = True,
     data_root: Path | None = None,
     on: Path | None = None,
     split: str = "test",
@@ -152,6 +153,8 @@ def certify_run(
         As for ``measure_run``.
     estimators
         Names out of ``inference.evidence.certify.ESTIMATORS``.
+    again
+        Whether to measure what the run has of these settings, weights and data too.
     n_jobs
         Processes that the data are shared out to, as for ``log_weights``.
     progress
@@ -163,18 +166,26 @@ def certify_run(
     with run.locked():
         model = load_model(run).evidence_model
         x = _held_out(model, load_data(run, data_root=data_root, on=on), split, limit)
-        what = f"{run.weights_seal()} {seal_of_data(x)}"
+        seal, total = seal_of_data(x), count(x)
         for index, name in enumerate(estimators):
-            asked = key_of(in_blocks, estimate, name=name, split=split, limit=limit, **numbers)
-            checkpoint = Checkpoint(run.path / f"evidence-{name}.partial.nc", f"{asked} {what}")
+            settings = key_of(in_blocks, estimate, name=name, split=split, limit=limit, **numbers)
+            asked = f"{settings} {seal}"
 
-            def tell(done: int, total: int, index: int = index) -> None:
+            def tell(done: int, _: int, index: int = index) -> None:
                 if progress is not None:
                     progress(index * total + done, len(estimators) * total)
+
+            kept = None if again else _kept(run, f"evidence-{name}.nc", asked)
+            if kept is not None:
+                found[name] = kept
+                tell(total, total)
+                continue
 
             def block(part: Any, name: str = name) -> xr.Dataset:
                 return estimate(name, model, part, **numbers)
 
+            key = f"{asked} {run.weights_seal()}"
+            checkpoint = Checkpoint(run.path / f"evidence-{name}.partial.nc", key)
             try:
                 found[name] = in_blocks(block, x, checkpoint, n_jobs=n_jobs, progress=tell)
             except ProgramError as error:
@@ -184,6 +195,15 @@ def certify_run(
             run.write_results(found[name], f"evidence-{name}.nc")
             checkpoint.clear()
     return inference.evidence.Certificate(found, left_out)
+
+
+def _kept(run: Run, name: str, asked: str) -> xr.Dataset | None:
+    """Results that the run has of its weights, if they are what is asked."""
+    try:
+        results = run.results(name)
+    except RunError:
+        return None
+    return results if results.attrs.get("asked") == asked else None
 
 
 def gap_of_run(
@@ -291,12 +311,9 @@ def results_of_run(
     **settings: Unpack[MeasureSettings],
 ) -> xr.Dataset:
     """Results of ``measure_run`` with these settings: those that the run has, or else new ones."""
-    try:
-        results = run.results()
-        if results.attrs.get("asked") == _asked(on=on, split=split, limit=limit, **settings):
-            return results
-    except RunError:
-        pass
+    kept = _kept(run, "evidence.nc", _asked(on=on, split=split, limit=limit, **settings))
+    if kept is not None:
+        return kept
     return measure_run(run, data_root=data_root, on=on, split=split, limit=limit, **settings)
 
 

@@ -1,5 +1,6 @@
 """The key of a measurement names every setting that decides its numbers."""
 
+import functools
 import inspect
 
 import pytest
@@ -109,6 +110,57 @@ def test_a_result_of_other_settings_is_measured_again(folder):
     assert not shared["log_evidence"].equals(first["log_evidence"])
     fewer = measured.results_of_run(run, num_particles=6, limit=3, iwae=(1, 2))
     assert fewer["num_particles"].values.tolist() == [1, 2]
+
+
+def test_an_estimate_that_a_run_has_is_kept_where_none_is_asked_again(folder, monkeypatch):
+    measured_now = []
+    real = measured.estimate
+
+    def counted(name, *arguments, **settings):
+        measured_now.append(name)
+        return real(name, *arguments, **settings)
+
+    def certify(estimators, again=False, **settings):
+        settings = {"num_particles": 5, "limit": 3, **settings}
+        certificate = measured.certify_run(run, estimators, again=again, **settings)
+        names, measured_now[:] = list(measured_now), []
+        return names, certificate
+
+    # The key takes the defaults of what is called, and the count has them too.
+    monkeypatch.setattr(measured, "estimate", functools.wraps(real)(counted))
+    run = Run.open(folder)
+    rows = []
+    both = ["importance", "ais"]
+    few = {"num_temperatures": 3, "num_chains": 2}
+    assert certify(both, **few)[0] == both  # with the annealing's settings, which are others
+    names, first = certify(both, **few, progress=lambda *done: rows.append(done))
+    assert (names, rows) == ([], [(3, 6), (6, 6)])
+    assert list(first.estimates) == both
+    # What was stopped between two estimators has the first one kept.
+    (folder / "evidence-ais.nc").unlink()
+    names, second = certify(both, **few)
+    assert names == ["ais"]
+    for name in both:
+        for column in first.estimates[name]:
+            assert second.estimates[name][column].equals(first.estimates[name][column]), column
+    assert certify(both, again=True, **few)[0] == both
+    assert certify(["importance"], seed=1)[0] == ["importance"]
+    assert certify(["importance"], seed=1)[0] == []
+    assert certify(["importance"], seed=1, limit=2)[0] == ["importance"]
+    weights, notes = run.tensors("weights.safetensors")
+    moved = {key: value + 0.1 for key, value in weights.items()}
+    run.write_tensors("weights.safetensors", moved, {"epoch": notes["epoch"]})
+    assert certify(["importance"], seed=1, limit=2)[0] == ["importance"]
+    assert certify(["importance"], seed=1, limit=2)[0] == []
+    load = measured.load_data
+
+    def other_data(*arguments, **settings):
+        data = load(*arguments, **settings)
+        data.test[0] = 0
+        return data
+
+    monkeypatch.setattr(measured, "load_data", other_data)
+    assert certify(["importance"], seed=1, limit=2)[0] == ["importance"]
 
 
 def test_a_checkpoint_of_other_weights_or_data_is_not_gone_on_from(folder, monkeypatch):

@@ -151,6 +151,7 @@ class GapPart(TrainedPart):
             certify_run(
                 run,
                 ["importance", self.annealing],
+                again=False,
                 data_root=place.data_root,
                 split=self.split,
                 limit=min(plan.num_annealed, plan.limit or plan.num_annealed),
