@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pyro_vae.cards.card import Found
     from pyro_vae.data import Dataset
     from pyro_vae.models import LatentVariableModel
+    from pyro_vae.stored.measured import EstimateSettings
 
 __all__ = [
     "IWAE_SCHEDULES",
@@ -283,20 +284,28 @@ class TrainedPart(Part):
         """What importance sampling and annealing say of the first so many data."""
         if plan.num_annealed < 2 or not place.certify:
             return ""
-        limit = min(plan.num_annealed, plan.limit or plan.num_annealed)
+        names, own = self.estimates()
+        numbers: EstimateSettings = {
+            **own,
+            "num_particles": plan.num_particles,
+            "seed": plan.seed,
+        }
         return str(
             certify_run(
                 run,
-                ["exact", "importance", "ais"],
+                names,
                 again=False,
                 data_root=place.data_root,
                 split=self.split,
-                limit=limit,
-                num_particles=plan.num_particles,
-                seed=plan.seed,
+                limit=min(plan.num_annealed, plan.limit or plan.num_annealed),
                 progress=place.progress,
+                **numbers,
             )
         )
+
+    def estimates(self) -> tuple[list[str], EstimateSettings]:
+        """Estimators of the certificate, and settings of theirs."""
+        return ["exact", "importance", "ais"], {}
 
 
 def _is_begun(place: Place) -> bool:

@@ -82,6 +82,25 @@ def asked(run, name):
     return run.results(name).attrs["asked"]
 
 
+def move_weights(run):
+    """Give a run other weights, with their own checksum."""
+    weights, notes = run.tensors("weights.safetensors")
+    moved = {key: value + 0.1 for key, value in weights.items()}
+    run.write_tensors("weights.safetensors", moved, {"epoch": notes["epoch"]})
+
+
+def change_data(monkeypatch):
+    """Have another first test datum be read from now on."""
+    load = measured.load_data
+
+    def other_data(*arguments, **settings):
+        data = load(*arguments, **settings)
+        data.test[0] = 0
+        return data
+
+    monkeypatch.setattr(measured, "load_data", other_data)
+
+
 @pytest.mark.slow
 def test_what_is_kept_says_what_was_asked(folder):
     run = Run.open(folder)
@@ -116,6 +135,7 @@ def test_an_estimate_that_a_run_has_is_kept_where_none_is_asked_again(folder, mo
     measured_now = []
     real = measured.estimate
 
+    @functools.wraps(real)  # the key takes the defaults of what is called
     def counted(name, *arguments, **settings):
         measured_now.append(name)
         return real(name, *arguments, **settings)
@@ -126,8 +146,7 @@ def test_an_estimate_that_a_run_has_is_kept_where_none_is_asked_again(folder, mo
         names, measured_now[:] = list(measured_now), []
         return names, certificate
 
-    # The key takes the defaults of what is called, and the count has them too.
-    monkeypatch.setattr(measured, "estimate", functools.wraps(real)(counted))
+    monkeypatch.setattr(measured, "estimate", counted)
     run = Run.open(folder)
     rows = []
     both = ["importance", "ais"]
@@ -147,19 +166,10 @@ def test_an_estimate_that_a_run_has_is_kept_where_none_is_asked_again(folder, mo
     assert certify(["importance"], seed=1)[0] == ["importance"]
     assert certify(["importance"], seed=1)[0] == []
     assert certify(["importance"], seed=1, limit=2)[0] == ["importance"]
-    weights, notes = run.tensors("weights.safetensors")
-    moved = {key: value + 0.1 for key, value in weights.items()}
-    run.write_tensors("weights.safetensors", moved, {"epoch": notes["epoch"]})
+    move_weights(run)
     assert certify(["importance"], seed=1, limit=2)[0] == ["importance"]
     assert certify(["importance"], seed=1, limit=2)[0] == []
-    load = measured.load_data
-
-    def other_data(*arguments, **settings):
-        data = load(*arguments, **settings)
-        data.test[0] = 0
-        return data
-
-    monkeypatch.setattr(measured, "load_data", other_data)
+    change_data(monkeypatch)
     assert certify(["importance"], seed=1, limit=2)[0] == ["importance"]
 
 
@@ -173,20 +183,11 @@ def test_a_checkpoint_of_other_weights_or_data_is_not_gone_on_from(folder, monke
 
     monkeypatch.setattr(Checkpoint, "__init__", noted)
     run = Run.open(folder)
-    weights, notes = run.tensors("weights.safetensors")
     measured.measure_run(run, num_particles=5, limit=3)
     measured.measure_run(run, num_particles=5, limit=3)
-    moved = {key: value + 0.1 for key, value in weights.items()}
-    run.write_tensors("weights.safetensors", moved, {"epoch": notes["epoch"]})
+    move_weights(run)
     measured.measure_run(run, num_particles=5, limit=3)
-    load = measured.load_data
-
-    def other_data(*arguments, **settings):
-        data = load(*arguments, **settings)
-        data.test[0] = 0
-        return data
-
-    monkeypatch.setattr(measured, "load_data", other_data)
+    change_data(monkeypatch)
     measured.measure_run(run, num_particles=5, limit=3)
     first, same, other, elsewhere = (checkpoint.key for checkpoint in keys)
     assert first == same

@@ -24,7 +24,7 @@ from pyro_vae.models.guides import InverseAutoregressiveFlow, MeanFieldNormal
 from pyro_vae.reproduction.blocks import in_whole_blocks
 from pyro_vae.reproduction.experiment import Difference, Experiment, Level, Place, Plan, load_form
 from pyro_vae.reproduction.trained import TrainedPart, Training, iwae_stages, warmed_cosine
-from pyro_vae.stored.measured import certify_run, require_gap_parts
+from pyro_vae.stored.measured import require_gap_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from pyro_vae.data import Dataset
     from pyro_vae.models.guides import Guide
+    from pyro_vae.stored.measured import EstimateSettings
 
 __all__ = ["GAP", "GapPart"]
 
@@ -143,24 +144,9 @@ class GapPart(TrainedPart):
             "annealing": self.annealing,
         }
 
-    def _certificate(self, run: Run, plan: Plan, place: Place) -> str:
-        """What importance sampling and annealing say of the first so many data."""
-        if plan.num_annealed < 2 or not place.certify:
-            return ""
-        return str(
-            certify_run(
-                run,
-                ["importance", self.annealing],
-                again=False,
-                data_root=place.data_root,
-                split=self.split,
-                limit=min(plan.num_annealed, plan.limit or plan.num_annealed),
-                num_particles=plan.num_particles,
-                num_temperatures=self.temperatures,
-                seed=plan.seed,
-                progress=place.progress,
-            )
-        )
+    def estimates(self) -> tuple[list[str], EstimateSettings]:
+        """Importance sampling, and the annealing of this guide."""
+        return ["importance", self.annealing], {"num_temperatures": self.temperatures}
 
 
 def _numbers(results: xr.Dataset) -> dict[str, Number]:

@@ -102,7 +102,7 @@ def iwae_part(
     return TrainedPart(name, title, model, objective, IWAE_FORM, "mnist", schedules)
 
 
-#: Epochs of what begins at the weights of another part: of 50 particles, half a minute each.
+#: Epochs of what begins at the weights of another part: one of 50 particles is a core's minute.
 EPOCHS_AFTER = 100
 
 IWAE_5 = iwae_part("iwae-5", "IWAE, K = 5, one layer", "iwae-5")
